@@ -1,0 +1,131 @@
+// One vector type over every instruction set. Each kernel file is compiled once per instruction set with DIFFUSE_ISA (the name of
+// the namespace: portable, avx2, avx512) defined; everything below has internal linkage, so that no function compiled for a
+// newer CPU can replace the portable one at link time.
+//
+// Floating point contraction is off (-ffp-contract=off): a*b+c rounds twice unless madd() is written. So noise, which uses no
+// madd(), has the same bits on every CPU and GPU.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define DIFFUSE_INLINE static inline __attribute__((always_inline))
+#define DIFFUSE_UNROLL _Pragma("GCC unroll 16")
+
+namespace diffuse::DIFFUSE_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+constexpr int kRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+constexpr int kRegisters = 16;
+#else
+constexpr int kLanes = 4;  // SSE2 and NEON through the compiler's vector extensions
+constexpr int kRegisters = 16;
+#endif
+
+typedef float Vec __attribute__((vector_size(4 * kLanes)));
+typedef int32_t VecInt __attribute__((vector_size(4 * kLanes)));
+
+DIFFUSE_INLINE Vec load(const float* p) {
+  Vec v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+DIFFUSE_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+DIFFUSE_INLINE Vec splat(float x) { return x - Vec{}; }
+DIFFUSE_INLINE Vec zero() { return Vec{}; }
+
+// a * b + c, rounded once where the CPU can.
+DIFFUSE_INLINE Vec madd(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return a * b + c;
+#endif
+}
+// c - a * b
+DIFFUSE_INLINE Vec nmadd(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_fnmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_fnmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return c - a * b;
+#endif
+}
+
+DIFFUSE_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
+DIFFUSE_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
+
+// The first n lanes (0 <= n <= kLanes); the rest is zero, memory beyond is not touched.
+DIFFUSE_INLINE Vec load_first(const float* p, int64_t n) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+  Vec v{};
+  std::memcpy(&v, p, 4 * n);
+  return v;
+#endif
+}
+DIFFUSE_INLINE void store_first(float* p, Vec v, int64_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+  std::memcpy(p, &v, 4 * n);
+#endif
+}
+
+// Sum of the lanes, in a fixed order (pairwise halves).
+DIFFUSE_INLINE float sum_lanes(Vec v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int half = kLanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+DIFFUSE_INLINE float max_lanes(Vec v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  float m = lanes[0];
+  for (int i = 1; i < kLanes; i++) m = lanes[i] > m ? lanes[i] : m;
+  return m;
+}
+
+// e^x to 2 ulp for x in [-87, 88]; smaller arguments give about 1e-38, larger ones infinity is not reached: 3e38. NaN stays NaN.
+// Cody-Waite reduction to |r| <= ln2/2 and a degree-6 polynomial.
+DIFFUSE_INLINE Vec exp(Vec x) {
+  Vec clamped = max(min(x, splat(88.3762626647949f)), splat(-87.3365478515625f));
+  clamped = x == x ? clamped : x;
+  // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, whose bits are then the low bits of the sum.
+  Vec magic = splat(12582912.0f);
+  Vec shifted = madd(clamped, splat(1.44269504088896341f), magic);
+  Vec n = shifted - magic;
+  Vec r = nmadd(n, splat(0.693359375f), clamped);
+  r = nmadd(n, splat(-2.12194440e-4f), r);
+  Vec p = splat(1.9875691500e-4f);
+  p = madd(p, r, splat(1.3981999507e-3f));
+  p = madd(p, r, splat(8.3334519073e-3f));
+  p = madd(p, r, splat(4.1665795894e-2f));
+  p = madd(p, r, splat(1.6666665459e-1f));
+  p = madd(p, r, splat(5.0000001201e-1f));
+  p = madd(p, r * r, r + splat(1.0f));
+  VecInt exponent = ((VecInt)shifted - (VecInt)magic) << 23;
+  // Two steps, so that n = 128 does not overflow the exponent field.
+  VecInt half = exponent / 2 & ~0x7fffff;
+  VecInt one = (VecInt)splat(1.0f);
+  return p * (Vec)(one + half) * (Vec)(one + (exponent - half));
+}
+
+DIFFUSE_INLINE Vec sigmoid(Vec x) { return splat(1.0f) / (splat(1.0f) + exp(-x)); }
+
+}  // namespace
+}  // namespace diffuse::DIFFUSE_ISA
