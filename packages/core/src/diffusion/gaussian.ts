@@ -1,0 +1,128 @@
+import { DiffuseError } from '../native/errors.ts';
+import { checkInteger, lookUp } from '../schedules/checks.ts';
+import type { Schedule } from '../schedules/schedule.ts';
+import { posteriorCoefficients } from './posterior.ts';
+import { convert, type Target, type TargetName, targets } from './targets.ts';
+import { simple, type Weighting } from './weighting.ts';
+
+/** Numbers of any shape, flat. Results have the kind of the first argument; the arithmetic is float64. */
+export type Floats = Float32Array | Float64Array;
+
+/** A Gaussian distribution with one variance for all elements. */
+export interface IsotropicGaussian<A extends Floats> {
+  /** Mean of each element. */
+  readonly mean: A;
+  /** Variance of every element, at least 0. */
+  readonly variance: number;
+  /** Natural logarithm of the variance, -Infinity for variance 0. */
+  readonly logVariance: number;
+}
+
+/** What {@link gaussianDiffusion} is made from. */
+export interface GaussianDiffusionOptions {
+  /** Noise level of each timestep. */
+  schedule: Schedule;
+  /** What the network predicts. */
+  predict?: TargetName;
+  /** How much the squared error counts at each noise level. */
+  weighting?: Weighting;
+}
+
+/**
+ * The noising process and what a network learns of it. Timesteps t are 0-based integers in [0, steps); arrays given
+ * together have the same length. Every method throws DiffuseError ERR_ARGUMENT for another t, ERR_SHAPE for other lengths.
+ */
+export interface Diffusion {
+  readonly schedule: Schedule;
+  /** What the network predicts. */
+  readonly predict: TargetName;
+  readonly weighting: Weighting;
+  /** Number of timesteps T. */
+  readonly steps: number;
+  /** x_t from x_0 in one step: sqrt(alphaBar_t) x0 + sqrt(1 - alphaBar_t) eps, eps ~ N(0, I). */
+  qSample<A extends Floats>(x0: A, t: number, eps: Floats): A;
+  /** x_t from x_{t-1}: sqrt(1 - beta_t) xPrevious + sqrt(beta_t) eps; for t = 0, xPrevious is x_0. */
+  qStep<A extends Floats>(xPrevious: A, t: number, eps: Floats): A;
+  /** q(x_{t-1} | x_t, x_0); for t = 0 it is a point, x_0. */
+  posterior<A extends Floats>(x0: A, xt: Floats, t: number): IsotropicGaussian<A>;
+  /** x_0 from x_t and what the network predicts; throws ERR_ARGUMENT for `predict: 'eps'` where alphaBar is 0. */
+  predictX0<A extends Floats>(xt: A, prediction: Floats, t: number): A;
+  /** The noise from x_t and what the network predicts. */
+  predictEps<A extends Floats>(xt: A, prediction: Floats, t: number): A;
+  /** What the network should predict. */
+  target<A extends Floats>(x0: A, eps: Floats, t: number): A;
+  /**
+   * float32 [steps, 5], all that training knows of the process: a row t holds
+   * `signal, noise, targetX0, targetEps, weight`, so that x_t = signal x0 + noise eps, target = targetX0 x0 + targetEps eps
+   * and loss = weight (prediction - target)^2.
+   */
+  noisingTable(): Float32Array;
+}
+
+/** Numbers in a row of {@link Diffusion.noisingTable}. */
+export const NOISING_COLUMNS = 5;
+
+/** a x + b y, element by element. */
+function mix<A extends Floats>(a: number, x: A, b: number, y: Floats): A {
+  if (x.length !== y.length) {
+    throw new DiffuseError('ERR_SHAPE', `arrays must have the same length, got ${x.length} and ${y.length} elements`);
+  }
+  const out = x.slice();
+  for (let i = 0; i < out.length; i++) out[i] = a * (x[i] as number) + b * (y[i] as number);
+  return out as A;
+}
+
+/**
+ * Gaussian diffusion over discrete timesteps (Ho et al. 2020, arXiv:2006.11239).
+ *
+ * @throws DiffuseError ERR_ARGUMENT for an unknown `predict`.
+ */
+export function gaussianDiffusion({
+  schedule,
+  predict = 'eps',
+  weighting = simple(),
+}: GaussianDiffusionOptions): Diffusion {
+  const { steps } = schedule;
+  const predicted: Target = lookUp<Target>('prediction target', targets, predict);
+
+  const alphaBarAt = (t: number): number => schedule.alphaBar[checkInteger('timestep t', t, 0, steps - 1)] as number;
+
+  const mixAt = <A extends Floats>(to: Target, xt: A, prediction: Floats, t: number): A => {
+    const factors = convert(predicted, to, alphaBarAt(t));
+    return mix(factors.x, xt, factors.prediction, prediction);
+  };
+
+  return {
+    schedule,
+    predict,
+    weighting,
+    steps,
+    qSample(x0, t, eps) {
+      const alphaBar = alphaBarAt(t);
+      return mix(Math.sqrt(alphaBar), x0, Math.sqrt(1 - alphaBar), eps);
+    },
+    qStep(xPrevious, t, eps) {
+      const beta = schedule.beta[checkInteger('timestep t', t, 0, steps - 1)] as number;
+      return mix(Math.sqrt(1 - beta), xPrevious, Math.sqrt(beta), eps);
+    },
+    posterior(x0, xt, t) {
+      const { variance, ...mean } = posteriorCoefficients(alphaBarAt(t), t > 0 ? alphaBarAt(t - 1) : 1);
+      return { mean: mix(mean.x0, x0, mean.xt, xt), variance, logVariance: Math.log(variance) };
+    },
+    predictX0: (xt, prediction, t) => mixAt(targets.x0, xt, prediction, t),
+    predictEps: (xt, prediction, t) => mixAt(targets.eps, xt, prediction, t),
+    target(x0, eps, t) {
+      const factors = predicted.mixture(alphaBarAt(t));
+      return mix(factors.x0, x0, factors.eps, eps);
+    },
+    noisingTable() {
+      const table = new Float32Array(steps * NOISING_COLUMNS);
+      schedule.alphaBar.forEach((alphaBar, t) => {
+        const { x0, eps } = predicted.mixture(alphaBar);
+        const weight = weighting.weight(alphaBar, predicted);
+        table.set([Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar), x0, eps, weight], t * NOISING_COLUMNS);
+      });
+      return table;
+    },
+  };
+}
