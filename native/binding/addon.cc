@@ -1,0 +1,294 @@
+// The addon's exports: openDevice, kernels, isas, and the classes Device, Buffer and Program.
+// packages/core/src/native/bindings.ts declares them for TypeScript.
+
+#include <napi.h>
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <set>
+
+#include "binding/convert.h"
+#include "cpu/cpu_device.h"
+#include "cpu/dispatch.h"
+#include "engine/layout.h"
+
+namespace diffuse::binding {
+
+namespace {
+
+// Raised whenever the meaning of the exports changes; addon.ts refuses another number.
+constexpr int kAbi = 1;
+
+[[noreturn]] void disposed(const char* what) { throw Error("ERR_DISPOSED", std::string(what) + " has been disposed"); }
+
+class BufferHandle : public Napi::ObjectWrap<BufferHandle> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Buffer",
+                       {InstanceMethod("read", &BufferHandle::read), InstanceMethod("write", &BufferHandle::write),
+                        InstanceMethod("dispose", &BufferHandle::dispose)});
+  }
+  explicit BufferHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<BufferHandle>(info) {}
+
+  void adopt(Napi::Env env, std::shared_ptr<Device> device, std::shared_ptr<Memory> memory) {
+    device_ = std::move(device);
+    memory_ = std::move(memory);
+    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(memory_->bytes()));
+  }
+  std::shared_ptr<Memory> memory() const {
+    if (!memory_) disposed("this buffer");
+    return memory_;
+  }
+  void Finalize(Napi::Env env) override { drop(env); }
+
+ private:
+  void drop(Napi::Env env) {
+    if (!memory_) return;
+    Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(memory_->bytes()));
+    memory_.reset();
+    device_.reset();
+  }
+  Napi::Value dispose(const Napi::CallbackInfo& info) {
+    drop(info.Env());
+    return info.Env().Undefined();
+  }
+  // (byteOffset, shape: number[], permutation: number[]) → Promise<ArrayBuffer>: float32, dimensions permuted
+  Napi::Value read(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      auto memory = this->memory();
+      Permutation permutation = permutation_of(info, *memory);
+      auto bytes = std::make_shared<std::vector<std::byte>>(permutation.bytes());
+      return run_async(
+          info.Env(), *device_,
+          [memory, permutation, bytes, device = device_] {
+            std::vector<std::byte> plain(bytes->size());
+            device->download(plain.data(), memory->data() + permutation.byte_offset, plain.size());
+            permutation.apply(bytes->data(), plain.data());
+          },
+          [bytes](Napi::Env env) -> Napi::Value { return array_buffer(env, bytes->data(), bytes->size()); });
+    });
+  }
+  // (byteOffset, shape, permutation, data) → Promise<void>: the inverse of read
+  Napi::Value write(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      auto memory = this->memory();
+      Permutation permutation = permutation_of(info, *memory);
+      Bytes given = bytes_of(info[3], "data");
+      if (given.size != permutation.bytes())
+        throw Error("ERR_SHAPE", "data has " + std::to_string(given.size) + " bytes, the place takes " +
+                                     std::to_string(permutation.bytes()));
+      auto bytes = std::make_shared<std::vector<std::byte>>(given.data, given.data + given.size);
+      return run_async(
+          info.Env(), *device_,
+          [memory, permutation, bytes, device = device_] {
+            std::vector<std::byte> plain(bytes->size());
+            permutation.undo(plain.data(), bytes->data());
+            device->upload(memory->data() + permutation.byte_offset, plain.data(), plain.size());
+          },
+          [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+    });
+  }
+  static Permutation permutation_of(const Napi::CallbackInfo& info, const Memory& memory) {
+    if (info.Length() < 3 || !info[0].IsNumber() || !info[1].IsArray() || !info[2].IsArray())
+      throw Error("ERR_ARGUMENT", "expected (byteOffset, shape, permutation)");
+    std::vector<int64_t> shape, order;
+    auto list = [](const Napi::Value& value, std::vector<int64_t>& out) {
+      auto array = value.As<Napi::Array>();
+      for (uint32_t i = 0; i < array.Length(); i++) out.push_back(array.Get(i).ToNumber().Int64Value());
+    };
+    list(info[1], shape);
+    list(info[2], order);
+    return Permutation(info[0].ToNumber().Int64Value(), shape, order, memory.bytes());
+  }
+
+  std::shared_ptr<Device> device_;
+  std::shared_ptr<Memory> memory_;
+};
+
+class ProgramHandle : public Napi::ObjectWrap<ProgramHandle> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Program",
+                       {InstanceMethod("run", &ProgramHandle::run), InstanceMethod("cancel", &ProgramHandle::cancel),
+                        InstanceMethod("dispose", &ProgramHandle::dispose), InstanceAccessor("scratchBytes", &ProgramHandle::scratch_bytes, nullptr)});
+  }
+  explicit ProgramHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramHandle>(info) {}
+  void adopt(std::shared_ptr<Device> device, std::shared_ptr<Program> program) {
+    device_ = std::move(device);
+    program_ = std::move(program);
+  }
+  void Finalize(Napi::Env) override { drop(); }
+
+ private:
+  // The arena is released on the device's thread, after the runs that were begun.
+  void drop() {
+    if (!program_) return;
+    device_->executor().submit([program = std::move(program_)] { program->trim(); });
+    program_.reset();
+    device_.reset();
+  }
+  Napi::Value dispose(const Napi::CallbackInfo& info) {
+    drop();
+    return info.Env().Undefined();
+  }
+  Napi::Value scratch_bytes(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), program_ ? static_cast<double>(program_->scratch_bytes()) : 0);
+  }
+
+  // (scalars: Float64Array, inputs: TypedArray[], { checkFinite, profile, id }) → Promise<{ outputs, callMilliseconds? }>
+  Napi::Value run(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      if (!program_) disposed("this program");
+      auto run = std::make_shared<Run>();
+      Bytes scalars = bytes_of(info[0], "scalars");
+      run->scalars.resize(scalars.size / sizeof(double));
+      if (scalars.size) std::memcpy(run->scalars.data(), scalars.data, run->scalars.size() * sizeof(double));
+      auto inputs = info[1].As<Napi::Array>();
+      for (uint32_t i = 0; i < inputs.Length(); i++) {
+        Bytes input = bytes_of(inputs.Get(i), "input");
+        run->inputs.emplace_back(input.data, input.data + input.size);
+      }
+      auto options = info[2].As<Napi::Object>();
+      run->check_finite = options.Get("checkFinite").ToBoolean();
+      run->profile = options.Get("profile").ToBoolean();
+      program_->check(*run);
+      {
+        std::lock_guard lock(*mutex_);
+        runs_->insert(run);
+      }
+      return run_async(
+          info.Env(), *device_,
+          [program = program_, run, runs = runs_, mutex = mutex_] {
+            struct Leave {
+              std::function<void()> leave;
+              ~Leave() { leave(); }
+            } leave{[&] {
+              std::lock_guard lock(*mutex);
+              runs->erase(run);
+            }};
+            program->execute(*run);
+          },
+          [run](Napi::Env env) -> Napi::Value {
+            auto result = Napi::Object::New(env);
+            auto outputs = Napi::Array::New(env, run->outputs.size());
+            for (uint32_t i = 0; i < run->outputs.size(); i++)
+              outputs.Set(i, array_buffer(env, run->outputs[i].data(), run->outputs[i].size()));
+            result.Set("outputs", outputs);
+            auto times = Napi::Float64Array::New(env, run->call_milliseconds.size());
+            std::copy(run->call_milliseconds.begin(), run->call_milliseconds.end(), times.Data());
+            result.Set("callMilliseconds", times);
+            return result;
+          });
+    });
+  }
+  // Stops every run of this program that has been asked for so far.
+  Napi::Value cancel(const Napi::CallbackInfo& info) {
+    std::lock_guard lock(*mutex_);
+    for (const auto& run : *runs_) run->cancelled.store(true, std::memory_order_relaxed);
+    return info.Env().Undefined();
+  }
+
+  std::shared_ptr<Device> device_;
+  std::shared_ptr<Program> program_;
+  std::shared_ptr<std::set<std::shared_ptr<Run>>> runs_ = std::make_shared<std::set<std::shared_ptr<Run>>>();
+  std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
+};
+
+struct Classes {
+  Napi::FunctionReference buffer, program, device;
+};
+
+class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "Device",
+                       {InstanceMethod("allocate", &DeviceHandle::allocate), InstanceMethod("compile", &DeviceHandle::compile),
+                        InstanceMethod("dispose", &DeviceHandle::dispose), InstanceAccessor("name", &DeviceHandle::name, nullptr),
+                        InstanceAccessor("threads", &DeviceHandle::threads, nullptr)});
+  }
+  explicit DeviceHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DeviceHandle>(info) {}
+  void adopt(std::shared_ptr<Device> device) { device_ = std::move(device); }
+  void Finalize(Napi::Env) override { device_.reset(); }
+
+ private:
+  Device& device() const {
+    if (!device_) disposed("this device");
+    return *device_;
+  }
+  Napi::Value dispose(const Napi::CallbackInfo& info) {
+    device_.reset();
+    return info.Env().Undefined();
+  }
+  Napi::Value name(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value { return Napi::String::New(info.Env(), device().name()); });
+  }
+  Napi::Value threads(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value { return Napi::Number::New(info.Env(), device().threads()); });
+  }
+  // (bytes) → Buffer, zeroed
+  Napi::Value allocate(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      device();
+      double bytes = info[0].ToNumber().DoubleValue();
+      if (!(bytes >= 1 && bytes <= 9007199254740991.0)) throw Error("ERR_ARGUMENT", "a buffer has at least one byte");
+      auto memory = std::make_shared<Memory>(device_, static_cast<size_t>(bytes));
+      auto object = info.Env().GetInstanceData<Classes>()->buffer.New({});
+      BufferHandle::Unwrap(object)->adopt(info.Env(), device_, std::move(memory));
+      return object;
+    });
+  }
+  // (description, buffers: Buffer[]) → Program
+  Napi::Value compile(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      device();
+      std::vector<std::shared_ptr<Memory>> buffers;
+      auto list = info[1].As<Napi::Array>();
+      for (uint32_t i = 0; i < list.Length(); i++) {
+        auto memory = BufferHandle::Unwrap(list.Get(i).As<Napi::Object>())->memory();
+        if (&memory->device() != device_.get()) throw Error("ERR_DEVICE", "a buffer belongs to another device");
+        buffers.push_back(std::move(memory));
+      }
+      auto program = std::make_shared<Program>(device_, decode_program(info[0].As<Napi::Object>(), buffers));
+      auto object = info.Env().GetInstanceData<Classes>()->program.New({});
+      ProgramHandle::Unwrap(object)->adopt(device_, std::move(program));
+      return object;
+    });
+  }
+
+  std::shared_ptr<Device> device_;
+};
+
+// ({ kind, threads, isa }) → Device
+Napi::Value open_device(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto options = info[0].As<Napi::Object>();
+    std::string kind = options.Get("kind").ToString();
+    if (kind != "cpu") throw Error("ERR_DEVICE", "this build has no '" + kind + "' backend; available: cpu");
+    auto device = open_cpu_device(options.Get("threads").ToNumber().Int32Value(), options.Get("isa").ToString());
+    auto object = info.Env().GetInstanceData<Classes>()->device.New({});
+    DeviceHandle::Unwrap(object)->adopt(std::move(device));
+    return object;
+  });
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* classes = new Classes{Napi::Persistent(BufferHandle::define(env)), Napi::Persistent(ProgramHandle::define(env)),
+                              Napi::Persistent(DeviceHandle::define(env))};
+  env.SetInstanceData(classes);
+  exports.Set("abi", kAbi);
+  exports.Set("openDevice", Napi::Function::New(env, open_device, "openDevice"));
+  auto kernels = Napi::Object::New(env);
+  for (const auto& signature : signatures()) kernels.Set(signature.kernel, signature.text);
+  exports.Set("kernels", kernels);
+  auto isas = Napi::Array::New(env);
+  for (const auto& isa : supported_isas()) isas.Set(isas.Length(), isa);
+  exports.Set("isas", isas);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(diffuse_native, init)
+
+}  // namespace diffuse::binding

@@ -1,0 +1,78 @@
+#include "cpu/cpu_device.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "cpu/dispatch.h"
+#include "engine/error.h"
+#include "engine/workers.h"
+
+namespace diffuse {
+
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+int available_cores() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(int threads, const std::string& isa)
+      : kernels_(cpu_kernels(isa)), isa_(isa.empty() ? supported_isas().front() : isa), threads_(threads) {
+    // The team is made on the thread that will call it, so that its flush-to-zero setting is made there too.
+    executor().submit([this] { flush_subnormals(); });
+    workers_ = std::make_unique<Workers>(threads_);
+  }
+  ~CpuDevice() override { executor().stop(); }
+
+  std::string name() const override { return "cpu " + isa_; }
+  int threads() const override { return threads_; }
+
+  std::byte* allocate(size_t bytes) override {
+    // Straight from the system: zeroed, and given back at once when released.
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+      throw Error("ERR_OUT_OF_MEMORY", "the system has no " + std::to_string(bytes >> 20) + " MiB of memory left");
+#ifdef MADV_HUGEPAGE
+    if (bytes >= 2 * kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+    return static_cast<std::byte*>(memory);
+  }
+  void release(std::byte* memory, size_t bytes) override { munmap(memory, bytes); }
+  void upload(std::byte* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void download(void* to, const std::byte* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+
+  size_t prepare(int kernel, Call& call) override {
+    call.workers = workers_.get();
+    return kernels_[kernel].prepare(call);
+  }
+  void launch(int kernel, Call& call, const std::atomic<bool>* cancelled) override {
+    call.workers = workers_.get();
+    workers_->watch(cancelled);
+    kernels_[kernel].run(call);
+    workers_->watch(nullptr);
+  }
+
+ private:
+  const Kernel* kernels_;
+  std::string isa_;
+  int threads_;
+  std::unique_ptr<Workers> workers_;
+};
+
+}  // namespace
+
+std::shared_ptr<Device> open_cpu_device(int threads, const std::string& isa) {
+  if (threads < 0 || threads > 1024) throw Error("ERR_DEVICE", "threads must be 0 (all cores) to 1024");
+  return std::make_shared<CpuDevice>(threads ? threads : available_cores(), isa);
+}
+
+}  // namespace diffuse

@@ -1,0 +1,250 @@
+import { DiffuseError } from '../native/errors.ts';
+import { elementCount, type Graph, type Node, shapeText, type Value } from './graph.ts';
+
+/** A place in a device buffer that outlives the run; `offset` in elements. */
+export interface Placement {
+  readonly buffer: string;
+  readonly offset: number;
+}
+
+/** Where a value lies: in the arena or in a named device buffer. */
+export interface Location {
+  /** Name of a device buffer; undefined is the arena. */
+  readonly buffer: string | undefined;
+  readonly byteOffset: number;
+  /** Elements between consecutive rows. */
+  readonly rowStride: number;
+}
+
+/** What a graph becomes before it is handed to a device: an order of calls and a place for every value. */
+export interface Plan {
+  readonly nodes: readonly Node[];
+  readonly locate: (value: Value) => Location;
+  /** Size of the arena that holds everything that lives within one run. */
+  readonly arenaBytes: number;
+  /** Least possible arena: the largest sum of sizes alive at one moment. */
+  readonly liveBytes: number;
+}
+
+const bytesPerElement = { f32: 4, i32: 4, u8: 1 } as const;
+const alignment = 64;
+
+/**
+ * Plans memory: decides which nodes are needed, gives values that are parts of a concatenation a place inside it, finds out how
+ * long each block of memory is alive and packs the blocks into one arena.
+ *
+ * @param outputs values that are read after the run.
+ * @param placements values to be computed straight into a device buffer (parameter gradients); others are copied there.
+ */
+export function plan(graph: Graph, outputs: readonly Value[], placements: ReadonlyMap<Value, Placement>): Plan {
+  const placed = placeOutputs(graph, placements);
+  const needed = neededNodes(graph.nodes, [...outputs, ...placements.keys()]);
+  const { nodes, parents } = arrangeConcats([...needed, ...placed.copies], placed.direct, outputs);
+  const blocks = new Map<Value, Block>();
+
+  /** The value that owns the memory, and where in it `value` begins. */
+  const resolve = (value: Value): { base: Value; offset: number; rowStride: number } => {
+    const { source } = value;
+    if (source.kind === 'reshape') return resolve(source.of);
+    if (source.kind === 'slice') {
+      const of = resolve(source.of);
+      return { ...of, offset: of.offset + source.offset };
+    }
+    const parent = parents.get(value);
+    if (parent) {
+      const of = resolve(parent.concat);
+      return { ...of, offset: of.offset + parent.offset };
+    }
+    return { base: value, offset: 0, rowStride: value.shape.at(-1) ?? 1 };
+  };
+
+  const touch = (value: Value, time: number): void => {
+    const { base } = resolve(value);
+    if (base.source.kind === 'external' || placed.direct.has(base)) return;
+    const block = blocks.get(base);
+    if (!block) {
+      const bytes = elementCount(base.shape) * bytesPerElement[base.dtype];
+      blocks.set(base, { bytes: Math.ceil(bytes / alignment) * alignment, begin: time, end: time, offset: 0 });
+    } else {
+      block.begin = Math.min(block.begin, time);
+      block.end = Math.max(block.end, time);
+    }
+  };
+  // Inputs are copied into the arena before the first call, outputs are read after the last.
+  for (const value of graph.inputs) if (value.source.kind === 'input') touch(value, -1);
+  nodes.forEach((node, time) => {
+    for (const value of node.inputs.values()) touch(value, time);
+    for (const value of node.outputs.values()) touch(value, time);
+  });
+  for (const value of outputs) touch(value, nodes.length);
+  const arenaBytes = pack([...blocks.values()]);
+
+  const locate = (value: Value): Location => {
+    const { base, offset, rowStride } = resolve(value);
+    const size = bytesPerElement[base.dtype];
+    const place = base.source.kind === 'external' ? base.source : placed.direct.get(base);
+    if (place) return { buffer: place.buffer, byteOffset: (place.offset + offset) * size, rowStride };
+    const block = blocks.get(base);
+    if (!block) throw new DiffuseError('ERR_ARGUMENT', `${value.name} is not computed by this program`);
+    return { buffer: undefined, byteOffset: block.offset + offset * size, rowStride };
+  };
+  return { nodes, locate, arenaBytes, liveBytes: largestLive([...blocks.values()], nodes.length) };
+}
+
+/** A stretch of the arena, alive from call `begin` to call `end`, both inclusive. */
+interface Block {
+  readonly bytes: number;
+  begin: number;
+  end: number;
+  offset: number;
+}
+
+/**
+ * Splits placements into values that can be computed in place and nodes that copy the others.
+ */
+function placeOutputs(
+  graph: Graph,
+  placements: ReadonlyMap<Value, Placement>,
+): { direct: Map<Value, Placement>; copies: Node[] } {
+  const direct = new Map<Value, Placement>();
+  const copies: Node[] = [];
+  for (const [value, place] of placements) {
+    if (value.graph !== graph) throw new DiffuseError('ERR_ARGUMENT', `${value.name} belongs to another graph`);
+    if (value.source.kind === 'kernel') {
+      direct.set(value, place);
+    } else {
+      const target: Value = { ...value, source: { kind: 'external', ...place } };
+      copies.push(copyNode(value, target));
+    }
+  }
+  return { direct, copies };
+}
+
+/** The nodes that lead to `roots` or change a device buffer in place, in order. */
+function neededNodes(nodes: readonly Node[], roots: readonly Value[]): Node[] {
+  const needed = new Set<Value>();
+  const need = (value: Value): void => {
+    if (needed.has(value)) return;
+    needed.add(value);
+    const { source } = value;
+    if (source.kind === 'slice' || source.kind === 'reshape') need(source.of);
+    else if (source.kind === 'concat') source.parts.forEach(need);
+  };
+  roots.forEach(need);
+  const kept: Node[] = [];
+  for (const node of [...nodes].reverse()) {
+    const outputs = [...node.outputs.values()];
+    if (!outputs.some((value) => needed.has(value) || value.source.kind === 'external')) continue;
+    kept.push(node);
+    for (const value of node.inputs.values()) need(value);
+  }
+  return kept.reverse();
+}
+
+/** Where a part of a concatenation lies: in `concat`, from channel `offset` on. */
+interface Parent {
+  readonly concat: Value;
+  readonly offset: number;
+}
+
+/**
+ * Gives each part of each concatenation its place inside it. A part that cannot be computed there (it is an input, a view, placed
+ * in a device buffer or already part of another concatenation) is copied just before the first use.
+ */
+function arrangeConcats(
+  nodes: readonly Node[],
+  direct: ReadonlyMap<Value, Placement>,
+  outputs: readonly Value[],
+): { nodes: Node[]; parents: Map<Value, Parent> } {
+  const parents = new Map<Value, Parent>();
+  const arranged: Node[] = [];
+  const seen = new Set<Value>();
+  const arrange = (value: Value): void => {
+    const { source } = value;
+    if (source.kind === 'slice' || source.kind === 'reshape') return arrange(source.of);
+    if (source.kind !== 'concat' || seen.has(value)) return;
+    seen.add(value);
+    let offset = 0;
+    for (const part of source.parts) {
+      arrange(part);
+      const inPlace = (part.source.kind === 'kernel' || part.source.kind === 'concat') && !parents.has(part) && !direct.has(part);
+      if (inPlace) {
+        parents.set(part, { concat: value, offset });
+      } else {
+        const count = part.shape.at(-1) ?? 0;
+        const target: Value = { ...part, source: { kind: 'slice', of: value, offset }, shape: [...part.shape.slice(0, -1), count] };
+        arranged.push(copyNode(part, target));
+      }
+      offset += part.shape.at(-1) ?? 0;
+    }
+  };
+  for (const node of nodes) {
+    for (const value of node.inputs.values()) arrange(value);
+    arranged.push(node);
+  }
+  outputs.forEach(arrange);
+  return { nodes: arranged, parents };
+}
+
+function copyNode(from: Value, to: Value): Node {
+  return {
+    kernel: 'copy',
+    name: `copy of ${from.name}`,
+    inputs: new Map([['x', from]]),
+    outputs: new Map([['y', to]]),
+    attributes: {},
+    gradient: undefined,
+    recompute: false,
+  };
+}
+
+/**
+ * Packs blocks into one arena: the largest first, each at the lowest offset where it meets no block alive at the same time.
+ * Returns the size of the arena. Offline bin packing is NP-hard; on U-Nets this greedy order comes within a few per cent of
+ * the bound `largestLive`.
+ */
+function pack(blocks: readonly Block[]): number {
+  const placed: Block[] = []; // sorted by offset
+  let size = 0;
+  for (const block of [...blocks].sort((a, b) => b.bytes - a.bytes || a.begin - b.begin)) {
+    let offset = 0;
+    for (const other of placed) {
+      if (other.end < block.begin || other.begin > block.end) continue;
+      if (other.offset - offset >= block.bytes) break;
+      offset = Math.max(offset, other.offset + other.bytes);
+    }
+    block.offset = offset;
+    const position = placed.findIndex((other) => other.offset > offset);
+    placed.splice(position < 0 ? placed.length : position, 0, block);
+    size = Math.max(size, offset + block.bytes);
+  }
+  return size;
+}
+
+function largestLive(blocks: readonly Block[], calls: number): number {
+  const change = new Float64Array(calls + 3);
+  for (const { begin, end, bytes } of blocks) {
+    change[begin + 1] = (change[begin + 1] ?? 0) + bytes;
+    change[end + 2] = (change[end + 2] ?? 0) - bytes;
+  }
+  let live = 0;
+  let largest = 0;
+  for (const delta of change) {
+    live += delta;
+    largest = Math.max(largest, live);
+  }
+  return largest;
+}
+
+/** A plan as text, one line a call, for `diffuse inspect` and for debugging. */
+export function planText({ nodes, locate }: Plan): string {
+  return nodes
+    .map((node) => {
+      const tensors = [...node.outputs, ...node.inputs].map(([name, value]) => {
+        const { buffer, byteOffset } = locate(value);
+        return `${name} ${shapeText(value.shape)} @${buffer ?? 'arena'}+${byteOffset}`;
+      });
+      return `${node.name}: ${tensors.join(', ')}`;
+    })
+    .join('\n');
+}

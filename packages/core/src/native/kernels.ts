@@ -1,0 +1,111 @@
+/**
+ * Every kernel that a backend provides, with its signature: `tensors; attributes`. Outputs stand first and end in `!`, optional
+ * tensors end in `?`; a tensor is float32 unless `:u8`, `:i32` or `:any` says otherwise. The same list stands in
+ * `native/ops/kernels.def`; opening a device compares the two.
+ */
+export const kernelSignatures = {
+  // native/ops/conv2d.h
+  conv2d_forward: 'y!, x, weight, bias?; stride, padTop, padLeft',
+  conv2d_data_gradient: 'dx!, dy, weight; stride, padTop, padLeft',
+  conv2d_weight_gradient: 'dweight!, dbias?!, x, dy; stride, padTop, padLeft',
+  // native/ops/linear.h
+  linear_forward: 'y!, x, weight, bias?;',
+  linear_data_gradient: 'dx!, dy, weight;',
+  linear_weight_gradient: 'dweight!, dbias?!, x, dy;',
+  // native/ops/matmul.h
+  matmul: 'c!, a, b; transposeA, transposeB',
+  // native/ops/attention.h
+  attention_forward: 'y!, logSumExp!, q, k, v; heads, scale',
+  attention_backward: 'dq!, dk!, dv!, dy, y, logSumExp, q, k, v; heads, scale',
+  // native/ops/group_norm.h
+  group_norm_statistics: 'mean!, rstd!, x; groups, eps',
+  group_norm_forward: 'y!, x, mean, rstd, gamma, beta;',
+  group_norm_backward: 'dx!, dgamma!, dbeta!, dy, x, mean, rstd, gamma, beta;',
+  group_norm_silu_forward: 'y!, x, mean, rstd, gamma, beta;',
+  group_norm_silu_backward: 'dx!, dgamma!, dbeta!, dy, x, mean, rstd, gamma, beta;',
+  // native/ops/silu.h
+  silu_forward: 'y!, x;',
+  silu_backward: 'dx!, dy, x;',
+  // native/ops/elementwise.h
+  copy: 'y!, x;',
+  fill: 'y!; value',
+  scale: 'y!, x; factor',
+  add: 'y!, a, b; alpha, beta',
+  add_channels: 'y!, x, t;',
+  divide_samples: 'y!, x, divisor;',
+  // native/ops/reductions.h
+  sum_pixels: 'y!, x;',
+  sum: 'y!, x;',
+  // native/ops/scale_shift.h
+  scale_shift_forward: 'y!, x, scaleShift;',
+  scale_shift_backward: 'dx!, dscaleShift!, dy, x, scaleShift;',
+  // native/ops/upsample_nearest.h
+  upsample_nearest_forward: 'y!, x;',
+  upsample_nearest_backward: 'dx!, dy;',
+  // native/ops/time_embedding.h
+  time_embedding_forward: 'y!, t; frequencyShift, flipSinToCos, maxPeriod',
+  fourier_embedding_forward: 'y!, t, frequencies; flipSinToCos',
+  // native/ops/embedding.h
+  embedding_forward: 'y!, table, index:i32;',
+  embedding_backward: 'dtable!, dy, index:i32;',
+  // native/ops/dropout.h
+  dropout: 'y!, x; probability, seedLow, seedHigh, step, layer, sampleOffset',
+  // native/ops/weighted_mse.h
+  weighted_mse_forward: 'loss!, perSample!, prediction, target, weight;',
+  weighted_mse_backward: 'dprediction!, dloss, prediction, target, weight;',
+  // native/ops/random.h
+  random_normal: 'y!; seedLow, seedHigh, purpose, step, sampleOffset',
+  random_uniform: 'y!; seedLow, seedHigh, purpose, step, sampleOffset, low, high',
+  // native/ops/noising.h
+  noising: 'xt!, target!, timestep!, weight!, images:any, table; seedLow, seedHigh, step, sampleOffset, flip',
+  // native/ops/sampler_update.h
+  sampler_update: 'xNext!, x0!, x, prediction, history?, noise?; x0FromX, x0FromPrediction, clip, coefficientX, coefficientX0, coefficientPrediction, coefficientHistory, coefficientNoise, seedLow, seedHigh, step, sampleOffset',
+  // native/ops/optimizer.h
+  gradient_norm: 'norm!, gradient;',
+  adamw_ema: 'parameter!, firstMoment!, secondMoment!, ema?!, gradient, norm; learningRate, beta1, beta2, epsilon, weightDecay, biasCorrection1, biasCorrection2, clipNorm, emaDecay, gradientScale',
+} as const satisfies Record<string, string>;
+
+/** Name of a kernel. */
+export type KernelName = keyof typeof kernelSignatures;
+
+/** One tensor of a kernel's signature. */
+export interface KernelTensor {
+  readonly name: string;
+  readonly dtype: 'f32' | 'u8' | 'i32' | 'any';
+  readonly output: boolean;
+  readonly optional: boolean;
+}
+
+/** A kernel's signature, taken apart: tensors (outputs first) and attributes in the order in which the addon expects them. */
+export interface KernelSignature {
+  readonly tensors: readonly KernelTensor[];
+  readonly attributes: readonly string[];
+}
+
+const parsed = new Map<string, KernelSignature>();
+
+/** The signature of a kernel, taken apart. */
+export function kernelSignature(kernel: KernelName): KernelSignature {
+  const known = parsed.get(kernel);
+  if (known) return known;
+  const [tensors = '', attributes = ''] = kernelSignatures[kernel].split(';');
+  const names = (list: string): string[] =>
+    list
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== '');
+  const signature: KernelSignature = {
+    tensors: names(tensors).map((text) => {
+      const [spec = '', dtype = 'f32'] = text.split(':');
+      return {
+        name: spec.replace(/[!?]/g, ''),
+        dtype: dtype as KernelTensor['dtype'],
+        output: spec.includes('!'),
+        optional: spec.includes('?'),
+      };
+    }),
+    attributes: names(attributes),
+  };
+  parsed.set(kernel, signature);
+  return signature;
+}
