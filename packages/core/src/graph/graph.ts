@@ -274,8 +274,13 @@ export function emit<Output extends string>(emission: Emission<Output>): Record<
  */
 export function sliceChannels(value: Value, offset: number, count: number): Value {
   const channels = value.shape.at(-1) ?? 0;
-  if (!(Number.isInteger(offset) && Number.isInteger(count) && offset >= 0 && count > 0 && offset + count <= channels)) {
-    throw new DiffuseError('ERR_SHAPE', `slice [${offset}, ${offset + count}) is outside the ${channels} channels of ${value.name}`);
+  if (
+    !(Number.isInteger(offset) && Number.isInteger(count) && offset >= 0 && count > 0 && offset + count <= channels)
+  ) {
+    throw new DiffuseError(
+      'ERR_SHAPE',
+      `slice [${offset}, ${offset + count}) is outside the ${channels} channels of ${value.name}`,
+    );
   }
   if (count === channels) return value;
   const shape = [...value.shape.slice(0, -1), count];
@@ -291,7 +296,10 @@ export function sliceChannels(value: Value, offset: number, count: number): Valu
 export function reshape(value: Value, shape: Shape): Value {
   checkShape(`reshape of ${value.name}`, shape);
   if (elementCount(shape) !== elementCount(value.shape) || shape.at(-1) !== value.shape.at(-1)) {
-    throw new DiffuseError('ERR_SHAPE', `cannot reshape ${value.name} from ${shapeText(value.shape)} to ${shapeText(shape)}: the channels and the number of elements must stay`);
+    throw new DiffuseError(
+      'ERR_SHAPE',
+      `cannot reshape ${value.name} from ${shapeText(value.shape)} to ${shapeText(shape)}: the channels and the number of elements must stay`,
+    );
   }
   return value.graph.view('reshape', shape, value.dtype, { kind: 'reshape', of: value });
 }
@@ -306,7 +314,10 @@ export function concatChannels(parts: readonly Value[]): Value {
   const rows = shapeText(first.shape.slice(0, -1));
   for (const part of parts) {
     if (shapeText(part.shape.slice(0, -1)) !== rows || part.dtype !== first.dtype) {
-      throw new DiffuseError('ERR_SHAPE', `concatChannels: ${part.name} is ${shapeText(part.shape)}, ${first.name} is ${shapeText(first.shape)}; all but the channels must agree`);
+      throw new DiffuseError(
+        'ERR_SHAPE',
+        `concatChannels: ${part.name} is ${shapeText(part.shape)}, ${first.name} is ${shapeText(first.shape)}; all but the channels must agree`,
+      );
     }
   }
   if (parts.length === 1) return first;
@@ -337,6 +348,9 @@ function isValue(given: Shape | Value): given is Value {
 
 function checkShape(name: string, shape: Shape): void {
   if (shape.length < 1 || shape.length > 5 || shape.some((size) => !Number.isSafeInteger(size) || size < 1)) {
-    throw new DiffuseError('ERR_SHAPE', `${name}: ${shapeText(shape)} is no shape: 1 to 5 dimensions, each a positive integer`);
+    throw new DiffuseError(
+      'ERR_SHAPE',
+      `${name}: ${shapeText(shape)} is no shape: 1 to 5 dimensions, each a positive integer`,
+    );
   }
 }

@@ -167,12 +167,17 @@ function arrangeConcats(
     let offset = 0;
     for (const part of source.parts) {
       arrange(part);
-      const inPlace = (part.source.kind === 'kernel' || part.source.kind === 'concat') && !parents.has(part) && !direct.has(part);
+      const inPlace =
+        (part.source.kind === 'kernel' || part.source.kind === 'concat') && !parents.has(part) && !direct.has(part);
       if (inPlace) {
         parents.set(part, { concat: value, offset });
       } else {
         const count = part.shape.at(-1) ?? 0;
-        const target: Value = { ...part, source: { kind: 'slice', of: value, offset }, shape: [...part.shape.slice(0, -1), count] };
+        const target: Value = {
+          ...part,
+          source: { kind: 'slice', of: value, offset },
+          shape: [...part.shape.slice(0, -1), count],
+        };
         arranged.push(copyNode(part, target));
       }
       offset += part.shape.at(-1) ?? 0;

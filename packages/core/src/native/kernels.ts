@@ -59,11 +59,13 @@ export const kernelSignatures = {
   // native/ops/noising.h
   noising: 'xt!, target!, timestep!, weight!, images:any, table; seedLow, seedHigh, step, sampleOffset, flip',
   // native/ops/sampler_update.h
-  sampler_update: 'xNext!, x0!, x, prediction, history?, noise?; x0FromX, x0FromPrediction, clip, coefficientX, coefficientX0, coefficientPrediction, coefficientHistory, coefficientNoise, seedLow, seedHigh, step, sampleOffset',
+  sampler_update:
+    'xNext!, x0!, x, prediction, history?, noise?; x0FromX, x0FromPrediction, clip, coefficientX, coefficientX0, coefficientPrediction, coefficientHistory, coefficientNoise, seedLow, seedHigh, step, sampleOffset',
   // native/ops/optimizer.h
   gradient_norm: 'norm!, gradient;',
-  adamw_ema: 'parameter!, firstMoment!, secondMoment!, ema?!, gradient, norm; learningRate, beta1, beta2, epsilon, weightDecay, biasCorrection1, biasCorrection2, clipNorm, emaDecay, gradientScale',
-} as const satisfies Record<string, string>;
+  adamw_ema:
+    'parameter!, firstMoment!, secondMoment!, ema?!, gradient, norm; learningRate, beta1, beta2, epsilon, weightDecay, biasCorrection1, biasCorrection2, clipNorm, emaDecay, gradientScale',
+} as const;
 
 /** Name of a kernel. */
 export type KernelName = keyof typeof kernelSignatures;

@@ -1,0 +1,63 @@
+/** What the addon exports (`native/binding/addon.cc`). The only declarations of native code in the project. */
+export interface Addon {
+  /** Number of this interface; {@link expectedAbi} is what this package was written for. */
+  readonly abi: number;
+  /** Signature of each kernel, as in `native/ops/kernels.def`. */
+  readonly kernels: Readonly<Record<string, string>>;
+  /** Instruction sets that this build contains and this CPU runs, best first. */
+  readonly isas: readonly string[];
+  openDevice(options: { kind: string; threads: number; isa: string }): NativeDevice;
+}
+
+/** The number of the interface below. */
+export const expectedAbi = 1;
+
+/** A backend with its own thread. Every method may throw an Error with a `code`. */
+export interface NativeDevice {
+  readonly name: string;
+  readonly threads: number;
+  /** Zeroed memory. */
+  allocate(bytes: number): NativeBuffer;
+  compile(program: NativeProgramDescription, buffers: readonly NativeBuffer[]): NativeProgram;
+  dispose(): void;
+}
+
+/** Device memory. */
+export interface NativeBuffer {
+  /** Float32 elements of a tensor, dimensions permuted: result dimension i is native dimension `permutation[i]`. */
+  read(byteOffset: number, shape: readonly number[], permutation: readonly number[]): Promise<ArrayBuffer>;
+  /** The inverse of {@link read}; `data` is copied before the call returns. */
+  write(
+    byteOffset: number,
+    shape: readonly number[],
+    permutation: readonly number[],
+    data: ArrayBufferView,
+  ): Promise<void>;
+  dispose(): void;
+}
+
+/**
+ * A program as numbers. `code` holds: count of inputs, count of outputs, the input tensors, the output tensors, then for each
+ * call: kernel index, count of tensors, count of attributes, the tensors, and for each attribute its value and the index of the
+ * scalar that replaces it (-1: none). A tensor is: buffer index (-1 the arena, -2 absent), byte offset, dtype (0 f32, 1 u8,
+ * 2 i32), rank, sizes, row stride.
+ */
+export interface NativeProgramDescription {
+  readonly arenaBytes: number;
+  readonly scalarCount: number;
+  readonly names: readonly string[];
+  readonly code: Float64Array;
+}
+
+/** A compiled program. */
+export interface NativeProgram {
+  readonly scratchBytes: number;
+  run(
+    scalars: Float64Array,
+    inputs: readonly ArrayBufferView[],
+    options: { checkFinite: boolean; profile: boolean },
+  ): Promise<{ outputs: ArrayBuffer[]; callMilliseconds: Float64Array }>;
+  /** Stops the runs asked for so far, between kernels or inside them. */
+  cancel(): void;
+  dispose(): void;
+}

@@ -1,0 +1,153 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism, freemem } from 'node:os';
+import { loadAddon, translateErrors, translateRejections } from './addon.ts';
+import type { NativeBuffer, NativeDevice, NativeProgram, NativeProgramDescription } from './bindings.ts';
+import { DiffuseError } from './errors.ts';
+
+/** Options of {@link openDevice}. */
+export interface DeviceOptions {
+  /** Threads that compute, 1 … 1024; 0 (the default) means as many as the process has cores. Results do not depend on it. */
+  readonly threads?: number;
+  /** Instruction set of the CPU backend: `avx512`, `avx2` or `portable`; default the best that the CPU has. */
+  readonly isa?: string;
+  /** Bytes that programs and buffers may take; default what the system has free when a program is compiled. */
+  readonly memoryLimit?: number;
+}
+
+/** A computing device: memory, kernels and a thread of its own. Close it with `using` or {@link Device.dispose}. */
+export interface Device {
+  /** For people, e.g. `cpu avx512`. */
+  readonly name: string;
+  readonly threads: number;
+  /** Bytes of the buffers that are alive. */
+  readonly allocatedBytes: number;
+  /** Bytes that a further program or buffer may take. */
+  availableBytes(): number;
+  /** Zeroed memory. @throws `ERR_OUT_OF_MEMORY`, `ERR_DISPOSED` */
+  allocate(bytes: number): DeviceBuffer;
+  /** Hands a planned program to the addon; use `compile` of the graph instead. */
+  load(program: NativeProgramDescription, buffers: readonly DeviceBuffer[]): NativeProgram;
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+/** Device memory that outlives runs. Close it with `using` or {@link DeviceBuffer.dispose}, or leave it to the collector. */
+export interface DeviceBuffer {
+  readonly byteLength: number;
+  readonly native: NativeBuffer;
+  /**
+   * Float32 elements of a tensor in the buffer.
+   *
+   * @param offset first element.
+   * @param shape native shape.
+   * @param permutation result dimension i is native dimension `permutation[i]`; default the identity.
+   */
+  read(offset: number, shape: readonly number[], permutation?: readonly number[]): Promise<Float32Array>;
+  /** The inverse of {@link read}: `data` lies in the permuted order. */
+  write(data: Float32Array, offset: number, shape: readonly number[], permutation?: readonly number[]): Promise<void>;
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Opens a device.
+ *
+ * @param kind `cpu`, or `auto` for the best one there is.
+ * @throws `ERR_DEVICE` when there is no such device, `ERR_NATIVE` when the addon cannot be loaded, `ERR_ARGUMENT`.
+ */
+export async function openDevice(kind: 'auto' | 'cpu' = 'auto', options: DeviceOptions = {}): Promise<Device> {
+  const { threads = 0, isa = '', memoryLimit } = options;
+  if (kind !== 'auto' && kind !== 'cpu') {
+    throw new DiffuseError('ERR_DEVICE', `there is no device '${String(kind)}'; available: auto, cpu`);
+  }
+  if (!Number.isInteger(threads) || threads < 0 || threads > 1024) {
+    throw new DiffuseError(
+      'ERR_ARGUMENT',
+      `threads is ${threads}; it must be an integer from 1 to 1024, or 0 for all cores`,
+    );
+  }
+  const addon = loadAddon();
+  const native = translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa }));
+  return wrapDevice(native, memoryLimit);
+}
+
+function wrapDevice(native: NativeDevice, memoryLimit: number | undefined): Device {
+  let allocatedBytes = 0;
+  const device: Device = {
+    name: native.name,
+    threads: native.threads,
+    get allocatedBytes() {
+      return allocatedBytes;
+    },
+    availableBytes: () => (memoryLimit === undefined ? freeBytes() : Math.max(0, memoryLimit - allocatedBytes)),
+    allocate(bytes) {
+      if (bytes > device.availableBytes()) {
+        throw new DiffuseError(
+          'ERR_OUT_OF_MEMORY',
+          `a buffer of ${mebibytes(bytes)} does not fit: ${mebibytes(device.availableBytes())} are free`,
+        );
+      }
+      const buffer = translateErrors(() => native.allocate(bytes));
+      allocatedBytes += bytes;
+      let alive = true;
+      return wrapBuffer(buffer, bytes, () => {
+        if (alive) allocatedBytes -= bytes;
+        alive = false;
+      });
+    },
+    load: (program, buffers) =>
+      translateErrors(() =>
+        native.compile(
+          program,
+          buffers.map((buffer) => buffer.native),
+        ),
+      ),
+    dispose: () => native.dispose(),
+    [Symbol.dispose]: () => native.dispose(),
+  };
+  return device;
+}
+
+function wrapBuffer(native: NativeBuffer, byteLength: number, onDispose: () => void): DeviceBuffer {
+  const identity = (shape: readonly number[]): number[] => shape.map((_, i) => i);
+  const dispose = (): void => {
+    native.dispose();
+    onDispose();
+  };
+  return {
+    byteLength,
+    native,
+    read: async (offset, shape, permutation = identity(shape)) =>
+      new Float32Array(await translateRejections(attempt(() => native.read(offset * 4, shape, permutation)))),
+    write: (data, offset, shape, permutation = identity(shape)) =>
+      translateRejections(attempt(() => native.write(offset * 4, shape, permutation, data))),
+    dispose,
+    [Symbol.dispose]: dispose,
+  };
+}
+
+/** Native methods check their arguments before they make a promise; both failures shall be rejections. */
+async function attempt<T>(start: () => Promise<T>): Promise<T> {
+  return start();
+}
+
+/** What the system can still give: MemAvailable where Linux tells it, which unlike the free memory counts the page cache. */
+function freeBytes(): number {
+  try {
+    const match = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'));
+    if (match) return Number(match[1]) * 1024;
+  } catch {
+    // Not Linux.
+  }
+  return freemem();
+}
+
+/** Bytes for people, in MiB or GiB. */
+export function mebibytes(bytes: number): string {
+  return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
+/** Cores that this process may use. */
+export function availableCores(): number {
+  return availableParallelism();
+}

@@ -1,0 +1,44 @@
+import { type Device, openDevice } from '@diffuse/core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadAddon } from '../../core/src/native/addon.ts';
+import { opCases, runOpCase } from '../src/index.ts';
+
+/** Instruction sets × threads: the first of each list is the reference of the bit comparison. */
+const threadCounts = [1, 3];
+
+for (const isa of loadAddon().isas) {
+  describe(`on ${isa}`, () => {
+    const devices: Device[] = [];
+    beforeAll(async () => {
+      for (const threads of threadCounts) devices.push(await openDevice('cpu', { isa, threads }));
+    });
+    afterAll(() => devices.forEach((device) => device.dispose()));
+
+    for (const [op, cases] of Object.entries(opCases)) {
+      describe(op, () => {
+        test.each(cases)('$name', async (opCase) => {
+          const tolerance = opCase.tolerance ?? 2e-6;
+          for (const views of opCase.views === false ? [false] : [false, true]) {
+            let first: Readonly<Record<string, Float32Array>> | undefined;
+            for (const device of devices) {
+              const { outputErrors, gradientErrors, arrays } = await runOpCase(device, opCase, { views });
+              for (const [name, error] of Object.entries(outputErrors)) {
+                expect(error, `output ${name}${views ? ' as a view' : ''}`).toBeLessThanOrEqual(tolerance);
+              }
+              for (const [name, error] of Object.entries(gradientErrors)) {
+                expect(error, `gradient of ${name}${views ? ' with views' : ''}`).toBeLessThanOrEqual(10 * tolerance);
+              }
+              first ??= arrays;
+              for (const [name, array] of Object.entries(arrays)) {
+                expect(
+                  Buffer.from(array.buffer).equals(Buffer.from(first[name]?.buffer ?? [])),
+                  `bits of ${name}`,
+                ).toBe(true);
+              }
+            }
+          }
+        });
+      });
+    }
+  });
+}
