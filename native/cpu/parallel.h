@@ -16,8 +16,10 @@ namespace {
 // body(index, thread) for each index in [0, count). The order is arbitrary: no result may depend on it.
 template <typename Body>
 DIFFUSE_INLINE void parallel_for(const Call& call, int64_t count, Body&& body) {
+  using Pointer = decltype(&body);  // Body itself may be a reference
   run_tasks(
-      call.workers, count, [](void* context, int64_t index, int thread) { (*static_cast<Body*>(context))(index, thread); }, &body);
+      call.workers, count, [](void* context, int64_t index, int thread) { (*static_cast<Pointer>(context))(index, thread); },
+      const_cast<void*>(static_cast<const void*>(&body)));
 }
 
 // body(begin, end) over [0, count) in pieces of `grain` (the last may be shorter). Pieces depend on count and grain alone.
