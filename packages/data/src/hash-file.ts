@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { headBytes } from './file-kind.ts';
+
+const pieceBytes = 2 ** 20;
+
+/** How the content of a file is named in caches. */
+export function contentHash(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+/**
+ * Hashes a file piece by piece.
+ *
+ * @param wanted is shown the first 4096 bytes (or all of a shorter file); when it says no, the rest is not read.
+ * @returns SHA-256 as 64 hexadecimal digits, or `undefined` for a file that is not wanted.
+ */
+export async function hashFile(path: string, wanted: (head: Uint8Array) => boolean): Promise<string | undefined> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const piece = Buffer.allocUnsafe(Math.max(headBytes, Math.min(size, pieceBytes)));
+    const hash = createHash('sha256');
+    let position = 0;
+    for (;;) {
+      const { bytesRead } = await file.read(piece, 0, piece.length, position);
+      if (position === 0 && !wanted(piece.subarray(0, Math.min(bytesRead, headBytes)))) return undefined;
+      if (bytesRead === 0) return hash.digest('hex');
+      hash.update(piece.subarray(0, bytesRead));
+      position += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+}
