@@ -1,4 +1,4 @@
-import { emit, expectShape, type Graph, type Shape, type Value } from '../graph.ts';
+import { type Attribute, emit, expectShape, type Graph, type Shape, type Value } from '../graph.ts';
 
 /**
  * Weighted sum, `y = alpha * a + beta * b`.
@@ -30,7 +30,7 @@ export function scale(x: Value, factor: number): Value {
 }
 
 /** A float32 tensor with the same number everywhere. */
-export function fill(graph: Graph, shape: Shape, value: number): Value {
+export function fill(graph: Graph, shape: Shape, value: Attribute): Value {
   return graph.emit({ kernel: 'fill', outputs: { y: shape }, inputs: {}, attributes: { value } }).y;
 }
 

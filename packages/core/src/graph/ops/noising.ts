@@ -1,0 +1,42 @@
+import { type Attribute, emit, expectShape, type Value } from '../graph.ts';
+
+/** Options of {@link noising}. */
+export interface NoisingOptions {
+  readonly seedLow: Attribute;
+  readonly seedHigh: Attribute;
+  readonly step: Attribute;
+  /** Index of the first sample of the batch. */
+  readonly sampleOffset: Attribute;
+  /** Mirror each image left to right with probability 1/2. */
+  readonly flip?: boolean;
+}
+
+/** What {@link noising} makes of a batch. */
+export interface Noised {
+  /** Noisy images, float32 [N, H, W, C]. */
+  readonly xt: Value;
+  /** What the network should predict, float32 [N, H, W, C]. */
+  readonly target: Value;
+  /** Timestep of each image, float32 [N], integers. */
+  readonly timestep: Value;
+  /** Weight of each image in the loss, float32 [N]. */
+  readonly weight: Value;
+}
+
+/**
+ * The forward process, from bytes to a training example in one pass: bytes to [-1, 1], perhaps mirrored; a uniform timestep; Gaussian
+ * noise; x_t and the target. Ho et al. 2020, algorithm 1, lines 2 to 4.
+ *
+ * @param images uint8 [N, H, W, C], or float32 that is taken as it is
+ * @param table float32 [T, 5] of `Diffusion.noisingTable()`: signal, noise, targetX0, targetEps, weight
+ */
+export function noising(images: Value, table: Value, { flip = false, ...stream }: NoisingOptions): Noised {
+  const samples = images.shape[0] ?? 0;
+  expectShape('table of noising', table.shape, [table.shape[0] ?? 0, 5]);
+  return emit({
+    kernel: 'noising',
+    outputs: { xt: images.shape, target: images.shape, timestep: [samples], weight: [samples] },
+    inputs: { images, table },
+    attributes: { ...stream, flip: Number(flip) },
+  });
+}
