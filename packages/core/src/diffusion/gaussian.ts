@@ -33,9 +33,11 @@ export interface GaussianDiffusionOptions {
  * together have the same length. Every method throws DiffuseError ERR_ARGUMENT for another t, ERR_SHAPE for other lengths.
  */
 export interface Diffusion {
+  /** Noise level of each timestep. */
   readonly schedule: Schedule;
   /** What the network predicts. */
   readonly predict: TargetName;
+  /** How much the squared error counts at each noise level. */
   readonly weighting: Weighting;
   /** Number of timesteps T. */
   readonly steps: number;

@@ -48,7 +48,9 @@ export const score: Target = {
 
 /** A quantity as a mixture of the noisy data and a known target: x x_t + prediction * (the target). */
 export interface Conversion {
+  /** Factor of x_t. */
   readonly x: number;
+  /** Factor of the known target. */
   readonly prediction: number;
 }
 

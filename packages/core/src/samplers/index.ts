@@ -13,9 +13,13 @@ export { type Spacing, type SpacingEntry, spacedTimesteps, spacings } from './sp
 export interface SamplerOptions {
   /** Number of steps, 1 … T of the diffusion. */
   steps: number;
+  /** How the timesteps lie among those of the diffusion. */
   spacing?: Spacing;
+  /** Share of DDPM's noise that is added, in [0, 1]. */
   eta?: number;
+  /** Variance of a DDPM step. */
   variance?: DdpmVariance;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
   clip?: number;
 }
 

@@ -68,6 +68,7 @@ export type Update = Pick<SamplerStep, 'x' | 'x0' | 'prediction' | 'history' | '
 export interface PlanOptions {
   /** Number of steps, 1 … T. */
   steps: number;
+  /** How the timesteps lie among those of the diffusion. */
   spacing: Spacing;
   /** Bound of the estimate of x0. */
   clip: number;

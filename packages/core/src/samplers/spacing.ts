@@ -30,8 +30,11 @@ export const spacings: Readonly<Record<Spacing, SpacingEntry>> = {
   },
   trailing: {
     description: 'from the last timestep downwards, T / steps apart',
-    pick: (total, count) =>
-      Array.from({ length: count }, (_, i) => roundHalfEven(total - (count - 1 - i) * (total / count)) - 1),
+    pick: (total, count) => {
+      // The step is rounded as NumPy's arange rounds it: ties fall where diffusers has them.
+      const delta = total - (total - total / count);
+      return Array.from({ length: count }, (_, i) => roundHalfEven(total - (count - 1 - i) * delta) - 1);
+    },
   },
   linspace: {
     description: 'evenly from 0 to the last timestep, both included',

@@ -1,0 +1,78 @@
+import type { Diffusion, Sampler, SamplerStep } from '@diffuse/core';
+
+/** What a network, or an exact stand-in for one, predicts from noisy data x_t [n] at a 0-based timestep: float64 [n]. */
+export type Denoiser = (xt: Float64Array, t: number) => Float64Array;
+
+/** The arrays that one sampler update reads, all float64 [n]. */
+export interface UpdateInputs {
+  /** The noisy sample. */
+  readonly x: Float64Array;
+  /** What the network made of it. */
+  readonly prediction: Float64Array;
+  /** The x0 of the step before, zeros in the first step. */
+  readonly history: Float64Array;
+  /** Fresh noise, N(0, I). */
+  readonly noise: Float64Array;
+}
+
+/** One sampler update in float64: the reference of the native kernel `sampler_update`, element by element. */
+export function samplerUpdate(
+  step: SamplerStep,
+  { x, prediction, history, noise }: UpdateInputs,
+): { x0: Float64Array; x: Float64Array } {
+  const at = (values: Float64Array, i: number): number => values[i] as number;
+  const x0 = x.map((value, i) => {
+    const raw = step.x0FromX * value + step.x0FromPrediction * at(prediction, i);
+    return Math.min(Math.max(raw, -step.clip), step.clip);
+  });
+  const next = x.map(
+    (value, i) =>
+      step.x * value +
+      step.x0 * at(x0, i) +
+      step.prediction * at(prediction, i) +
+      step.history * at(history, i) +
+      step.noise * at(noise, i),
+  );
+  return { x0, x: next };
+}
+
+/** One step of a simulated trajectory. */
+export interface SimulatedStep {
+  /** 0-based timestep of the step's input. */
+  readonly t: number;
+  /** What the denoiser said, float64 [n]. */
+  readonly prediction: Float64Array;
+  /** The clipped estimate of x0, float64 [n]. */
+  readonly x0: Float64Array;
+  /** Where the step ends, float64 [n]. */
+  readonly x: Float64Array;
+}
+
+/**
+ * Runs a sampler in float64.
+ *
+ * @param xT float64 [n], the start.
+ * @param noise the fresh noise of step 0, 1 …, float64 [n]; asked for only where the step adds noise.
+ * @returns every step; the last one's `x` is the sample.
+ */
+export function simulate(
+  sampler: Sampler,
+  diffusion: Diffusion,
+  denoiser: Denoiser,
+  xT: Float64Array,
+  noise: (step: number) => Float64Array,
+): SimulatedStep[] {
+  const zeros = new Float64Array(xT.length);
+  const trajectory: SimulatedStep[] = [];
+  let x = xT;
+  let history: Float64Array = zeros;
+  for (const [i, step] of sampler.plan(diffusion).entries()) {
+    const prediction = denoiser(x, step.t);
+    const fresh = step.noise === 0 ? zeros : noise(i);
+    const updated = samplerUpdate(step, { x, prediction, history, noise: fresh });
+    trajectory.push({ t: step.t, prediction, ...updated });
+    x = updated.x;
+    history = updated.x0;
+  }
+  return trajectory;
+}
