@@ -1,0 +1,453 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  filePermutation,
+  fileShape,
+  nativePermutation,
+  type ParameterLayout,
+  parameterSize,
+  readParameters,
+  readPipelineFolder,
+  type SchedulerDescription,
+  schedulerFromDiffusers,
+  schedulerToDiffusers,
+  toFileOrder,
+  toNativeOrder,
+  unet2dParameters,
+  writeParameters,
+  writePipelineFolder,
+} from '../../src/checkpoint/diffusers.ts';
+import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { configFromDiffusers } from '../../src/models/unet2d-config.ts';
+import { expectDiffuseError, failureOf, golden, scratchFolder } from './folders.ts';
+
+const WEIGHTS = 'diffusion_pytorch_model.safetensors';
+const pipelines = ['unet-ddpm-tiny', 'unet-heads-tiny'];
+
+const readText = (...parts: string[]): Promise<string> => readFile(golden(...parts), 'utf8');
+const describeKey = (parameter: ParameterLayout): string => `${parameter.name} [${fileShape(parameter).join(',')}]`;
+
+interface KeyCases {
+  cases: { name: string; config: unknown; keys: string[] }[];
+  large: { name: string; config: unknown; tensors: number; parameters: number }[];
+}
+const { cases, large }: KeyCases = JSON.parse(await readText('unet-keys.json'));
+
+describe('the parameters of a U-Net', () => {
+  test.each(cases)("$name: names, file shapes and order are diffusers'", ({ config, keys }) => {
+    expect(unet2dParameters(configFromDiffusers(config)).map(describeKey)).toEqual(keys);
+  });
+
+  test.each(large)('$name: $tensors tensors, $parameters parameters', ({ config, tensors, parameters }) => {
+    const list = unet2dParameters(configFromDiffusers(config));
+    expect(list).toHaveLength(tensors);
+    expect(list.reduce((sum, parameter) => sum + parameterSize(parameter), 0)).toBe(parameters);
+  });
+
+  test('google/ddpm-cifar10-32: 328 tensors, 35,746,307 parameters', async () => {
+    const [counts, ...lines] = (await readText('unet-cifar10-keys.txt')).trim().split('\n');
+    const config = configFromDiffusers({
+      sample_size: 32,
+      attention_head_dim: null,
+      block_out_channels: [128, 256, 256, 256],
+      down_block_types: ['DownBlock2D', 'AttnDownBlock2D', 'DownBlock2D', 'DownBlock2D'],
+      up_block_types: ['UpBlock2D', 'UpBlock2D', 'AttnUpBlock2D', 'UpBlock2D'],
+    });
+    const list = unet2dParameters(config);
+    const keys = list.map((p) => `${p.name} (${fileShape(p).join(', ')}${p.shape.length === 1 ? ',' : ''})`);
+    expect(keys).toEqual(lines);
+    expect(`${list.length} ${list.reduce((sum, p) => sum + parameterSize(p), 0)}`).toBe(counts);
+    expect(counts).toBe('328 35746307');
+  });
+});
+
+describe('storage order', () => {
+  const convolution: ParameterLayout = { name: 'c', shape: [3, 1, 2, 4], layout: 'convolution' };
+  const linear: ParameterLayout = { name: 'l', shape: [5, 7], layout: 'linear' };
+  const plain: ParameterLayout = { name: 'p', shape: [3, 2], layout: 'plain' };
+
+  test('shapes and permutations', () => {
+    expect(fileShape(convolution)).toEqual([4, 2, 3, 1]);
+    expect(filePermutation(convolution)).toEqual([3, 2, 0, 1]);
+    expect(nativePermutation(convolution)).toEqual([2, 3, 1, 0]);
+    expect(fileShape(linear)).toEqual([7, 5]);
+    expect(nativePermutation(linear)).toEqual([1, 0]);
+    expect(fileShape(plain)).toEqual([3, 2]);
+    expect(filePermutation(plain)).toEqual([0, 1]);
+  });
+
+  test('elements move as the permutation says, and back', async () => {
+    const size = fc.integer({ min: 1, max: 5 });
+    const layout = fc.oneof(
+      fc.tuple(size, size, size, size).map((shape) => ({ name: 'c', shape, layout: 'convolution' as const })),
+      fc.tuple(size, size).map((shape) => ({ name: 'l', shape, layout: 'linear' as const })),
+      fc.array(size, { maxLength: 3 }).map((shape) => ({ name: 'p', shape, layout: 'plain' as const })),
+    );
+    await fc.assert(
+      fc.asyncProperty(layout, async (parameter) => {
+        const native = Float32Array.from({ length: parameterSize(parameter) }, (_, i) => i);
+        const file = await toFileOrder(parameter, native);
+        const permutation = filePermutation(parameter);
+        const shape = fileShape(parameter);
+        file.forEach((value, position) => {
+          // The index in the file, digit by digit, carried over to the native dimensions.
+          const index: number[] = [];
+          let rest = position;
+          for (let d = shape.length - 1; d >= 0; d -= 1) {
+            index[permutation[d] as number] = rest % (shape[d] as number);
+            rest = Math.floor(rest / (shape[d] as number));
+          }
+          const expected = parameter.shape.reduce((sum, extent, d) => sum * extent + (index[d] as number), 0);
+          expect(value).toBe(expected);
+        });
+        expect(await toNativeOrder(parameter, file)).toEqual(native);
+      }),
+      { numRuns: 200, seed: 11 },
+    );
+  });
+
+  test('refuses another number of values', async () => {
+    const failure = await failureOf(() => toFileOrder(linear, new Float32Array(36)));
+    expectDiffuseError(failure, 'ERR_SHAPE', 'parameter l: 36 values came; [5, 7] takes 35');
+  });
+});
+
+describe('weights', () => {
+  test.each(pipelines)('%s: read to the native layout and written again, tensor for tensor', async (name) => {
+    const { unetConfig, weightsPath } = await readPipelineFolder(golden(name));
+    const parameters = unet2dParameters(unetConfig);
+    const native = new Map<string, Float32Array>();
+    for await (const { parameter, values } of readParameters(weightsPath, parameters)) {
+      native.set(parameter.name, values);
+    }
+    expect([...native.keys()]).toEqual(parameters.map((parameter) => parameter.name));
+
+    // conv_in by hand: native [kh, kw, Cin, Cout] at (2, 0, c, 5) is the file's [Cout, Cin, kh, kw] at (5, c, 2, 0).
+    await using original = await openSafetensors(weightsPath);
+    const inFile = await original.readFloat32('conv_in.weight');
+    const { inChannels } = unetConfig;
+    for (let c = 0; c < inChannels; c += 1) {
+      const here = native.get('conv_in.weight')?.[(2 * 3 * inChannels + c) * 16 + 5];
+      expect(here).toBe(inFile[(5 * inChannels + c) * 9 + 2 * 3]);
+    }
+
+    const copy = join(await scratchFolder(), WEIGHTS);
+    await writeParameters(copy, parameters, ({ name: key }) => native.get(key) as Float32Array);
+    await using written = await openSafetensors(copy);
+    expect(written.metadata).toEqual({ format: 'pt' });
+    expect(written.tensors.size).toBe(original.tensors.size);
+    for (const [key, { shape, dtype }] of original.tensors) {
+      expect(written.tensors.get(key)).toMatchObject({ shape, dtype });
+      expect(await written.read(key)).toEqual(await original.read(key));
+    }
+  });
+
+  /** A copy of the small pipeline's weights under other names, without some, or with more. */
+  async function rewrite(
+    rename: (key: string) => string | undefined,
+    extra?: string,
+  ): Promise<[string, ParameterLayout[]]> {
+    const { unetConfig, weightsPath } = await readPipelineFolder(golden('unet-heads-tiny'));
+    const path = join(await scratchFolder(), WEIGHTS);
+    await using file = await openSafetensors(weightsPath);
+    const sources = [...file.tensors].flatMap(([key, { shape }]) => {
+      const name = rename(key);
+      return name === undefined ? [] : [{ name, dtype: 'F32' as const, shape, data: () => file.read(key) }];
+    });
+    if (extra) sources.push({ name: extra, dtype: 'F32', shape: [1], data: async () => new Float32Array(1) });
+    await writeSafetensors(path, sources);
+    return [path, unet2dParameters(unetConfig)];
+  }
+  const drain = async (path: string, parameters: readonly ParameterLayout[]): Promise<Float32Array[]> => {
+    const all: Float32Array[] = [];
+    for await (const { values } of readParameters(path, parameters)) all.push(values);
+    return all;
+  };
+
+  test('the names of early files are understood', async () => {
+    const [now, parameters] = await rewrite((key) => key);
+    const [early] = await rewrite((key) =>
+      key
+        .replace('.to_q.', '.query.')
+        .replace('.to_k.', '.key.')
+        .replace('.to_v.', '.value.')
+        .replace('.to_out.0.', '.proj_attn.'),
+    );
+    await using file = await openSafetensors(early);
+    expect(file.tensors.has('mid_block.attentions.0.proj_attn.weight')).toBe(true);
+    expect(file.tensors.has('mid_block.attentions.0.to_out.0.weight')).toBe(false);
+    expect(await drain(early, parameters)).toEqual(await drain(now, parameters));
+  });
+
+  test('what does not fit the network is named', async () => {
+    const [lacking, parameters] = await rewrite((key) => (key.startsWith('mid_block') ? undefined : key));
+    const lacks = /lacks mid_block\S+, mid_block\S+, mid_block\S+ and \d+ more of the network in config\.json/;
+    expectDiffuseError(await failureOf(() => drain(lacking, parameters)), 'ERR_CHECKPOINT', lacking, lacks);
+    const [more] = await rewrite((key) => key, 'class_embedding.weight');
+    const has = /has class_embedding\.weight that the network/;
+    expectDiffuseError(await failureOf(() => drain(more, parameters)), 'ERR_CHECKPOINT', more, has);
+    const [twice] = await rewrite((key) => key, 'mid_block.attentions.0.query.bias');
+    const same = /mid_block\.attentions\.0\.query\.bias are the same parameter/;
+    expectDiffuseError(await failureOf(() => drain(twice, parameters)), 'ERR_CHECKPOINT', twice, same);
+    const [file] = await rewrite((key) => key);
+    const wider = parameters.map((p) => (p.name === 'conv_in.bias' ? { ...p, shape: [17] } : p));
+    const shape = /conv_in\.bias is \[16\]; the network in config\.json needs \[17\]/;
+    expectDiffuseError(await failureOf(() => drain(file, wider)), 'ERR_CHECKPOINT', file, shape);
+  });
+});
+
+describe('scheduler_config.json', () => {
+  test.each(pipelines)('%s comes back key for key', async (name) => {
+    const json = JSON.parse(await readText(name, 'scheduler', 'scheduler_config.json'));
+    const written = schedulerToDiffusers(schedulerFromDiffusers(json));
+    expect({ ...written, _diffusers_version: json._diffusers_version }).toEqual(json);
+    expect(Object.keys(written)).toEqual(Object.keys(json));
+  });
+
+  test('says in our words what the file says in theirs', async () => {
+    const heads = JSON.parse(await readText('unet-heads-tiny', 'scheduler', 'scheduler_config.json'));
+    expect(schedulerFromDiffusers(heads)).toEqual({
+      sampler: 'ddpm',
+      schedule: { name: 'cosine', steps: 1000, parameters: { s: 0.008, maxBeta: 0.999 } },
+      predict: 'v',
+      variance: 'fixed-small',
+      clip: 1,
+      spacing: 'leading',
+      stepsOffset: 0,
+      setAlphaToOne: true,
+    });
+    expect(schedulerFromDiffusers({})).toEqual({
+      sampler: 'ddpm',
+      schedule: { name: 'linear', steps: 1000, parameters: { betaStart: 1e-4, betaEnd: 0.02 } },
+      predict: 'eps',
+      variance: 'fixed-small',
+      clip: 1,
+      spacing: 'leading',
+      stepsOffset: 0,
+      setAlphaToOne: true,
+    });
+    const ddim = {
+      _class_name: 'DDIMScheduler',
+      clip_sample: false,
+      set_alpha_to_one: false,
+      variance_type: 'fixed_large',
+    };
+    const expected = { sampler: 'ddim', clip: Infinity, setAlphaToOne: false, variance: 'fixed-small' };
+    expect(schedulerFromDiffusers(ddim)).toMatchObject(expected);
+    expect(schedulerFromDiffusers({ predict_epsilon: false, tensor_format: 'pt' }).predict).toBe('x0');
+  });
+
+  test('every description survives the file', () => {
+    const probability = fc.double({ min: 1e-6, max: 1, noNaN: true });
+    const betas = fc
+      .tuple(probability, probability)
+      .map(([a, b]) => ({ betaStart: Math.min(a, b), betaEnd: Math.max(a, b) }));
+    const cosine = fc.constant({ s: 0.008, maxBeta: 0.999 });
+    const steps = fc.integer({ min: 1, max: 4000 });
+    const schedule = fc.oneof(
+      fc.record({
+        name: fc.constantFrom('linear' as const, 'scaled-linear' as const, 'sigmoid' as const),
+        steps,
+        parameters: betas,
+      }),
+      fc.record({ name: fc.constant('cosine' as const), steps, parameters: cosine }),
+    );
+    const common = {
+      schedule,
+      predict: fc.constantFrom('eps' as const, 'x0' as const, 'v' as const),
+      clip: fc.oneof(fc.constant(Infinity), fc.double({ min: 0.1, max: 10, noNaN: true })),
+      spacing: fc.constantFrom('leading' as const, 'trailing' as const, 'linspace' as const),
+      stepsOffset: fc.integer({ min: 0, max: 3 }),
+    };
+    const description: fc.Arbitrary<SchedulerDescription> = fc.oneof(
+      fc.record({
+        sampler: fc.constant('ddpm' as const),
+        variance: fc.constantFrom('fixed-small' as const, 'fixed-large' as const),
+        setAlphaToOne: fc.constant(true),
+        ...common,
+      }),
+      fc.record({
+        sampler: fc.constant('ddim' as const),
+        variance: fc.constant('fixed-small' as const),
+        setAlphaToOne: fc.boolean(),
+        ...common,
+      }),
+    );
+    fc.assert(
+      fc.property(description, (value) => {
+        const json: unknown = JSON.parse(JSON.stringify(schedulerToDiffusers(value)));
+        expect(schedulerFromDiffusers(json)).toEqual(value);
+      }),
+      { numRuns: 300, seed: 13 },
+    );
+  });
+
+  test.each<[Record<string, unknown>, RegExp]>([
+    [{ thresholding: true }, /thresholding is true; expected false/],
+    [{ trained_betas: [0.1] }, /trained_betas is \[ 0\.1 \]; expected null/],
+    [{ rescale_betas_zero_snr: true }, /rescale_betas_zero_snr is true; expected false/],
+    [{ variance_type: 'learned_range' }, /variance_type is 'learned_range'; expected "fixed_small" or "fixed_large"/],
+    [{ variance_type: 'fixed_large_log' }, /variance_type is 'fixed_large_log'/],
+    [{ beta_schedule: 'laplace' }, /beta_schedule is 'laplace'; expected "linear" or "scaled_linear" or/],
+    [{ prediction_type: 'flow' }, /prediction_type is 'flow'; expected "epsilon"/],
+    [{ beta_start: 0 }, /beta_start is 0; expected a number above 0/],
+    [{ beta_start: 0.1 }, /beta_start is 0\.1; expected at most beta_end, 0\.02/],
+    [{ num_train_timesteps: 0 }, /num_train_timesteps is 0; expected an integer/],
+    [{ clip_sample_range: 0 }, /clip_sample_range is 0; expected a number above 0/],
+    [{ timestep_spacing: 'quadratic' }, /timestep_spacing is 'quadratic'; expected "leading"/],
+    [{ steps_offset: -1 }, /steps_offset is -1; expected an integer/],
+    [{ _class_name: 'PNDMScheduler' }, /_class_name is 'PNDMScheduler'; expected "DDPMScheduler" or "DDIMScheduler"/],
+    [{ use_karras_sigmas: true }, /use_karras_sigmas is true; diffuse does not know this key/],
+  ])('refuses %j', async (json, message) => {
+    const failure = await failureOf(() => schedulerFromDiffusers(json, 's.json'));
+    expectDiffuseError(failure, 'ERR_CHECKPOINT', /^s\.json: /, message);
+  });
+
+  test.each<[Record<string, unknown>, RegExp]>([
+    [
+      { schedule: { name: 'edm', steps: 10, parameters: {} } },
+      /schedule is 'edm'; expected linear or scaled-linear or/,
+    ],
+    [{ schedule: { name: 'cosine', steps: 10, parameters: { s: 0.1 } } }, /parameters\.s is 0\.1; expected 0\.008/],
+    [
+      { schedule: { name: 'linear', steps: 10, parameters: { s: 0.1 } } },
+      /parameters\.s is 0\.1; expected only betaStart/,
+    ],
+    [{ predict: 'mean' }, /predict is 'mean'; expected eps or x0 or v/],
+    [{ spacing: 'quadratic' }, /spacing is 'quadratic'; expected "leading"/],
+    [{ clip: -1 }, /clip is -1; expected a number above 0/],
+  ])('has no words for %j', async (change, message) => {
+    const description = { ...schedulerFromDiffusers({}), ...change } as SchedulerDescription;
+    expectDiffuseError(await failureOf(() => schedulerToDiffusers(description)), 'ERR_ARGUMENT', message);
+  });
+});
+
+describe('pipeline folders', () => {
+  const copyPipeline = async (): Promise<string> => {
+    const folder = join(await scratchFolder(), 'pipeline');
+    await cp(golden('unet-heads-tiny'), folder, { recursive: true });
+    return folder;
+  };
+
+  test('the present layout, with and without averaged weights', async () => {
+    const folder = await copyPipeline();
+    const plain = await readPipelineFolder(folder);
+    expect(plain.unetConfig).toMatchObject({ sampleSize: [16, 16], inChannels: 1, attentionHeadDim: 8 });
+    expect(plain.scheduler).toMatchObject({ predict: 'v', schedule: { name: 'cosine' } });
+    expect(plain.weightsPath).toBe(join(folder, 'unet', WEIGHTS));
+    expect(plain).not.toHaveProperty('emaWeightsPath');
+    await cp(join(folder, 'unet'), join(folder, 'unet_ema'), { recursive: true });
+    expect((await readPipelineFolder(folder)).emaWeightsPath).toBe(join(folder, 'unet_ema', WEIGHTS));
+  });
+
+  test('the flat layout of early repositories', async () => {
+    const folder = await copyPipeline();
+    await rename(join(folder, 'unet', 'config.json'), join(folder, 'config.json'));
+    await rename(join(folder, 'unet', WEIGHTS), join(folder, WEIGHTS));
+    await rename(join(folder, 'scheduler', 'scheduler_config.json'), join(folder, 'scheduler_config.json'));
+    const flat = await readPipelineFolder(folder);
+    expect(flat).toEqual({
+      ...(await readPipelineFolder(golden('unet-heads-tiny'))),
+      weightsPath: join(folder, WEIGHTS),
+    });
+  });
+
+  test('what is written is what is read', async () => {
+    const { unetConfig, scheduler } = await readPipelineFolder(golden('unet-ddpm-tiny'));
+    const folder = join(await scratchFolder(), 'new', 'run');
+    const { weightsPath, emaWeightsPath } = await writePipelineFolder(folder, { unetConfig, scheduler, ema: true });
+    const parameters = unet2dParameters(unetConfig);
+    const zeros = (parameter: ParameterLayout): Float32Array => new Float32Array(parameterSize(parameter));
+    await writeParameters(weightsPath, parameters, zeros);
+    await writeParameters(emaWeightsPath, parameters, zeros);
+    expect(await readPipelineFolder(folder)).toEqual({ unetConfig, scheduler, weightsPath, emaWeightsPath });
+    const index = JSON.parse(await readFile(join(folder, 'model_index.json'), 'utf8'));
+    const original = JSON.parse(await readText('unet-ddpm-tiny', 'model_index.json'));
+    expect({ ...index, _diffusers_version: original._diffusers_version }).toEqual(original);
+  });
+
+  test.each<[string, (folder: string) => Promise<unknown>, RegExp]>([
+    ['an empty folder', (f) => rm(f, { recursive: true }).then(() => mkdir(f)), /has neither unet\/config\.json/],
+    ['no folder', (f) => rm(f, { recursive: true }), /no such file or directory/],
+    ['a file', (f) => rm(f, { recursive: true }).then(() => writeFile(f, '')), /is not a folder/],
+    [
+      'no weights',
+      (f) => rm(join(f, 'unet', WEIGHTS)),
+      /has no weights; expected diffusion_pytorch_model\.safetensors/,
+    ],
+    ['no scheduler', (f) => rm(join(f, 'scheduler'), { recursive: true }), /has no noise schedule; expected scheduler/],
+    ['broken JSON', (f) => writeFile(join(f, 'unet', 'config.json'), '{'), /config\.json is not JSON/],
+    [
+      'endless JSON',
+      (f) => writeFile(join(f, 'unet', 'config.json'), ' '.repeat(2 ** 20 + 1)),
+      /expected a JSON file below/,
+    ],
+    [
+      'a bad value',
+      (f) => writeFile(join(f, 'unet', 'config.json'), '{"sample_size":3}'),
+      /unet\/config\.json: sample_size/,
+    ],
+    [
+      'another pipeline',
+      (f) => writeFile(join(f, 'model_index.json'), '{"unet":["diffusers","UNet2DConditionModel"]}'),
+      /model_index\.json: unet is .*UNet2DConditionModel.*; expected/,
+    ],
+    [
+      'a pickle',
+      (f) => rename(join(f, 'unet', WEIGHTS), join(f, 'unet', 'diffusion_pytorch_model.bin')),
+      /diffusion_pytorch_model\.bin is a Python pickle, which can run any code when it is read, so it is refused/,
+    ],
+    [
+      'shards',
+      (f) => rename(join(f, 'unet', WEIGHTS), join(f, 'unet', `${WEIGHTS}.index.json`)),
+      /the weights are split into shards/,
+    ],
+    ['averages without weights', (f) => mkdir(join(f, 'unet_ema')), /unet_ema has no weights/],
+    [
+      'averages of another network',
+      async (f) => {
+        await cp(join(f, 'unet'), join(f, 'unet_ema'), { recursive: true });
+        const path = join(f, 'unet_ema', 'config.json');
+        const config = JSON.parse(await readFile(path, 'utf8'));
+        await writeFile(path, JSON.stringify({ ...config, layers_per_block: 2 }));
+      },
+      /unet_ema\/config\.json: layers_per_block is 2; expected 1, as that of the U-Net/,
+    ],
+  ])('%s: one clear line', async (_, damage, message) => {
+    const folder = await copyPipeline();
+    await damage(folder);
+    expectDiffuseError(await failureOf(() => readPipelineFolder(folder)), 'ERR_CHECKPOINT', message);
+  });
+
+  test('diffusers in Python loads what diffuse writes', async ({ skip }) => {
+    const python = process.env.PYTHON ?? skip('PYTHON does not name an interpreter with diffusers');
+    await promisify(execFile)(python, ['-c', 'import diffusers']).catch(() => skip('PYTHON has no diffusers'));
+    const source = golden('unet-ddpm-tiny');
+    const { unetConfig, scheduler, weightsPath } = await readPipelineFolder(source);
+    const folder = join(await scratchFolder(), 'run');
+    const paths = await writePipelineFolder(folder, { unetConfig, scheduler });
+    const parameters = unet2dParameters(unetConfig);
+    const native = new Map<string, Float32Array>();
+    for await (const { parameter, values } of readParameters(weightsPath, parameters))
+      native.set(parameter.name, values);
+    await writeParameters(paths.weightsPath, parameters, ({ name }) => native.get(name) as Float32Array);
+    const script = [
+      'import sys, torch',
+      'from diffusers import DDPMPipeline',
+      'a, b = (DDPMPipeline.from_pretrained(path) for path in sys.argv[1:])',
+      'a_state, b_state = a.unet.state_dict(), b.unet.state_dict()',
+      'assert list(a_state) == list(b_state)',
+      'assert all(torch.equal(a_state[key], b_state[key]) for key in a_state)',
+      'drop = lambda config: {k: v for k, v in config.items() if not k.startswith("_")}',
+      'assert drop(a.unet.config) == drop(b.unet.config), (a.unet.config, b.unet.config)',
+      'assert drop(a.scheduler.config) == drop(b.scheduler.config)',
+      'print("same")',
+    ].join('\n');
+    const { stdout } = await promisify(execFile)(python, ['-c', script, source, folder]);
+    expect(stdout.trim()).toBe('same');
+  });
+});
