@@ -1,3 +1,5 @@
+export { type ParameterLayout, parameterSize } from './checkpoint/parameter-layout.ts';
+export * from './diffusion/index.ts';
 export { gradient, type Seed } from './graph/gradient.ts';
 export {
   type Attribute,
@@ -30,6 +32,19 @@ export {
   type RunOptions,
   type TensorData,
 } from './graph/program.ts';
+export type { Model, ModelInputs, Randomness } from './models/model.ts';
+export { UNet2D, type UNet2DShape } from './models/unet2d.ts';
+export { resolveUNet2DConfig, type UNet2DConfig, type UNet2DOptions } from './models/unet2d-config.ts';
+export {
+  initializeModel,
+  type ModelWeights,
+  type ParameterSlot,
+  type ParameterTable,
+  parameterTable,
+  parameterValues,
+  readParameter,
+  writeParameter,
+} from './models/weights.ts';
 export { type Device, type DeviceBuffer, type DeviceOptions, openDevice } from './native/device.ts';
 export { DiffuseError, type ErrorCode } from './native/errors.ts';
 export {
@@ -39,4 +54,12 @@ export {
   kernelSignature,
   kernelSignatures,
 } from './native/kernels.ts';
+export * from './samplers/index.ts';
+export { type SampleOptions, type SampleProgress, type SampleStep, type Samples, sample } from './samplers/sample.ts';
+export * from './schedules/index.ts';
 export type { Dataset } from './training/dataset.ts';
+export { type LearningRateShape, learningRateShapes } from './training/learning-rate.ts';
+export { type AdamW, adamW } from './training/optimizer.ts';
+export { type Training, type TrainOptions, type TrainProgress, train } from './training/train.ts';
+export { type StepGraph, type TrainStepOptions, trainStepGraph } from './training/train-step.ts';
+export type { TrainingState } from './training/training-state.ts';

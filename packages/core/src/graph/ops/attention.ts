@@ -27,7 +27,7 @@ export function attention(q: Value, k: Value, v: Value, { heads = 1, scale }: At
     throw new DiffuseError('ERR_SHAPE', `attention: ${heads} heads do not divide ${channels} channels of [N, S, C]`);
   }
   const attributes = { heads, scale: scale ?? 1 / Math.sqrt(channels / heads) };
-  const { y, logSumExp } = emit({
+  const forward: Record<'y' | 'logSumExp', Value> = emit({
     kernel: 'attention_forward',
     outputs: { y: q.shape, logSumExp: [batch, heads, tokens] },
     inputs: { q, k, v },
@@ -37,11 +37,11 @@ export function attention(q: Value, k: Value, v: Value, { heads = 1, scale }: At
       const { dq, dk, dv } = emit({
         kernel: 'attention_backward',
         outputs: { dq: q.shape, dk: k.shape, dv: v.shape },
-        inputs: { dy, y, logSumExp, q, k, v },
+        inputs: { dy, y: forward.y, logSumExp: forward.logSumExp, q, k, v },
         attributes,
       });
       return { q: dq, k: dk, v: dv };
     },
   });
-  return y;
+  return forward.y;
 }
