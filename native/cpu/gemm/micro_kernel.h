@@ -1,6 +1,7 @@
 // The innermost loops of every matrix product and convolution: one register tile.
 //
-// A tile is R rows (pixels) by V vectors (output channels) of C, held in R * V accumulators while the whole reduction runs:
+// A tile is R rows (pixels) by V vectors (output channels) of C, held in R * V accumulators while the whole reduction
+// runs:
 //
 //   C[r][column] = alpha * sum over blocks, taps, k of  A[tap + block][r][k] * B[block][tap][k][column]
 //
@@ -12,9 +13,9 @@
 //   tap     one position of the convolution window: an offset into A. A matrix product has one tap
 //   panel   kPanel consecutive output channels; B lies as [panel][block][tap][k][kPanel]
 //
-// Blocks are the outer loop and taps the inner one: the few cache lines of A that the taps share stay in L1, and B is read
-// once from front to back. The order of the sum for one output does not depend on the tile that it falls into, so neither do
-// the bits of the result.
+// Blocks are the outer loop and taps the inner one: the few cache lines of A that the taps share stay in L1, and B is
+// read once from front to back. The order of the sum for one output does not depend on the tile that it falls into, so
+// neither do the bits of the result.
 #pragma once
 
 #include "cpu/simd.h"
@@ -43,13 +44,14 @@ struct TileProduct {
   bool accumulate;  // C += instead of C =
 };
 
-// Keeps a broadcast in a register: compilers like to fold it into each multiply-add, which doubles the loads.
-DIFFUSE_INLINE Vec broadcast(const float* p) {
-  Vec v = splat(*p);
+// acc += a * b. As an instruction of its own: left to itself the compiler folds the broadcast of `a` into each
+// multiply-add, which doubles the loads, and copies accumulators to and fro.
+DIFFUSE_INLINE void accumulate(Vec& acc, Vec a, Vec b) {
 #if defined(__AVX512F__) || defined(__AVX2__)
-  asm("" : "+v"(v));
+  asm("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+#else
+  acc = madd(a, b, acc);
 #endif
-  return v;
 }
 
 // acc[r][v] += a[r] * b[v] for one k.
@@ -60,9 +62,9 @@ DIFFUSE_INLINE void multiply_step(Vec (&acc)[R][V], const float* a, const float*
   for (int v = 0; v < V; v++) bv[v] = load(b + v * kLanes);
   DIFFUSE_UNROLL
   for (int r = 0; r < R; r++) {
-    Vec ar = broadcast(a + r * kBlock);
+    Vec ar = splat(a[r * kBlock]);
     DIFFUSE_UNROLL
-    for (int v = 0; v < V; v++) acc[r][v] = madd(ar, bv[v], acc[r][v]);
+    for (int v = 0; v < V; v++) accumulate(acc[r][v], ar, bv[v]);
   }
 }
 
@@ -96,8 +98,7 @@ __attribute__((noinline)) void multiply_tile(const TileProduct& t) {
   constexpr int kUnroll = 4;
   Vec acc[R][V];
   DIFFUSE_UNROLL
-  for (int r = 0; r < R; r++)
-    DIFFUSE_UNROLL
+  for (int r = 0; r < R; r++) DIFFUSE_UNROLL
   for (int v = 0; v < V; v++) acc[r][v] = zero();
 
   const int64_t b_step = t.b_step;
@@ -120,10 +121,10 @@ __attribute__((noinline)) void multiply_tile(const TileProduct& t) {
 // multiply_tile for `rows` rows, 1 .. kTileRows, and as few vectors as `columns` needs.
 DIFFUSE_INLINE void multiply_rows(const TileProduct& t, int rows) {
   using Tile = void (*)(const TileProduct&);
-#define DIFFUSE_TILES(V)                                                                                 \
+#define DIFFUSE_TILES(V)                                                                                   \
   multiply_tile<1, V>, multiply_tile<2, V>, multiply_tile<3, V>, multiply_tile<4, V>, multiply_tile<5, V>, \
       multiply_tile<6, V>
-#define DIFFUSE_LARGE_TILES(V)                                                                             \
+#define DIFFUSE_LARGE_TILES(V)                                                                               \
   multiply_tile<7, V>, multiply_tile<8, V>, multiply_tile<9, V>, multiply_tile<10, V>, multiply_tile<11, V>, \
       multiply_tile<12, V>, multiply_tile<13, V>, multiply_tile<14, V>
 #if defined(__AVX512F__)
