@@ -1,14 +1,18 @@
 import { join } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { imageFolder, type ImageFolderOptions, readImage } from '../src/index.ts';
+import { type ImageFolderOptions, imageFolder, readImage } from '../src/index.ts';
 import { pattern, png, rawSharp, readAll, rmsDifference, temporaryFolder, tiff16, writeFiles } from './helpers.ts';
 
 const folder = await temporaryFolder();
 let folders = 0;
 
 /** The pixels that a data set makes of one file. */
-async function through(content: Uint8Array, name: string, options: ImageFolderOptions = {}): Promise<{
+async function through(
+  content: Uint8Array,
+  name: string,
+  options: ImageFolderOptions = {},
+): Promise<{
   shape: readonly number[];
   pixels: Uint8Array;
 }> {
@@ -100,7 +104,8 @@ describe('lossless files arrive byte for byte', () => {
   });
 
   it('SVG', async () => {
-    const file = '<svg xmlns="http://www.w3.org/2000/svg" width="4" height="2"><rect width="2" height="2" fill="#f00"/></svg>';
+    const file =
+      '<svg xmlns="http://www.w3.org/2000/svg" width="4" height="2"><rect width="2" height="2" fill="#f00"/></svg>';
     const { shape, pixels } = await through(Buffer.from(file), 'a.svg');
     expect(shape).toEqual([2, 4, 3]);
     expect([...pixels.slice(0, 12)]).toEqual([255, 0, 0, 255, 0, 0, 255, 255, 255, 255, 255, 255]);
@@ -168,7 +173,16 @@ describe('16 bits are rounded to 8', () => {
   });
 
   it('RGB to grey agrees with 8 bits', async () => {
-    const wide = await through(await png(8, 6, 3, Uint16Array.from(rgb, (value) => value * 257)), 'a.png', { channels: 1 });
+    const wide = await through(
+      await png(
+        8,
+        6,
+        3,
+        Uint16Array.from(rgb, (value) => value * 257),
+      ),
+      'a.png',
+      { channels: 1 },
+    );
     const narrow = await through(await png(8, 6, 3, rgb), 'a.png', { channels: 1 });
     expect(wide.shape).toEqual([8, 6, 1]);
     wide.pixels.forEach((value, i) => {
@@ -202,7 +216,10 @@ describe('resizing', () => {
   it('crops the centre exactly when only one side is too long', async () => {
     const data = pattern(4, 10, 3);
     const { pixels } = await through(await png(4, 10, 3, data), 'a.png', { resolution: 4 });
-    const centre = Uint8Array.from({ length: 48 }, (_, i) => data[(Math.floor(i / 12) * 10 + 3) * 3 + (i % 12)] as number);
+    const centre = Uint8Array.from(
+      { length: 48 },
+      (_, i) => data[(Math.floor(i / 12) * 10 + 3) * 3 + (i % 12)] as number,
+    );
     expect(pixels).toEqual(centre);
   });
 
@@ -240,7 +257,11 @@ describe('resizing', () => {
 
   it('counts images that had to be enlarged', async () => {
     const root = join(folder, 'enlarged');
-    await writeFiles(root, { 'a.png': await png(8, 8, 3), 'b.png': await png(40, 16, 3), 'c.png': await png(15, 40, 3) });
+    await writeFiles(root, {
+      'a.png': await png(8, 8, 3),
+      'b.png': await png(40, 16, 3),
+      'c.png': await png(15, 40, 3),
+    });
     const data = await imageFolder(root, { resolution: 16, cacheDirectory: join(folder, 'cache') });
     expect(data.statistics).toEqual({ fromCache: false, enlarged: 2 });
   });

@@ -27,7 +27,12 @@ export function pattern(height: number, width: number, channels: number, seed = 
 }
 
 /** Sharp over raw samples; grey stays grey. */
-export function rawSharp(data: Uint8Array | Uint16Array, height: number, width: number, channels: 1 | 2 | 3 | 4): Sharp {
+export function rawSharp(
+  data: Uint8Array | Uint16Array,
+  height: number,
+  width: number,
+  channels: 1 | 2 | 3 | 4,
+): Sharp {
   const image = sharp(data, { raw: { height, width, channels } });
   const colourspaces = data instanceof Uint16Array ? (['grey16', 'rgb16'] as const) : (['b-w', 'srgb'] as const);
   return image.toColourspace(colourspaces[channels <= 2 ? 0 : 1]);
@@ -89,7 +94,11 @@ export async function readAll(data: ImageDataset): Promise<Uint8Array[]> {
 }
 
 /** Collects progress by phase. */
-export function progressLog(): { events: OpenProgress[]; onProgress: (progress: OpenProgress) => void; phases: () => string[] } {
+export function progressLog(): {
+  events: OpenProgress[];
+  onProgress: (progress: OpenProgress) => void;
+  phases: () => string[];
+} {
   const events: OpenProgress[] = [];
   return {
     events,
