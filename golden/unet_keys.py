@@ -1,5 +1,5 @@
-"""Writes unet-keys.json: names and shapes of the parameters of UNet2DModel for configurations that differ in every field
-that changes them. Needs torch and diffusers 0.40.
+"""Writes unet-keys.json, names and shapes of the parameters of UNet2DModel for configurations that differ in every
+field that changes them, and unet-cifar10-keys.txt, those of google/ddpm-cifar10-32. Needs torch and diffusers 0.40.
 
     python golden/unet_keys.py
 """
@@ -48,7 +48,15 @@ CASES = {
     "no middle": {"mid_block_type": None},
 }
 
-# Whole networks, built without memory: google/ddpm-cifar10-32, that of diffusers' training script, the class defaults.
+CIFAR10 = {
+    "sample_size": 32,
+    "attention_head_dim": None,
+    "block_out_channels": [128, 256, 256, 256],
+    "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+}
+
+# Whole networks, built without memory: that of diffusers' training script, and the class defaults.
 LARGE = {
     "training script": {
         "sample_size": 64,
@@ -76,8 +84,13 @@ def main():
         tensors = parameters(config)
         count = sum(value.numel() for value in tensors.values())
         large.append({"name": name, "config": config, "tensors": len(tensors), "parameters": count})
-    path = pathlib.Path(__file__).parent / "unet-keys.json"
-    path.write_text(json.dumps({"cases": cases, "large": large}, indent=1) + "\n")
+    folder = pathlib.Path(__file__).parent
+    (folder / "unet-keys.json").write_text(json.dumps({"cases": cases, "large": large}, indent=1) + "\n")
+
+    tensors = parameters(CIFAR10)
+    lines = [f"{len(tensors)} {sum(value.numel() for value in tensors.values())}"]
+    lines += [f"{key} {tuple(value.shape)}" for key, value in tensors.items()]
+    (folder / "unet-cifar10-keys.txt").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
