@@ -11,7 +11,6 @@
 #include "binding/convert.h"
 #include "cpu/cpu_device.h"
 #include "cpu/dispatch.h"
-#include "engine/layout.h"
 
 namespace diffuse::binding {
 
@@ -53,53 +52,40 @@ class BufferHandle : public Napi::ObjectWrap<BufferHandle> {
     drop(info.Env());
     return info.Env().Undefined();
   }
-  // (byteOffset, shape: number[], permutation: number[]) → Promise<ArrayBuffer>: float32, dimensions permuted
+  // (byteOffset, byteLength) → Promise<ArrayBuffer>
   Napi::Value read(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       auto memory = this->memory();
-      Permutation permutation = permutation_of(info, *memory);
-      auto bytes = std::make_shared<std::vector<std::byte>>(permutation.bytes());
+      auto [offset, size] = range_of(info[0], info[1].ToNumber().DoubleValue(), *memory);
+      auto bytes = std::make_shared<std::vector<std::byte>>(size);
       return run_async(
           info.Env(), *device_,
-          [memory, permutation, bytes, device = device_] {
-            std::vector<std::byte> plain(bytes->size());
-            device->download(plain.data(), memory->data() + permutation.byte_offset, plain.size());
-            permutation.apply(bytes->data(), plain.data());
+          [memory, offset = offset, bytes, device = device_] {
+            device->download(bytes->data(), memory->data() + offset, bytes->size());
           },
           [bytes](Napi::Env env) -> Napi::Value { return array_buffer(env, bytes->data(), bytes->size()); });
     });
   }
-  // (byteOffset, shape, permutation, data) → Promise<void>: the inverse of read
+  // (byteOffset, data) → Promise<void>
   Napi::Value write(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       auto memory = this->memory();
-      Permutation permutation = permutation_of(info, *memory);
-      Bytes given = bytes_of(info[3], "data");
-      if (given.size != permutation.bytes())
-        throw Error("ERR_SHAPE", "data has " + std::to_string(given.size) + " bytes, the place takes " +
-                                     std::to_string(permutation.bytes()));
-      auto bytes = std::make_shared<std::vector<std::byte>>(given.data, given.data + given.size);
+      Bytes given = bytes_of(info[1], "data");
+      auto [offset, size] = range_of(info[0], static_cast<double>(given.size), *memory);
+      auto bytes = std::make_shared<std::vector<std::byte>>(given.data, given.data + size);
       return run_async(
           info.Env(), *device_,
-          [memory, permutation, bytes, device = device_] {
-            std::vector<std::byte> plain(bytes->size());
-            permutation.undo(plain.data(), bytes->data());
-            device->upload(memory->data() + permutation.byte_offset, plain.data(), plain.size());
+          [memory, offset = offset, bytes, device = device_] {
+            device->upload(memory->data() + offset, bytes->data(), bytes->size());
           },
           [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
     });
   }
-  static Permutation permutation_of(const Napi::CallbackInfo& info, const Memory& memory) {
-    if (info.Length() < 3 || !info[0].IsNumber() || !info[1].IsArray() || !info[2].IsArray())
-      throw Error("ERR_ARGUMENT", "expected (byteOffset, shape, permutation)");
-    std::vector<int64_t> shape, order;
-    auto list = [](const Napi::Value& value, std::vector<int64_t>& out) {
-      auto array = value.As<Napi::Array>();
-      for (uint32_t i = 0; i < array.Length(); i++) out.push_back(array.Get(i).ToNumber().Int64Value());
-    };
-    list(info[1], shape);
-    list(info[2], order);
-    return Permutation(info[0].ToNumber().Int64Value(), shape, order, memory.bytes());
+  static std::pair<size_t, size_t> range_of(const Napi::Value& begin, double size, const Memory& memory) {
+    double offset = begin.ToNumber().DoubleValue();
+    if (!(offset >= 0 && size >= 0 && offset + size <= static_cast<double>(memory.bytes())))
+      throw Error("ERR_SHAPE", "the place reaches outside the buffer of " + std::to_string(memory.bytes()) + " bytes");
+    return {static_cast<size_t>(offset), static_cast<size_t>(size)};
   }
 
   std::shared_ptr<Device> device_;

@@ -1,4 +1,5 @@
 export { type ParameterLayout, parameterSize } from './checkpoint/parameter-layout.ts';
+export { type LoadedRun, loadRun, loadTrainingState, type SaveRunOptions, saveRun } from './checkpoint/run.ts';
 export * from './diffusion/index.ts';
 export { gradient, type Seed } from './graph/gradient.ts';
 export {
@@ -42,8 +43,6 @@ export {
   type ParameterTable,
   parameterTable,
   parameterValues,
-  readParameter,
-  writeParameter,
 } from './models/weights.ts';
 export { type Device, type DeviceBuffer, type DeviceOptions, openDevice } from './native/device.ts';
 export { DiffuseError, type ErrorCode } from './native/errors.ts';

@@ -1,4 +1,4 @@
-import { filePermutation, type ParameterLayout, parameterSize } from '../checkpoint/parameter-layout.ts';
+import { type ParameterLayout, parameterSize } from '../checkpoint/parameter-layout.ts';
 import { type Attribute, Graph, type Value } from '../graph/graph.ts';
 import { fill } from '../graph/ops/elementwise.ts';
 import { randomNormal, randomUniform } from '../graph/ops/random.ts';
@@ -146,14 +146,4 @@ export function weightsOn(model: Model, device: Device): ModelWeights {
     );
   }
   return model.weights;
-}
-
-/** One parameter in the order of files, float32. */
-export function readParameter(buffer: DeviceBuffer, slot: ParameterSlot): Promise<Float32Array> {
-  return buffer.read(slot.offset, slot.shape, filePermutation(slot));
-}
-
-/** Sets one parameter from the order of files. */
-export function writeParameter(buffer: DeviceBuffer, slot: ParameterSlot, data: Float32Array): Promise<void> {
-  return buffer.write(data, slot.offset, slot.shape, filePermutation(slot));
 }

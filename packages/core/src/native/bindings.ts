@@ -24,15 +24,9 @@ export interface NativeDevice {
 
 /** Device memory. */
 export interface NativeBuffer {
-  /** Float32 elements of a tensor, dimensions permuted: result dimension i is native dimension `permutation[i]`. */
-  read(byteOffset: number, shape: readonly number[], permutation: readonly number[]): Promise<ArrayBuffer>;
-  /** The inverse of {@link read}; `data` is copied before the call returns. */
-  write(
-    byteOffset: number,
-    shape: readonly number[],
-    permutation: readonly number[],
-    data: ArrayBufferView,
-  ): Promise<void>;
+  read(byteOffset: number, byteLength: number): Promise<ArrayBuffer>;
+  /** `data` is copied before the call returns. */
+  write(byteOffset: number, data: ArrayBufferView): Promise<void>;
   dispose(): void;
 }
 

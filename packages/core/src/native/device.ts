@@ -35,16 +35,10 @@ export interface Device {
 export interface DeviceBuffer {
   readonly byteLength: number;
   readonly native: NativeBuffer;
-  /**
-   * Float32 elements of a tensor in the buffer.
-   *
-   * @param offset first element.
-   * @param shape native shape.
-   * @param permutation result dimension i is native dimension `permutation[i]`; default the identity.
-   */
-  read(offset: number, shape: readonly number[], permutation?: readonly number[]): Promise<Float32Array>;
-  /** The inverse of {@link read}: `data` lies in the permuted order. */
-  write(data: Float32Array, offset: number, shape: readonly number[], permutation?: readonly number[]): Promise<void>;
+  /** Float32 elements `[offset, offset + count)`. @throws `ERR_SHAPE` when they are not all in the buffer, `ERR_DISPOSED` */
+  read(offset: number, count: number): Promise<Float32Array>;
+  /** Writes float32 elements from `offset` on; `data` is copied before the call returns. @throws as {@link read} */
+  write(offset: number, data: Float32Array): Promise<void>;
   dispose(): void;
   [Symbol.dispose](): void;
 }
@@ -109,7 +103,6 @@ function wrapDevice(native: NativeDevice, memoryLimit: number | undefined): Devi
 }
 
 function wrapBuffer(native: NativeBuffer, byteLength: number, onDispose: () => void): DeviceBuffer {
-  const identity = (shape: readonly number[]): number[] => shape.map((_, i) => i);
   const dispose = (): void => {
     native.dispose();
     onDispose();
@@ -117,10 +110,9 @@ function wrapBuffer(native: NativeBuffer, byteLength: number, onDispose: () => v
   return {
     byteLength,
     native,
-    read: async (offset, shape, permutation = identity(shape)) =>
-      new Float32Array(await translateRejections(attempt(() => native.read(offset * 4, shape, permutation)))),
-    write: (data, offset, shape, permutation = identity(shape)) =>
-      translateRejections(attempt(() => native.write(offset * 4, shape, permutation, data))),
+    read: async (offset, count) =>
+      new Float32Array(await translateRejections(attempt(() => native.read(4 * offset, 4 * count)))),
+    write: (offset, data) => translateRejections(attempt(() => native.write(4 * offset, data))),
     dispose,
     [Symbol.dispose]: dispose,
   };

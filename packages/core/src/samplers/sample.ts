@@ -155,7 +155,7 @@ function compileSampling(options: SampleOptions, batchSize: number, fetch = fals
           inputs: model.classes === null ? {} : { labels: batchLabels(labels, offset, batchSize) },
           signal,
         }),
-      read: () => x.read(0, shape),
+      read: () => x.read(0, elementCount(shape)),
       dispose,
     };
   } catch (error) {

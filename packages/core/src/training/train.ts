@@ -99,7 +99,7 @@ export async function train(options: TrainOptions): Promise<Training> {
   const table = parameterTable(model.parameters);
   const state = settings.resume ?? (await createTrainingState(model, device, { seed, ema: settings.ema > 0 }));
   const levels = device.allocate(diffusion.steps * NOISING_COLUMNS * 4);
-  await levels.write(diffusion.noisingTable(), 0, [diffusion.steps, NOISING_COLUMNS]);
+  await levels.write(0, diffusion.noisingTable());
   const step = compileStep(settings, table, state, levels);
   const dispose = (): void => {
     step.dispose();

@@ -35,7 +35,7 @@ export async function createTrainingState(
   let average = ema ? continued?.ema : undefined;
   if (ema && !average) {
     average = allocate();
-    await average.write(await parameters.read(0, [table.size]), 0, [table.size]);
+    await average.write(0, await parameters.read(0, table.size));
   }
   model.weights = { device, table, parameters, ema: average };
   return {
