@@ -66,6 +66,18 @@ DIFFUSE_INLINE Vec nmadd(Vec a, Vec b, Vec c) {
 DIFFUSE_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
 DIFFUSE_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
 
+// Correctly rounded on every CPU.
+DIFFUSE_INLINE Vec sqrt(Vec x) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_sqrt_ps(0xffff, (__m512)x);  // gcc 12 warns of its own unmasked intrinsic
+#elif defined(__AVX2__)
+  return (Vec)_mm256_sqrt_ps((__m256)x);
+#else
+  for (int i = 0; i < kLanes; i++) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+#endif
+}
+
 // The first n lanes (0 <= n <= kLanes); the rest is zero, memory beyond is not touched.
 DIFFUSE_INLINE Vec load_first(const float* p, int64_t n) {
 #if defined(__AVX512F__)

@@ -1,0 +1,84 @@
+// Noising of a training batch on the CPU (ops/noising.h has the formulas).
+#include "ops/noising.h"
+
+#include "cpu/expect.h"
+#include "cpu/philox.h"
+
+namespace diffuse::DIFFUSE_ISA {
+namespace {
+
+constexpr int kTableColumns = 5;
+
+struct NoiseLevel {
+  float signal, noise, target_x0, target_eps, weight;
+};
+
+// Elements [first, first + count) of an image in [-1, 1], mirrored left to right or not.
+Run load_image(const Tensor& images, int64_t n, bool mirrored, int64_t first, int64_t count) {
+  const int64_t C = channels(images), W = images.shape[images.rank - 2], rows_a_sample = rows(images) / images.shape[0];
+  float buffer[kRun] = {};
+  int64_t r = first / C, c = first % C;
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t x = r % W, source = n * rows_a_sample + (mirrored ? r - x + (W - 1 - x) : r);
+    const int64_t at = source * images.row_stride + c;
+    // (v - 127.5) is exact, so this rounds once.
+    buffer[i] = images.dtype == DType::u8 ? (static_cast<float>(u8(images)[at]) - 127.5f) / 127.5f : f32(images)[at];
+    if (++c == C) c = 0, r++;
+  }
+  Run run;
+  DIFFUSE_UNROLL for (int v = 0; v < 4; v++) run.at[v] = load(buffer + v * kLanes);
+  return run;
+}
+
+}  // namespace
+
+size_t noising_prepare(const Call& call) {
+  const char* kernel = "noising";
+  const auto& [xt, target, timestep, weight, images, table] = tensors<6>(call);
+  expect_rank(kernel, "images", images, 3, kMaxRank);
+  if (images.dtype == DType::i32) fail("ERR_DTYPE", kernel, "images must be uint8 or float32");
+  expect_same_shape(kernel, "xt", xt, images);
+  expect_same_shape(kernel, "target", target, images);
+  expect_shape(kernel, "timestep", timestep, images.shape[0]);
+  expect_shape(kernel, "weight", weight, images.shape[0]);
+  expect_shape(kernel, "table", table, table.shape[0], kTableColumns);
+  expect_contiguous(kernel, "table", table);
+  return images.shape[0] * sizeof(NoiseLevel) + images.shape[0] * sizeof(bool);
+}
+
+void noising(const Call& call) {
+  const char* kernel = "noising";
+  const auto& [xt_, target_, timestep, weight, images_, table] = tensors<6>(call);
+  const auto& [seedLow, seedHigh, step, sampleOffset, flip] = attributes<5>(call);
+  const Tensor &xt = xt_, &target = target_, &images = images_;
+  const Samples size = samples(xt);
+  const auto stream = [&, &low = seedLow, &high = seedHigh, &s = step, &offset = sampleOffset](Purpose purpose) {
+    return make_stream(kernel, low, high, s, purpose, offset);
+  };
+  const Stream timesteps = stream(kPurposeTimestep), flips = stream(kPurposeFlip), noises = stream(kPurposeNoise);
+
+  auto* levels = reinterpret_cast<NoiseLevel*>(call.scratch);
+  auto* mirrored = reinterpret_cast<bool*>(levels + size.N);
+  for (int64_t n = 0; n < size.N; n++) {
+    const auto sample = static_cast<uint32_t>(n);
+    // floor(T u) without rounding: u is a multiple of 2^-24.
+    const uint64_t i = static_cast<uint64_t>(philox_word(timesteps, sample, 0) >> 8) * static_cast<uint64_t>(table.shape[0]) >> 24;
+    __builtin_memcpy(&levels[n], f32(table) + i * kTableColumns, sizeof(NoiseLevel));
+    mirrored[n] = flip != 0 && philox_word(flips, sample, 0) >> 31;
+    f32(timestep)[n] = static_cast<float>(i);
+    f32(weight)[n] = levels[n].weight;
+  }
+  parallel_runs(call, size, [&](int64_t n, int64_t first, int64_t count) {
+    const NoiseLevel level = levels[n];
+    const Run x0 = load_image(images, n, mirrored[n], first, count), eps = normal_run(noises, n, first);
+    Run noisy, wanted;
+    DIFFUSE_UNROLL for (int v = 0; v < 4; v++) {
+      noisy.at[v] = splat(level.signal) * x0.at[v] + splat(level.noise) * eps.at[v];
+      wanted.at[v] = splat(level.target_x0) * x0.at[v] + splat(level.target_eps) * eps.at[v];
+    }
+    store_run(elements_of(xt, n), first, count, noisy);
+    store_run(elements_of(target, n), first, count, wanted);
+  });
+}
+
+}  // namespace diffuse::DIFFUSE_ISA
