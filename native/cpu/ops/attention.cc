@@ -1,443 +1,405 @@
-// Multi-head attention on the CPU (ops/attention.h has the formulas). A task takes a tile of queries of one head at a
-// time and holds its rows of the S x S matrix in cache: scores, exponentials and both products before the next tile.
+// Multi-head attention on the CPU (ops/attention.h has the formulas). A task works on one head: it packs what all tiles
+// of the head share, then takes T rows of the S x S matrix after the other from scores to products while they are in
+// cache.
 //
 // Legend: N samples, S positions, H heads, D channels a head, T rows of a tile.
 #include "ops/attention.h"
 
+#include "cpu/expect.h"
+#include "cpu/gemm/pack.h"
 #include "cpu/parallel.h"
 
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
-// --- Small dense products: C[m, n] = A[m, k] B[k, n], with B packed into panels of kPanel columns, [n /
-// kPanel][k][kPanel]. Every element of C is one chain of madd() over k in order, whatever the blocking; so two ways to
-// compute it agree bit for bit.
+constexpr int64_t kMostTileRows = 64;
+constexpr int64_t kTileFloats = 1 << 17;  // the most of the S x S matrix that a tile should hold: 512 KiB
+constexpr int64_t kChunk = 256;           // depth of a product that is summed in one go: short sums round less
+static_assert(kMostTileRows % kBlock == 0, "tiles are whole blocks where their rows are the depth of a product");
 
-constexpr int kPanel = 2 * kLanes;
-constexpr int kMaxRows = (kRegisters - 4) / 2;  // two vectors of accumulators a row, two of B, one of A
+int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t up_to_multiple(int64_t n, int64_t of) { return (n + of - 1) / of * of; }
 
-// A matrix whose element (i, j) is data[i * row + j * column].
-struct View {
-  const float* data;
-  int64_t row, column;
-};
-
-template <int Rows, int Vectors>
-void multiply_block(int64_t k, View a, const float* b, float* c, int64_t c_row, int64_t width, bool accumulate) {
-  Vec sum[Rows][Vectors];
-  DIFFUSE_UNROLL for (int i = 0; i < Rows; i++) {
-    DIFFUSE_UNROLL for (int j = 0; j < Vectors; j++) {
-      int64_t left = width - j * kLanes;
-      const float* from = c + i * c_row + j * kLanes;
-      sum[i][j] = !accumulate ? zero() : left >= kLanes ? load(from) : load_first(from, left);
-    }
-  }
-  for (int64_t p = 0; p < k; p++) {
-    Vec right[Vectors];
-    DIFFUSE_UNROLL for (int j = 0; j < Vectors; j++) right[j] = load(b + p * kPanel + j * kLanes);
-    const float* left = a.data + p * a.column;
-    DIFFUSE_UNROLL for (int i = 0; i < Rows; i++) {
-      Vec x = splat(left[i * a.row]);
-      DIFFUSE_UNROLL for (int j = 0; j < Vectors; j++) sum[i][j] = madd(x, right[j], sum[i][j]);
-    }
-  }
-  DIFFUSE_UNROLL for (int i = 0; i < Rows; i++) {
-    DIFFUSE_UNROLL for (int j = 0; j < Vectors; j++) {
-      int64_t left = width - j * kLanes;
-      float* to = c + i * c_row + j * kLanes;
-      if (left >= kLanes) {
-        store(to, sum[i][j]);
-      } else {
-        store_first(to, sum[i][j], left);
-      }
-    }
-  }
-}
-
-template <int Rows>
-DIFFUSE_INLINE void multiply_rows(int rows, int64_t k, View a, const float* b, float* c, int64_t c_row, int64_t width,
-                                  bool accumulate) {
-  if constexpr (Rows > 0) {
-    if (rows < Rows) return multiply_rows<Rows - 1>(rows, k, a, b, c, c_row, width, accumulate);
-    if (width > kLanes) return multiply_block<Rows, 2>(k, a, b, c, c_row, width, accumulate);
-    multiply_block<Rows, 1>(k, a, b, c, c_row, width, accumulate);
-  }
-}
-
-// C[m, n] = A[m, k] B[k, n], or C += with `accumulate`.
-void multiply(int64_t m, int64_t n, int64_t k, View a, const float* b, float* c, int64_t c_row,
-              bool accumulate = false) {
-  int64_t blocks = (m + kMaxRows - 1) / kMaxRows;
-  for (int64_t j = 0; j < n; j += kPanel, b += k * kPanel) {
-    int64_t width = n - j < kPanel ? n - j : kPanel;
-    for (int64_t block = 0; block < blocks; block++) {
-      int64_t i = m * block / blocks, end = m * (block + 1) / blocks;
-      View part{a.data + i * a.row, a.row, a.column};
-      multiply_rows<kMaxRows>(static_cast<int>(end - i), k, part, b, c + i * c_row + j, c_row, width, accumulate);
-    }
-  }
-}
-
-// Packs B[k, n], given by its rows `stride` apart. Columns beyond n are zero.
-void pack_rows(int64_t k, int64_t n, const float* b, int64_t stride, float* packed) {
-  for (int64_t j = 0; j < n; j += kPanel) {
-    int64_t width = n - j < kPanel ? n - j : kPanel;
-    int64_t first = width < kLanes ? width : kLanes, second = width - first;
-    for (int64_t p = 0; p < k; p++, packed += kPanel) {
-      const float* from = b + p * stride + j;
-      store(packed, first == kLanes ? load(from) : load_first(from, first));
-      store(packed + kLanes, second == kLanes ? load(from + kLanes) : load_first(from + kLanes, second));
-    }
-  }
-}
-
-// Swaps the off-diagonal blocks of `Half` lanes: with Half = kLanes / 2, …, 2, 1 in turn this transposes.
-template <int Half>
-DIFFUSE_INLINE void transpose_lanes(Vec (&r)[kLanes]) {
-  if constexpr (Half > 0) {
-    VecInt low, high;
-    for (int i = 0; i < kLanes; i++) {
-      low[i] = i & Half ? kLanes + i - Half : i;
-      high[i] = i & Half ? kLanes + i : i + Half;
-    }
-    DIFFUSE_UNROLL for (int i = 0; i < kLanes; i++) {
-      if (i & Half) continue;
-      Vec a = r[i], b = r[i + Half];
-      r[i] = __builtin_shuffle(a, b, low);
-      r[i + Half] = __builtin_shuffle(a, b, high);
-    }
-    transpose_lanes<Half / 2>(r);
-  }
-}
-
-// Packs B[k, n], given by its columns `stride` apart (the rows of its transpose). Columns beyond n are zero.
-void pack_columns(int64_t k, int64_t n, const float* columns, int64_t stride, float* packed) {
-  for (int64_t j = 0; j < n; j += kPanel, packed += k * kPanel) {
-    for (int64_t half = 0; half < kPanel; half += kLanes) {
-      int64_t width = n - j - half < kLanes ? n - j - half : kLanes;
-      const float* from = columns + (j + half) * stride;
-      for (int64_t p = 0; p < k; p += kLanes) {
-        int64_t depth = k - p < kLanes ? k - p : kLanes;
-        Vec r[kLanes];
-        DIFFUSE_UNROLL for (int i = 0; i < kLanes; i++) {
-          r[i] = i >= width        ? zero()
-                 : depth == kLanes ? load(from + i * stride + p)
-                                   : load_first(from + i * stride + p, depth);
-        }
-        transpose_lanes<kLanes / 2>(r);
-        for (int64_t i = 0; i < depth; i++) store(packed + (p + i) * kPanel + half, r[i]);
-      }
-    }
-  }
-}
-
-// --- Shapes, tiles and scratch.
-
-constexpr int64_t kMaxTile = 64;
-constexpr int64_t kTileFloats = 1 << 17;  // of the S x S matrix that a tile may hold: 512 KiB
-
-int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
-
-struct Sizes {
-  int64_t samples, positions, heads, depth;
-  int64_t tile_rows, tiles;                // T at most, and tiles a head
-  int64_t width, stride;                   // columns of a tile's scores, padded to panels; distance of its rows
-  int64_t packed_positions, packed_depth;  // floats of a packed [D, S] and a packed [S, D]
+struct Layout {
+  int64_t N, S, H, D;
   float scale;
+  int64_t T, tiles;       // rows of a tile (the last one may have fewer), tiles of a head
+  int64_t width, stride;  // columns of a tile of scores in whole panels; floats from one of its rows to the next
 
-  int64_t tile_begin(int64_t tile) const { return positions * tile / tiles; }
+  int64_t begin(int64_t tile) const { return tile * T; }
+  int64_t rows(int64_t tile) const { return smaller(T, S - tile * T); }
 };
 
-Sizes sizes_of(const Tensor& q, double heads, double scale) {
-  Sizes s{};
-  s.samples = q.shape[0];
-  s.positions = q.shape[1];
-  s.heads = static_cast<int64_t>(heads);
-  s.depth = q.shape[2] / s.heads;
-  int64_t rows = kTileFloats / s.positions;
-  s.tile_rows = rows > kMaxTile ? kMaxTile : rows < 16 ? 16 : rows;
-  s.tiles = (s.positions + s.tile_rows - 1) / s.tile_rows;
-  s.width = round_up(s.positions, kPanel);
-  s.stride = s.width + kLanes;  // rows a power of two apart would share cache sets
-  s.packed_positions = round_up(s.width * s.depth, 16);
-  s.packed_depth = round_up(s.positions * round_up(s.depth, kPanel), 16);
-  s.scale = static_cast<float>(scale);
-  return s;
+Layout layout_of(const Tensor& q, double heads, double scale) {
+  Layout l{};
+  l.N = q.shape[0], l.S = q.shape[1], l.H = static_cast<int64_t>(heads), l.D = q.shape[2] / l.H;
+  l.scale = static_cast<float>(scale);
+  l.T = kTileFloats / l.S / kBlock * kBlock;
+  l.T = l.T < kBlock ? kBlock : smaller(l.T, kMostTileRows);
+  l.tiles = (l.S + l.T - 1) / l.T;
+  l.width = up_to_multiple(l.S, kPanel);
+  l.stride =
+      up_to_multiple(l.width, kBlock) + kBlock;  // rows a power of two apart would compete for the same sets of L1
+  return l;
 }
 
-// Which part of a task's work is where: head `head` of sample `sample`, tiles [begin, end).
-struct Part {
-  int64_t sample, head, begin, end;
-};
+// --- Matrices and products. The micro-kernel multiplies packed rows by packed panels (gemm/pack.h); packing is
+// separate here, since panels are used by every tile of a head and rows by several panels.
 
-// Tasks a head: one, unless there are too few heads to occupy the threads. Only the packing is done anew in each.
-int64_t parts_of(const Sizes& s, int threads) {
-  int64_t heads = s.samples * s.heads, wanted = (4 * threads + heads - 1) / heads;
-  if (heads >= 2 * threads) wanted = 1;
-  return wanted < s.tiles ? wanted : s.tiles;
-}
-Part part_at(const Sizes& s, int64_t parts, int64_t index) {
-  int64_t head = index / parts, part = index % parts;
-  return {head / s.heads, head % s.heads, s.tiles * part / parts, s.tiles * (part + 1) / parts};
-}
-
-// One head of one sample as a matrix [S, D].
-struct Head {
+struct Matrix {
   float* data;
   int64_t stride;
   float* row(int64_t i) const { return data + i * stride; }
-  View view(int64_t i) const { return {row(i), stride, 1}; }
 };
-Head head_of(const Tensor& t, const Sizes& s, const Part& part) {
-  return {f32(t) + part.sample * s.positions * t.row_stride + part.head * s.depth, t.row_stride};
+
+// A left operand: [block][row][kBlock].
+struct Rows {
+  float* data;
+  int64_t step;
+  Rows from_depth(int64_t k) const { return {data + k / kBlock * step, step}; }
+};
+int64_t rows_step(int64_t rows) { return up_to_multiple(rows, kLanes) * kBlock + kBlock; }
+int64_t rows_floats(int64_t rows, int64_t depth) { return up_to_multiple(depth, kBlock) / kBlock * rows_step(rows); }
+
+Rows pack_left(Matrix a, int64_t rows, int64_t depth, float* to) {
+  pack_rows(a.data, a.stride, rows, depth, to, rows_step(rows));
+  return {to, rows_step(rows)};
+}
+Rows pack_left_transposed(Matrix a, int64_t rows, int64_t depth, float* to) {
+  pack_rows_transposed(a.data, a.stride, rows, depth, to, rows_step(rows));
+  return {to, rows_step(rows)};
 }
 
-void check(const char* kernel, const Tensor* const* like_q, const char* const* names, int count,
-           const Tensor& log_sum_exp, double heads, double scale) {
-  const Tensor& q = *like_q[0];
-  if (q.rank != 3) fail("ERR_SHAPE", kernel, "%s must have rank 3 [N, S, C], got rank %d", names[0], q.rank);
-  if (elements(q) < 1) fail("ERR_SHAPE", kernel, "%s must not be empty", names[0]);
-  for (int i = 1; i < count; i++) {
-    if (!same_shape(q, *like_q[i])) fail("ERR_SHAPE", kernel, "%s must have the shape of %s", names[i], names[0]);
+// A right operand: [panel][depth][kPanel].
+struct Panels {
+  float* data;
+  int64_t step;
+  Panels from_depth(int64_t k) const { return {data + k * kPanel, step}; }
+};
+int64_t panels_floats(int64_t depth, int64_t columns) { return depth * up_to_multiple(columns, kPanel); }
+
+Panels pack_right(Matrix b, int64_t depth, int64_t columns, float* to) {
+  int64_t step = depth * kPanel;
+  for (int64_t j = 0; j < columns; j += kPanel)
+    pack_panel(b.data + j, b.stride, depth, smaller(columns - j, kPanel), to + j / kPanel * step);
+  return {to, step};
+}
+Panels pack_right_transposed(Matrix b, int64_t depth, int64_t columns, float* to) {
+  int64_t step = depth * kPanel;
+  for (int64_t j = 0; j < columns; j += kPanel)
+    pack_panel_transposed(b.row(j), b.stride, depth, smaller(columns - j, kPanel), to + j / kPanel * step);
+  return {to, step};
+}
+
+// C[rows, columns] = alpha A[rows, depth] B[depth, columns], added to C with `add`.
+void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, Rows a, Panels b, Matrix c, bool add = false) {
+  const int64_t tap = 0;
+  int64_t c_rows[kTileRows];
+  for (int64_t r = 0; r < kTileRows; r++) c_rows[r] = r * c.stride;
+  TileCut cut = cut_rows(rows);
+  for (int64_t k = 0; k < depth; k += kChunk) {
+    Rows left = a.from_depth(k);
+    Panels right = b.from_depth(k);
+    for (int64_t j = 0; j < columns; j += kPanel) {
+      for (int64_t tile = 0, row = 0; tile < cut.tiles; tile++) {
+        int64_t height = cut.height + (tile < cut.taller);
+        multiply_rows({.a = left.data + row * kBlock,
+                       .a_block = left.step,
+                       .taps = &tap,
+                       .tap_count = 1,
+                       .depth = smaller(depth - k, kChunk),
+                       .b = right.data + j / kPanel * right.step,
+                       .b_block = kBlock * kPanel,
+                       .b_tap = 0,
+                       .b_step = kPanel,
+                       .c = c.row(row) + j,
+                       .c_rows = c_rows,
+                       .columns = smaller(columns - j, kPanel),
+                       .bias = nullptr,
+                       .alpha = alpha,
+                       .accumulate = add || k > 0},
+                      static_cast<int>(height));
+        row += height;
+      }
+    }
   }
-  if (!(heads >= 1) || heads != static_cast<double>(static_cast<int64_t>(heads)))
-    fail("ERR_ARGUMENT", kernel, "heads must be a positive integer, got %g", heads);
-  int64_t count_of_heads = static_cast<int64_t>(heads);
-  if (q.shape[2] % count_of_heads != 0)
-    fail("ERR_SHAPE", kernel, "heads must divide the channels: %lld channels, %lld heads",
-         static_cast<long long>(q.shape[2]), static_cast<long long>(count_of_heads));
+}
+
+float dot(const float* a, const float* b, int64_t n) {
+  Vec sum = zero();
+  for (int64_t i = 0; i < n; i += kLanes) {
+    int64_t left = smaller(n - i, kLanes);
+    sum = madd(load_first(a + i, left), load_first(b + i, left), sum);
+  }
+  return sum_lanes(sum);
+}
+
+// --- Tasks: tiles [begin, end) of a head of a sample.
+
+struct Part {
+  int64_t n, h, begin, end;
+};
+
+// A head is one task, unless there are too few heads to occupy the threads; then it is cut, and its packing done in
+// each part.
+int64_t parts_of(const Layout& l, int threads) {
+  int64_t heads = l.N * l.H;
+  return heads >= 2 * threads ? 1 : smaller(l.tiles, (4 * threads + heads - 1) / heads);
+}
+Part part_at(const Layout& l, int64_t parts, int64_t index) {
+  int64_t head = index / parts, part = index % parts;
+  return {head / l.H, head % l.H, l.tiles * part / parts, l.tiles * (part + 1) / parts};
+}
+// The [S, D] matrix of the part's head; its [S] numbers of a [N, H, S] tensor.
+Matrix head_of(const Tensor& t, const Layout& l, const Part& part) {
+  return {f32(t) + part.n * l.S * t.row_stride + part.h * l.D, t.row_stride};
+}
+float* numbers_of(const Tensor& t, const Layout& l, const Part& part) { return f32(t) + (part.n * l.H + part.h) * l.S; }
+
+// Where a thread's areas begin in its scratch, in floats.
+struct Areas {
+  int64_t floats = 0;
+  int64_t take(int64_t count) {
+    int64_t begin = floats;
+    floats += up_to_multiple(count, 16);
+    return begin;
+  }
+};
+
+void check(const char* kernel, const Tensor& q, const Tensor& log_sum_exp, double heads, double scale) {
+  expect_rank(kernel, "q", q, 3, 3);
+  if (!(heads >= 1 && heads <= q.shape[2]) || q.shape[2] % static_cast<int64_t>(heads) != 0 ||
+      heads != static_cast<double>(static_cast<int64_t>(heads)))
+    fail("ERR_ARGUMENT", kernel, "heads must be an integer that divides the %lld channels, got %g",
+         static_cast<long long>(q.shape[2]), heads);
   if (!(scale - scale == 0)) fail("ERR_ARGUMENT", kernel, "scale must be finite, got %g", scale);
-  const Tensor& l = log_sum_exp;
-  if (l.rank != 3 || l.shape[0] != q.shape[0] || l.shape[1] != count_of_heads || l.shape[2] != q.shape[1] ||
-      !is_contiguous(l))
-    fail("ERR_SHAPE", kernel, "logSumExp must be contiguous [N, H, S] = [%lld, %lld, %lld]",
-         static_cast<long long>(q.shape[0]), static_cast<long long>(count_of_heads),
-         static_cast<long long>(q.shape[1]));
+  expect_shape(kernel, "logSumExp", log_sum_exp, q.shape[0], heads, q.shape[1]);
+  expect_contiguous(kernel, "logSumExp", log_sum_exp);
 }
 
 // --- Forward.
 
-// Turns a row of dot products into exp(x - max) with x = scale · dot, and returns log Σ exp(x); `sum` receives Σ exp(x
-// - max).
-float exponentials(float* row, const Sizes& s, float& sum) {
-  Vec factor = splat(s.scale), top = splat(-__FLT_MAX__);
-  // The padding must not win: the smallest float leaves nothing after exp().
-  for (int64_t j = s.positions; j < s.width; j++) row[j] = 0;
-  for (int64_t j = 0; j < s.width; j += kLanes) store(row + j, load(row + j) * factor);
-  for (int64_t j = s.positions; j < s.width; j++) row[j] = -__FLT_MAX__;
-  for (int64_t j = 0; j < s.width; j += kLanes) top = max(top, load(row + j));
+struct ForwardAreas : Areas {
+  int64_t keys, values, left, scores;
+  explicit ForwardAreas(const Layout& l) {
+    keys = take(panels_floats(l.D, l.S));
+    values = take(panels_floats(l.S, l.D));
+    left = take(rows_floats(l.T, l.D > l.S ? l.D : l.S));
+    scores = take(l.T * l.stride);
+  }
+};
+
+// Turns a row of scores x into exp(x - max) and returns log Σ exp(x); `sum` receives Σ exp(x - max).
+float exponentials(const Layout& l, float* x, float& sum) {
+  for (int64_t j = l.S; j < l.width; j++) x[j] = -__builtin_inff();
+  Vec top = load(x);
+  for (int64_t j = kLanes; j < l.width; j += kLanes) top = max(top, load(x + j));
   float largest = max_lanes(top);
   Vec total = zero();
-  for (int64_t j = 0; j < s.width; j += kLanes) {
-    Vec e = exp(load(row + j) - splat(largest));
-    store(row + j, e);
+  for (int64_t j = 0; j < l.width; j += kLanes) {
+    Vec e = exp(load(x + j) - splat(largest));
+    store(x + j, e);
     total = total + e;
   }
   sum = sum_lanes(total);
   return static_cast<float>(largest + __builtin_log(static_cast<double>(sum)));
 }
 
-struct ForwardScratch {
-  float *keys, *values, *scores;  // kᵀ [D, S] and v [S, D], packed; a tile's scores [T, S]
-};
-int64_t forward_floats(const Sizes& s) {
-  return s.packed_positions + s.packed_depth + round_up(s.tile_rows * s.stride, 16);
-}
-
-void forward_part(const Call& call, const Sizes& s, const Part& part, const ForwardScratch& scratch) {
-  using At = AttentionForward;
-  Head y = head_of(call.tensors[At::y], s, part), q = head_of(call.tensors[At::q], s, part);
-  Head k = head_of(call.tensors[At::k], s, part), v = head_of(call.tensors[At::v], s, part);
-  float* log_sum_exp = f32(call.tensors[At::logSumExp]) + (part.sample * s.heads + part.head) * s.positions;
-  pack_columns(s.depth, s.positions, k.data, k.stride, scratch.keys);
-  pack_rows(s.positions, s.depth, v.data, v.stride, scratch.values);
+void forward_part(const Call& call, const Layout& l, const ForwardAreas& areas, const Part& part, float* scratch) {
+  const auto& [y_tensor, log_sum_exp_tensor, q_tensor, k_tensor, v_tensor] = tensors<5>(call);
+  Matrix y = head_of(y_tensor, l, part), q = head_of(q_tensor, l, part);
+  float* log_sum_exp = numbers_of(log_sum_exp_tensor, l, part);
+  Panels keys = pack_right_transposed(head_of(k_tensor, l, part), l.D, l.S, scratch + areas.keys);
+  Panels values = pack_right(head_of(v_tensor, l, part), l.S, l.D, scratch + areas.values);
+  Matrix scores{scratch + areas.scores, l.stride};
   for (int64_t tile = part.begin; tile < part.end; tile++) {
-    int64_t begin = s.tile_begin(tile), rows = s.tile_begin(tile + 1) - begin;
-    multiply(rows, s.width, s.depth, q.view(begin), scratch.keys, scratch.scores, s.stride);
-    float sums[kMaxTile];
-    for (int64_t i = 0; i < rows; i++) log_sum_exp[begin + i] = exponentials(scratch.scores + i * s.stride, s, sums[i]);
-    multiply(rows, s.depth, s.positions, {scratch.scores, s.stride, 1}, scratch.values, y.row(begin), y.stride);
+    int64_t begin = l.begin(tile), rows = l.rows(tile);
+    Matrix out{y.row(begin), y.stride};
+    Rows left = pack_left({q.row(begin), q.stride}, rows, l.D, scratch + areas.left);
+    multiply(rows, l.width, l.D, l.scale, left, keys, scores);
+    float sums[kMostTileRows];
+    for (int64_t i = 0; i < rows; i++) log_sum_exp[begin + i] = exponentials(l, scores.row(i), sums[i]);
+    left = pack_left(scores, rows, l.S, scratch + areas.left);
+    multiply(rows, l.D, l.S, 1, left, values, out);
     for (int64_t i = 0; i < rows; i++) {
-      float inverse = 1 / sums[i], *row = y.row(begin + i);
-      for (int64_t d = 0; d < s.depth; d++) row[d] *= inverse;
+      float inverse = 1 / sums[i], *row = out.row(i);
+      for (int64_t d = 0; d < l.D; d++) row[d] *= inverse;
     }
   }
 }
 
 // --- Backward.
 
-// p = exp(scale · p - L) and dx · scale = p (dx - δ) scale, for one row; L and δ differ from column to column where the
-// row belongs to a key, and are the same for all of them where it belongs to a query.
-template <typename AtColumn>
-DIFFUSE_INLINE void gradient_row(float* p, float* dx, const Sizes& s, AtColumn&& at_column) {
-  Vec factor = splat(s.scale);
-  for (int64_t j = 0; j < s.width; j += kLanes) {
-    Vec log_sum_exp, delta;
-    at_column(j, log_sum_exp, delta);
-    Vec e = exp(load(p + j) * factor - log_sum_exp);
-    store(p + j, e);
-    store(dx + j, e * (load(dx + j) - delta) * factor);
+struct BackwardAreas : Areas {
+  int64_t transposed[2], straight[2];  // panels of [D, S] and [S, D]
+  int64_t tile;                        // panels of [T, D]
+  int64_t left, left_transposed;       // rows of [T, D] or [T, S]; of [S, T]
+  int64_t p, dx;                       // scores [T, S]
+  int64_t log_sum_exp, delta;          // [S]
+  explicit BackwardAreas(const Layout& l) {
+    for (auto& area : transposed) area = take(panels_floats(l.D, l.S));
+    for (auto& area : straight) area = take(panels_floats(l.S, l.D));
+    tile = take(panels_floats(l.T, l.D));
+    left = take(rows_floats(l.T, l.D > l.S ? l.D : l.S));
+    left_transposed = take(rows_floats(l.S, l.T));
+    p = take(l.T * l.stride);
+    dx = take(l.T * l.stride);
+    log_sum_exp = take(l.width);
+    delta = take(l.width);
   }
-}
-
-// Packed operands ([D, S] for products with a transpose, [S, D] else), the tile's p and dx, its packed rows.
-struct BackwardScratch {
-  float *transposed[2], *straight[2], *p, *dx, *tile[2];
-  float *log_sum_exp, *delta;  // [S], padded with zeros
 };
 
-int64_t tile_floats(const Sizes& s) { return round_up(s.tile_rows * s.stride, 16); }
-int64_t tile_pack_floats(const Sizes& s) { return round_up(s.tile_rows * round_up(s.depth, kPanel), 16); }
-int64_t backward_floats(const Sizes& s) {
-  return 2 * (s.packed_positions + s.packed_depth + tile_floats(s) + tile_pack_floats(s) + round_up(s.width, 16));
-}
-BackwardScratch backward_scratch(float* at, const Sizes& s) {
-  auto take = [&at](int64_t floats) {
-    float* here = at;
-    at += floats;
-    return here;
-  };
-  BackwardScratch b;
-  for (auto& area : b.transposed) area = take(s.packed_positions);
-  for (auto& area : b.straight) area = take(s.packed_depth);
-  for (auto& area : b.tile) area = take(tile_pack_floats(s));
-  b.p = take(tile_floats(s));
-  b.dx = take(tile_floats(s));
-  b.log_sum_exp = take(round_up(s.width, 16));
-  b.delta = take(round_up(s.width, 16));
-  return b;
-}
-
-struct Gradients {
-  Head dq, dk, dv, dy, y, q, k, v;
+struct Head {
+  Matrix dq, dk, dv, dy, y, q, k, v;
   const float* log_sum_exp;
 };
-Gradients gradients_of(const Call& call, const Sizes& s, const Part& part) {
-  using At = AttentionBackward;
-  auto head = [&](int index) { return head_of(call.tensors[index], s, part); };
-  return {
-      head(At::dq), head(At::dk), head(At::dv),
-      head(At::dy), head(At::y),  head(At::q),
-      head(At::k),  head(At::v),  f32(call.tensors[At::logSumExp]) + (part.sample * s.heads + part.head) * s.positions};
+Head head_at(const Call& call, const Layout& l, const Part& part) {
+  const auto& [dq, dk, dv, dy, y, log_sum_exp, q, k, v] = tensors<9>(call);
+  auto of = [&](const Tensor& t) { return head_of(t, l, part); };
+  return {of(dq), of(dk), of(dv), of(dy), of(y), of(q), of(k), of(v), numbers_of(log_sum_exp, l, part)};
 }
 
-float dot(const float* a, const float* b, int64_t n) {
-  Vec sum = zero();
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) sum = madd(load(a + i), load(b + i), sum);
-  return sum_lanes(madd(load_first(a + i, n - i), load_first(b + i, n - i), sum));
-}
-
-// dq of the part's query tiles and, with `all`, dk and dv, which then needs the part to be the whole head.
-void backward_queries(const Gradients& g, const Sizes& s, const Part& part, const BackwardScratch& scratch, bool all) {
-  pack_columns(s.depth, s.positions, g.k.data, g.k.stride, scratch.transposed[0]);
-  pack_columns(s.depth, s.positions, g.v.data, g.v.stride, scratch.transposed[1]);
-  pack_rows(s.positions, s.depth, g.k.data, g.k.stride, scratch.straight[0]);
-  for (int64_t tile = part.begin; tile < part.end; tile++) {
-    int64_t begin = s.tile_begin(tile), rows = s.tile_begin(tile + 1) - begin;
-    multiply(rows, s.width, s.depth, g.q.view(begin), scratch.transposed[0], scratch.p, s.stride);
-    multiply(rows, s.width, s.depth, g.dy.view(begin), scratch.transposed[1], scratch.dx, s.stride);
-    for (int64_t i = 0; i < rows; i++) {
-      Vec log_sum_exp = splat(g.log_sum_exp[begin + i]);
-      Vec delta = splat(dot(g.dy.row(begin + i), g.y.row(begin + i), s.depth));
-      gradient_row(scratch.p + i * s.stride, scratch.dx + i * s.stride, s, [&](int64_t, Vec& l, Vec& d) {
-        l = log_sum_exp;
-        d = delta;
-      });
-    }
-    multiply(rows, s.depth, s.positions, {scratch.dx, s.stride, 1}, scratch.straight[0], g.dq.row(begin), g.dq.stride);
-    if (!all) continue;
-    pack_rows(rows, s.depth, g.dy.row(begin), g.dy.stride, scratch.tile[0]);
-    multiply(s.positions, s.depth, rows, {scratch.p, 1, s.stride}, scratch.tile[0], g.dv.data, g.dv.stride, begin > 0);
-    pack_rows(rows, s.depth, g.q.row(begin), g.q.stride, scratch.tile[1]);
-    multiply(s.positions, s.depth, rows, {scratch.dx, 1, s.stride}, scratch.tile[1], g.dk.data, g.dk.stride, begin > 0);
+// One row: p = exp(x - L) in place of x, dx = p (dp - δ) in place of dp; statistics(j, L, δ) gives both for the columns
+// from j.
+template <typename Statistics>
+DIFFUSE_INLINE void gradient_row(const Layout& l, float* p, float* dx, Statistics&& statistics) {
+  for (int64_t j = 0; j < l.width; j += kLanes) {
+    Vec log_sum_exp, delta;
+    statistics(j, log_sum_exp, delta);
+    Vec e = exp(load(p + j) - log_sum_exp);
+    store(p + j, e);
+    store(dx + j, e * (load(dx + j) - delta));
   }
 }
 
-// dk and dv of the part's key tiles: the same numbers as above, from the transposed matrix.
-void backward_keys(const Gradients& g, const Sizes& s, const Part& part, const BackwardScratch& scratch) {
-  pack_columns(s.depth, s.positions, g.q.data, g.q.stride, scratch.transposed[0]);
-  pack_columns(s.depth, s.positions, g.dy.data, g.dy.stride, scratch.transposed[1]);
-  pack_rows(s.positions, s.depth, g.q.data, g.q.stride, scratch.straight[0]);
-  pack_rows(s.positions, s.depth, g.dy.data, g.dy.stride, scratch.straight[1]);
-  for (int64_t i = 0; i < s.width; i++) {
-    bool inside = i < s.positions;
-    scratch.log_sum_exp[i] = inside ? g.log_sum_exp[i] : 0;
-    scratch.delta[i] = inside ? dot(g.dy.row(i), g.y.row(i), s.depth) : 0;
-  }
+// dq for the part's tiles of queries; with `whole`, where the part is the whole head, dk and dv too.
+void backward_queries(const Head& head, const Layout& l, const BackwardAreas& areas, const Part& part, float* scratch,
+                      bool whole) {
+  Panels keys_transposed = pack_right_transposed(head.k, l.D, l.S, scratch + areas.transposed[0]);
+  Panels values_transposed = pack_right_transposed(head.v, l.D, l.S, scratch + areas.transposed[1]);
+  Panels keys = pack_right(head.k, l.S, l.D, scratch + areas.straight[0]);
+  Matrix p{scratch + areas.p, l.stride}, dx{scratch + areas.dx, l.stride};
   for (int64_t tile = part.begin; tile < part.end; tile++) {
-    int64_t begin = s.tile_begin(tile), rows = s.tile_begin(tile + 1) - begin;
-    multiply(rows, s.width, s.depth, g.k.view(begin), scratch.transposed[0], scratch.p, s.stride);
-    multiply(rows, s.width, s.depth, g.v.view(begin), scratch.transposed[1], scratch.dx, s.stride);
+    int64_t begin = l.begin(tile), rows = l.rows(tile);
+    Matrix q{head.q.row(begin), head.q.stride}, dy{head.dy.row(begin), head.dy.stride};
+    multiply(rows, l.width, l.D, l.scale, pack_left(q, rows, l.D, scratch + areas.left), keys_transposed, p);
+    multiply(rows, l.width, l.D, 1, pack_left(dy, rows, l.D, scratch + areas.left), values_transposed, dx);
     for (int64_t i = 0; i < rows; i++) {
-      gradient_row(scratch.p + i * s.stride, scratch.dx + i * s.stride, s, [&](int64_t j, Vec& l, Vec& d) {
-        l = load(scratch.log_sum_exp + j);
-        d = load(scratch.delta + j);
+      Vec log_sum_exp = splat(head.log_sum_exp[begin + i]);
+      Vec delta = splat(dot(dy.row(i), head.y.row(begin + i), l.D));
+      gradient_row(l, p.row(i), dx.row(i), [&](int64_t, Vec& of_row, Vec& delta_of_row) {
+        of_row = log_sum_exp;
+        delta_of_row = delta;
       });
     }
-    multiply(rows, s.depth, s.positions, {scratch.p, s.stride, 1}, scratch.straight[1], g.dv.row(begin), g.dv.stride);
-    multiply(rows, s.depth, s.positions, {scratch.dx, s.stride, 1}, scratch.straight[0], g.dk.row(begin), g.dk.stride);
+    Rows left = pack_left(dx, rows, l.S, scratch + areas.left);
+    multiply(rows, l.D, l.S, l.scale, left, keys, {head.dq.row(begin), head.dq.stride});
+    if (!whole) continue;
+    left = pack_left_transposed(p, l.S, rows, scratch + areas.left_transposed);
+    multiply(l.S, l.D, rows, 1, left, pack_right(dy, rows, l.D, scratch + areas.tile), head.dv, tile > 0);
+    left = pack_left_transposed(dx, l.S, rows, scratch + areas.left_transposed);
+    multiply(l.S, l.D, rows, l.scale, left, pack_right(q, rows, l.D, scratch + areas.tile), head.dk, tile > 0);
+  }
+}
+
+// dk and dv for the part's tiles of keys, from the transposed matrix. Every product and sum has the order that
+// backward_queries() gives it, tile of queries by tile of queries, so the bits are the same.
+void backward_keys(const Head& head, const Layout& l, const BackwardAreas& areas, const Part& part, float* scratch) {
+  Panels queries_transposed = pack_right_transposed(head.q, l.D, l.S, scratch + areas.transposed[0]);
+  Panels dy_transposed = pack_right_transposed(head.dy, l.D, l.S, scratch + areas.transposed[1]);
+  Panels queries = pack_right(head.q, l.S, l.D, scratch + areas.straight[0]);
+  Panels dy = pack_right(head.dy, l.S, l.D, scratch + areas.straight[1]);
+  float *log_sum_exp = scratch + areas.log_sum_exp, *delta = scratch + areas.delta;
+  for (int64_t i = 0; i < l.width; i++) {
+    log_sum_exp[i] = i < l.S ? head.log_sum_exp[i] : 0;
+    delta[i] = i < l.S ? dot(head.dy.row(i), head.y.row(i), l.D) : 0;
+  }
+  Matrix p{scratch + areas.p, l.stride}, dx{scratch + areas.dx, l.stride};
+  for (int64_t tile = part.begin; tile < part.end; tile++) {
+    int64_t begin = l.begin(tile), rows = l.rows(tile);
+    Matrix k{head.k.row(begin), head.k.stride}, v{head.v.row(begin), head.v.stride};
+    multiply(rows, l.width, l.D, l.scale, pack_left(k, rows, l.D, scratch + areas.left), queries_transposed, p);
+    multiply(rows, l.width, l.D, 1, pack_left(v, rows, l.D, scratch + areas.left), dy_transposed, dx);
+    for (int64_t i = 0; i < rows; i++) {
+      gradient_row(l, p.row(i), dx.row(i), [&](int64_t j, Vec& of_columns, Vec& delta_of_columns) {
+        of_columns = load(log_sum_exp + j);
+        delta_of_columns = load(delta + j);
+      });
+    }
+    auto multiply_by_tiles = [&](float alpha, Matrix a, Panels b, Matrix c) {
+      Rows left = pack_left(a, rows, l.S, scratch + areas.left);
+      for (int64_t t = 0; t < l.tiles; t++) {
+        int64_t first = l.begin(t);
+        multiply(rows, l.D, l.rows(t), alpha, left.from_depth(first), b.from_depth(first), c, t > 0);
+      }
+    };
+    multiply_by_tiles(1, p, dy, {head.dv.row(begin), head.dv.stride});
+    multiply_by_tiles(l.scale, dx, queries, {head.dk.row(begin), head.dk.stride});
   }
 }
 
 }  // namespace
 
 size_t attention_forward_prepare(const Call& call) {
-  using At = AttentionForward;
-  const Tensor* t = call.tensors;
-  const Tensor* like_q[] = {t + At::q, t + At::k, t + At::v, t + At::y};
-  const char* names[] = {"q", "k", "v", "y"};
-  double heads = call.attributes[At::heads], scale = call.attributes[At::scale];
-  check("attention_forward", like_q, names, 4, t[At::logSumExp], heads, scale);
-  return sizeof(float) * thread_count(call.workers) * forward_floats(sizes_of(t[At::q], heads, scale));
+  const auto& [y, log_sum_exp, q, k, v] = tensors<5>(call);
+  const auto& [heads, scale] = attributes<2>(call);
+  check("attention_forward", q, log_sum_exp, heads, scale);
+  expect_same_shape("attention_forward", "k", k, q);
+  expect_same_shape("attention_forward", "v", v, q);
+  expect_same_shape("attention_forward", "y", y, q);
+  return sizeof(float) * thread_count(call.workers) * ForwardAreas(layout_of(q, heads, scale)).floats;
 }
 
 void attention_forward(const Call& call) {
-  using At = AttentionForward;
-  Sizes s = sizes_of(call.tensors[At::q], call.attributes[At::heads], call.attributes[At::scale]);
-  int64_t parts = parts_of(s, thread_count(call.workers));
-  parallel_for(call, s.samples * s.heads * parts, [&](int64_t index, int thread) {
-    float* keys = reinterpret_cast<float*>(call.scratch) + thread * forward_floats(s);
-    float* values = keys + s.packed_positions;
-    forward_part(call, s, part_at(s, parts, index), {keys, values, values + s.packed_depth});
+  const auto& [heads, scale] = attributes<2>(call);
+  Layout l = layout_of(tensors<5>(call)[2], heads, scale);
+  ForwardAreas areas(l);
+  int64_t parts = parts_of(l, thread_count(call.workers));
+  parallel_for(call, l.N * l.H * parts, [&](int64_t index, int thread) {
+    float* scratch = reinterpret_cast<float*>(call.scratch) + thread * areas.floats;
+    forward_part(call, l, areas, part_at(l, parts, index), scratch);
   });
 }
 
 size_t attention_backward_prepare(const Call& call) {
-  using At = AttentionBackward;
-  const Tensor* t = call.tensors;
-  const Tensor* like_q[] = {t + At::q, t + At::k, t + At::v, t + At::y, t + At::dy, t + At::dq, t + At::dk, t + At::dv};
-  const char* names[] = {"q", "k", "v", "y", "dy", "dq", "dk", "dv"};
-  double heads = call.attributes[At::heads], scale = call.attributes[At::scale];
-  check("attention_backward", like_q, names, 8, t[At::logSumExp], heads, scale);
-  return sizeof(float) * thread_count(call.workers) * backward_floats(sizes_of(t[At::q], heads, scale));
+  const auto& [dq, dk, dv, dy, y, log_sum_exp, q, k, v] = tensors<9>(call);
+  const auto& [heads, scale] = attributes<2>(call);
+  const char* kernel = "attention_backward";
+  check(kernel, q, log_sum_exp, heads, scale);
+  expect_same_shape(kernel, "k", k, q);
+  expect_same_shape(kernel, "v", v, q);
+  expect_same_shape(kernel, "y", y, q);
+  expect_same_shape(kernel, "dy", dy, q);
+  expect_same_shape(kernel, "dq", dq, q);
+  expect_same_shape(kernel, "dk", dk, q);
+  expect_same_shape(kernel, "dv", dv, q);
+  return sizeof(float) * thread_count(call.workers) * BackwardAreas(layout_of(q, heads, scale)).floats;
 }
 
 void attention_backward(const Call& call) {
-  using At = AttentionBackward;
-  Sizes s = sizes_of(call.tensors[At::q], call.attributes[At::heads], call.attributes[At::scale]);
+  const auto& [attribute_heads, scale] = attributes<2>(call);
+  Layout l = layout_of(tensors<9>(call)[6], attribute_heads, scale);
+  BackwardAreas areas(l);
+  auto scratch_of = [&](int thread) { return reinterpret_cast<float*>(call.scratch) + thread * areas.floats; };
+  // A whole head in one task takes five products. Where that would leave threads idle, heads are cut into tiles of
+  // queries for dq and tiles of keys for dk and dv, which takes seven.
   int threads = thread_count(call.workers);
-  auto scratch = [&](int thread) {
-    return backward_scratch(reinterpret_cast<float*>(call.scratch) + thread * backward_floats(s), s);
-  };
-  // A head in one task costs five products. Where that leaves threads idle, heads are cut into tiles of queries for dq
-  // and tiles of keys for dk and dv, which costs seven. Both ways give the same bits.
-  int64_t heads = s.samples * s.heads;
-  if ((heads + threads - 1) / threads * threads * 5 <= heads * 7) {
+  int64_t heads = l.N * l.H, rounds = (heads + threads - 1) / threads;
+  if (rounds * threads * 5 <= heads * 7) {
     parallel_for(call, heads, [&](int64_t index, int thread) {
-      Part part = part_at(s, 1, index);
-      backward_queries(gradients_of(call, s, part), s, part, scratch(thread), true);
+      Part part = part_at(l, 1, index);
+      backward_queries(head_at(call, l, part), l, areas, part, scratch_of(thread), true);
     });
     return;
   }
-  int64_t parts = parts_of(s, threads);
+  int64_t parts = parts_of(l, threads);
   parallel_for(call, 2 * heads * parts, [&](int64_t index, int thread) {
-    Part part = part_at(s, parts, index / 2);
-    Gradients g = gradients_of(call, s, part);
+    Part part = part_at(l, parts, index / 2);
+    Head head = head_at(call, l, part);
     if (index % 2 == 0) {
-      backward_queries(g, s, part, scratch(thread), false);
+      backward_queries(head, l, areas, part, scratch_of(thread), false);
     } else {
-      backward_keys(g, s, part, scratch(thread));
+      backward_keys(head, l, areas, part, scratch_of(thread));
     }
   });
 }
