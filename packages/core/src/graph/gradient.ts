@@ -30,9 +30,17 @@ export function gradient(seeds: readonly Seed[], wrt: readonly Value[]): Map<Val
     if (!leading(value)) return;
     const { source } = value;
     if (!wrtSet.has(value)) {
-      if (source.kind === 'reshape') return accumulate(source.of, reshape(addend, source.of.shape));
-      if (source.kind === 'slice') return accumulate(source.of, padChannels(addend, source.of, source.offset));
-      if (source.kind === 'concat') return accumulateParts(source.parts, addend);
+      switch (source.kind) {
+        case 'reshape':
+          accumulate(source.of, reshape(addend, source.of.shape));
+          return;
+        case 'slice':
+          accumulate(source.of, padChannels(addend, source.of, source.offset));
+          return;
+        case 'concat':
+          accumulateParts(source.parts, addend);
+          return;
+      }
     }
     const sum = gradients.get(value);
     gradients.set(value, sum ? add(sum, addend) : addend);

@@ -161,7 +161,7 @@ function arrangeConcats(
   const seen = new Set<Value>();
   const arrange = (value: Value): void => {
     const { source } = value;
-    if (source.kind === 'slice' || source.kind === 'reshape') return arrange(source.of);
+    if (source.kind === 'slice' || source.kind === 'reshape') arrange(source.of);
     if (source.kind !== 'concat' || seen.has(value)) return;
     seen.add(value);
     let offset = 0;

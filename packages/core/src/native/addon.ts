@@ -16,16 +16,21 @@ let loaded: { addon: Addon; path: string } | undefined;
  * @throws `ERR_NATIVE` naming each place that was tried and why it failed.
  */
 export function loadAddon(): Addon {
-  return (loaded ??= findAddon()).addon;
+  return findOnce().addon;
 }
 
 /** Where the addon was loaded from. */
 export function addonPath(): string {
-  return (loaded ??= findAddon()).path;
+  return findOnce().path;
+}
+
+function findOnce(): { addon: Addon; path: string } {
+  loaded ??= findAddon();
+  return loaded;
 }
 
 function findAddon(): { addon: Addon; path: string } {
-  const given = process.env['DIFFUSE_NATIVE'];
+  const given = process.env.DIFFUSE_NATIVE;
   const built = join(dirname(fileURLToPath(import.meta.url)), '../../../../build/Release/diffuse_native.node');
   const places = given ? [given] : [built, `@diffuse/native-${process.platform}-${process.arch}`];
   const tried: string[] = [];
