@@ -32,14 +32,16 @@ struct Pending {
 void settle(Napi::Env env, Napi::Function, Pending* pending) {
   std::unique_ptr<Pending> owner(pending);
   if (!env) return;  // the environment is going away: nobody waits any more
-  Napi::HandleScope scope(env);
+  // A worker that is being terminated refuses even a rejection; then there is nobody left to tell.
   try {
-    if (pending->error)
-      pending->deferred.Reject(to_javascript(env, *pending->error));
-    else
+    Napi::HandleScope scope(env);
+    if (pending->error) return pending->deferred.Reject(to_javascript(env, *pending->error));
+    try {
       pending->deferred.Resolve(pending->result(env));
-  } catch (const Napi::Error& error) {
-    pending->deferred.Reject(error.Value());
+    } catch (const Napi::Error& error) {
+      pending->deferred.Reject(error.Value());
+    }
+  } catch (const Napi::Error&) {
   }
 }
 

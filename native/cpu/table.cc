@@ -4,8 +4,8 @@
 namespace diffuse::DIFFUSE_ISA {
 
 #define KERNEL(name, flags, signature) \
-  __attribute__((weak)) size_t name##_prepare(const Call&);  \
-  __attribute__((weak)) void name(const Call&);
+  size_t name##_prepare(const Call&);  \
+  void name(const Call&);
 #include "ops/kernels.def"
 #undef KERNEL
 
