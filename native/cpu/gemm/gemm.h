@@ -19,9 +19,6 @@ namespace {
 constexpr int64_t kGemmRows = 16 * kTileRows;
 constexpr int64_t kGemmDepth = 512;
 
-DIFFUSE_INLINE int64_t at_most(int64_t value, int64_t limit) { return value < limit ? value : limit; }
-DIFFUSE_INLINE int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
-
 // In bytes.
 DIFFUSE_INLINE size_t gemm_block_scratch(int64_t M, int64_t, int64_t K) {
   int64_t depth = round_up(at_most(K, kGemmDepth), kBlock) + (K == 0), rows = round_up(at_most(M, kGemmRows), kLanes);

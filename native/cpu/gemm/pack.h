@@ -11,6 +11,11 @@
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
+DIFFUSE_INLINE int64_t at_most(int64_t value, int64_t limit) { return value < limit ? value : limit; }
+DIFFUSE_INLINE int64_t at_least(int64_t value, int64_t limit) { return value > limit ? value : limit; }
+DIFFUSE_INLINE int64_t divide_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
+DIFFUSE_INLINE int64_t round_up(int64_t value, int64_t to) { return divide_up(value, to) * to; }
+
 // One stage of the butterfly below: exchanges the lanes of `a` that have bit D set with those of `b` that have not.
 template <int D>
 DIFFUSE_INLINE void exchange_lanes(Vec& a, Vec& b) {

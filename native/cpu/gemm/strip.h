@@ -1,0 +1,99 @@
+// Strips: the part of an image that one task convolves, copied to where the micro-kernels can walk through it.
+//
+// Output pixels form a lattice (i, j) of I rows and J columns. Output (i, j) of image n reads the input pixels
+// (S i + dy, S j + dx) for the offsets (dy, dx) of its taps. A strip holds what a rectangle of the lattice reads in a
+// few images, zeros where the window leaves the image:
+//
+//   strip[block][row][column][image][kBlock]
+//
+// - The images of a strip are interleaved, so that small images still give long runs of consecutive output pixels: four
+//   images of 8 x 8 are rows of 32.
+// - With stride S = 2 the even columns of a row stand first, then the odd ones. So consecutive outputs read consecutive
+//   pixels whatever the stride, and a tap is one offset.
+//
+// A matrix is an image of one row: pixels are its rows.
+#pragma once
+
+#include "cpu/gemm/pack.h"
+
+namespace diffuse::DIFFUSE_ISA {
+namespace {
+
+struct Image {
+  const float* data;
+  int64_t stride;  // floats from one pixel to the next
+  int64_t N, H, W, C;
+  bool transposed;  // a matrix stored [C][W], `stride` floats from one channel to the next; N = H = 1
+};
+
+// The offsets that the taps span, both ends included.
+struct Window {
+  int64_t S, dy_min, dy_max, dx_min, dx_max;
+};
+
+// Which outputs a strip serves, and of which channels it holds the input.
+struct StripPart {
+  int64_t n, images, i, rows, j, columns, channel, depth;
+};
+
+struct StripLayout {
+  int64_t half;        // columns of one parity
+  int64_t pixel_step;  // floats from one column to the next: images * kBlock
+  int64_t row_step, block_step;
+};
+
+DIFFUSE_INLINE StripLayout strip_layout(const Window& w, const StripPart& part) {
+  int64_t rows = w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1;
+  int64_t half = divide_up(w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1, w.S);
+  StripLayout layout{half, part.images * kBlock, 0, 0};
+  layout.row_step = w.S * half * layout.pixel_step;
+  layout.block_step =
+      rows * layout.row_step + kBlock;  // blocks a power of two apart would compete for the same sets of L1
+  return layout;
+}
+
+DIFFUSE_INLINE int64_t strip_floats(const Window& w, const StripPart& part) {
+  return strip_layout(w, part).block_step * divide_up(part.depth, kBlock);
+}
+
+// Where tap (dy, dx) of the first lattice row begins.
+DIFFUSE_INLINE int64_t tap_offset(const Window& w, const StripLayout& layout, int64_t dy, int64_t dx) {
+  int64_t column = dx - w.dx_min;
+  return (dy - w.dy_min) * layout.row_step + (column % w.S * layout.half + column / w.S) * layout.pixel_step;
+}
+
+static void pack_strip(const Image& x, const Window& w, const StripPart& part, const StripLayout& layout,
+                       float* strip) {
+  if (x.transposed) {
+    pack_rows_transposed(x.data + part.channel * x.stride + part.j, x.stride, part.columns, part.depth, strip,
+                         layout.block_step);
+    return;
+  }
+  int64_t rows = w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1;
+  int64_t columns = w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1;
+  int64_t first_row = w.S * part.i + w.dy_min, first_column = w.S * part.j + w.dx_min;
+  for (int64_t n = 0; n < part.images; n++)
+    for (int64_t r = 0; r < rows; r++) {
+      int64_t y = first_row + r;
+      const float* image_row = x.data + ((part.n + n) * x.H + y) * x.W * x.stride + part.channel;
+      for (int64_t q = 0; q < columns; q++) {
+        int64_t column = first_column + q;
+        bool inside = y >= 0 && y < x.H && column >= 0 && column < x.W;
+        float* to = strip + r * layout.row_step + (q % w.S * layout.half + q / w.S) * layout.pixel_step + n * kBlock;
+        if (inside)
+          pack_rows(image_row + column * x.stride, 0, 1, part.depth, to, layout.block_step);
+        else
+          for (int64_t k = 0; k < part.depth; k += kBlock, to += layout.block_step)
+            for (int64_t v = 0; v < kBlock; v += kLanes) store(to + v, zero());
+      }
+    }
+}
+
+// How many images to interleave: enough for runs of `run` pixels, in groups of nearly equal size.
+DIFFUSE_INLINE int64_t images_together(int64_t N, int64_t columns, int64_t run) {
+  int64_t groups = divide_up(N, at_most(N, divide_up(run, columns)));
+  return divide_up(N, groups);
+}
+
+}  // namespace
+}  // namespace diffuse::DIFFUSE_ISA

@@ -1,0 +1,259 @@
+// Convolutions and matrix products as one loop nest over taps.
+//
+//   y[n, f + P i, g + P j, k] = bias[k] + sum over taps t, channels c of x[n, S i + dy_t, S j + dx_t, c] * weight[t, c,
+//   k]
+//
+//   S        stride of the input    P        stride of the output
+//   (f, g)   the first output pixel of a class; each class has taps of its own
+//   taps     forward: the kh * kw positions of the window, S = stride, P = 1, one class
+//            data gradient: the mirrored window over dy, S = 1, P = stride. With stride 2 an input pixel was read by
+//            every other tap only, and by which ones depends on the parities of its row and column: four classes of
+//            (for 3x3) 1, 2, 2 and 4 taps. So no multiplication is spent on zeros matrix product: one tap
+//
+// Loops, from the outside: the weights are packed once, by all threads; then tasks of (images, rows, columns of the
+// lattice, output panels), each of which packs its strip of the input into its thread's scratch, where it stays in L2,
+// and multiplies it by panel after panel. Each panel is read from L2 once a tile and each tile reads its pixels from
+// L1.
+//
+// One output is one sum in a fixed order (micro_kernel.h), so how the work is cut does not change a bit of the result;
+// it may therefore depend on the number of threads.
+#pragma once
+
+#include "cpu/gemm/strip.h"
+#include "cpu/parallel.h"
+
+namespace diffuse::DIFFUSE_ISA {
+namespace {
+
+constexpr int kMaxKernel = 7;
+constexpr int kMaxTaps = kMaxKernel * kMaxKernel;
+
+struct TapClass {
+  int64_t f, g;
+  int64_t tap_count;
+  int64_t dy[kMaxTaps], dx[kMaxTaps];
+  int64_t weight[kMaxTaps];  // index of the tap in the weights
+};
+
+struct TapConvolution {
+  Image x;
+  float* y;
+  int64_t y_stride;  // floats from one pixel to the next
+  int64_t H, W, K;   // of y
+  int64_t P;
+  const float* weight;       // [tap][C][K]
+  int64_t tap_step, k_step;  // floats from one tap to the next, and from one stored row to the next
+  bool weight_transposed;    // stored [tap][K][C]
+  const float* bias;         // [K] or null
+  Window window;
+  int class_count;
+  TapClass classes[4];
+};
+
+// How the work is cut.
+struct Tiling {
+  int64_t images, rows, columns;              // of a strip
+  int64_t groups, row_strips, column_strips;  // number of strips in each direction
+  int64_t panels, panels_together, panel_groups;
+  int64_t depth;       // channels of a strip; with more channels the sums are continued in y
+  bool packs_weights;  // false: the weights are read where they lie
+  int64_t weight_floats, strip_floats;
+
+  int64_t strips() const { return groups * row_strips * column_strips; }
+};
+
+constexpr int64_t kStripBytes = 320 << 10;  // of L2, beside one panel of weights
+constexpr int64_t kPanelBytes = 640 << 10;
+constexpr int64_t kStripRun = 1024;  // lattice columns times images of a strip, at most
+constexpr int64_t kTasksAThread = 12;
+
+static Tiling choose_tiling(const TapConvolution& t, int threads) {
+  const int64_t I = divide_up(t.H, t.P), J = divide_up(t.W, t.P), C = t.x.C;
+  int64_t taps = 1;
+  for (int c = 0; c < t.class_count; c++) taps = at_least(taps, t.classes[c].tap_count);
+  Tiling g{};
+  int64_t deepest = at_most(kPanelBytes / 4 / kPanel / taps, 1024);
+  g.depth = round_up(divide_up(C, divide_up(C, deepest)), kBlock);
+  g.panels = divide_up(t.K, kPanel);
+
+  auto fits = [&] {
+    return strip_floats(t.window, {0, g.images, 0, g.rows, 0, g.columns, 0, at_most(C, g.depth)}) * 4 <= kStripBytes;
+  };
+  auto count = [&] {
+    g.groups = divide_up(t.x.N, g.images);
+    g.row_strips = divide_up(I, g.rows);
+    g.column_strips = divide_up(J, g.columns);
+  };
+  g.images = images_together(t.x.N, J, 2 * kTileRows);
+  g.rows = 1;
+  g.columns = at_most(J, kStripRun / g.images);
+  while (!fits() && g.columns > 2 * kTileRows) g.columns = divide_up(g.columns, 2);
+  while (g.rows < I && g.rows * g.columns * g.images < kStripRun) {
+    g.rows++;
+    if (!fits()) {
+      g.rows--;
+      break;
+    }
+  }
+  // Enough tasks that the threads finish together, but none smaller than a few tiles.
+  count();
+  const int64_t wanted = threads > 1 ? kTasksAThread * threads : 1;
+  const int64_t few = 4 * kTileRows;
+  while (g.strips() < wanted && g.rows > 1 && g.rows / 2 * g.columns * g.images >= few) {
+    g.rows = divide_up(g.rows, 2);
+    count();
+  }
+  while (g.strips() < wanted && g.columns >= 2 * few) {
+    g.columns = divide_up(g.columns, 2);
+    count();
+  }
+  g.rows = divide_up(I, g.row_strips);
+  g.columns = divide_up(J, g.column_strips);
+  if (g.column_strips > 1) g.columns = at_most(round_up(g.columns, kTileRows), at_most(J, kStripRun / g.images));
+  count();
+  g.panels_together = divide_up(g.panels, at_most(g.panels, divide_up(wanted, g.strips())));
+  g.panel_groups = divide_up(g.panels, g.panels_together);
+
+  // Copying the weights pays when they are read several times.
+  g.packs_weights = t.weight_transposed || t.K % kLanes || t.x.N * I * J > 8 * kTileRows;
+  for (int c = 0; c < t.class_count && g.packs_weights; c++)
+    g.weight_floats += t.classes[c].tap_count * round_up(C, kBlock) * g.panels * kPanel;
+  g.strip_floats = round_up(strip_floats(t.window, {0, g.images, 0, g.rows, 0, g.columns, 0, at_most(C, g.depth)}), 16);
+  return g;
+}
+
+// Floats of packed weights before those of class `c`.
+DIFFUSE_INLINE int64_t class_offset(const TapConvolution& t, const Tiling& g, int c) {
+  int64_t taps = 0;
+  for (int i = 0; i < c; i++) taps += t.classes[i].tap_count;
+  return taps * round_up(t.x.C, kBlock) * g.panels * kPanel;
+}
+
+// weight → [class][panel][block][tap][k][kPanel]
+static void pack_weights(const Call& call, const TapConvolution& t, const Tiling& g, float* packed) {
+  const int64_t blocks = divide_up(t.x.C, kBlock);
+  parallel_for(call, g.panels * blocks, [&](int64_t index, int) {
+    int64_t panel = index / blocks, block = index % blocks;
+    int64_t k = panel * kPanel, c = block * kBlock;
+    int64_t columns = at_most(t.K - k, kPanel), depth = at_most(t.x.C - c, kBlock);
+    for (int i = 0; i < t.class_count; i++) {
+      const TapClass& taps = t.classes[i];
+      float* to = packed + class_offset(t, g, i) + (panel * blocks + block) * taps.tap_count * kBlock * kPanel;
+      for (int64_t tap = 0; tap < taps.tap_count; tap++, to += kBlock * kPanel) {
+        const float* from = t.weight + taps.weight[tap] * t.tap_step;
+        if (t.weight_transposed)
+          pack_panel_transposed(from + k * t.k_step + c, t.k_step, depth, columns, to);
+        else
+          pack_panel(from + c * t.k_step + k, t.k_step, depth, columns, to);
+      }
+    }
+  });
+}
+
+// One class of outputs of one strip, for the panels [first_panel, last_panel).
+static void multiply_strip(const TapConvolution& t, const Tiling& g, int c, const StripPart& part,
+                           const StripLayout& layout, const float* strip, const float* packed, int64_t first_panel,
+                           int64_t last_panel) {
+  const TapClass& taps = t.classes[c];
+  // Outputs of this class in this strip: an odd size leaves the classes that begin at 1 a row or a column less.
+  const int64_t rows = at_most(part.rows, divide_up(t.H - taps.f, t.P) - part.i);
+  const int64_t columns = at_most(part.columns, divide_up(t.W - taps.g, t.P) - part.j);
+  if (rows <= 0 || columns <= 0) return;
+
+  int64_t offsets[kMaxTaps], c_rows[kStripRun];
+  for (int64_t tap = 0; tap < taps.tap_count; tap++)
+    offsets[tap] = tap_offset(t.window, layout, taps.dy[tap], taps.dx[tap]);
+  const int64_t run = columns * part.images;
+  for (int64_t r = 0; r < run; r++) c_rows[r] = (r % part.images * t.H * t.W + t.P * (r / part.images)) * t.y_stride;
+
+  const int64_t blocks = divide_up(t.x.C, kBlock), first_block = part.channel / kBlock;
+  const TileCut cut = cut_rows(run);
+  TileProduct tile{};
+  tile.a_block = layout.block_step;
+  tile.taps = offsets;
+  tile.tap_count = taps.tap_count;
+  tile.depth = part.depth;
+  tile.b_step = g.packs_weights ? kPanel : t.k_step;
+  tile.b_tap = g.packs_weights ? kBlock * kPanel : t.tap_step;
+  tile.b_block = g.packs_weights ? taps.tap_count * kBlock * kPanel : kBlock * t.k_step;
+  tile.alpha = 1;
+  tile.accumulate = part.channel > 0;
+  for (int64_t panel = first_panel; panel < last_panel; panel++) {
+    tile.columns = at_most(t.K - panel * kPanel, kPanel);
+    tile.bias = t.bias ? t.bias + panel * kPanel : nullptr;
+    tile.b = g.packs_weights
+                 ? packed + class_offset(t, g, c) + (panel * blocks + first_block) * taps.tap_count * kBlock * kPanel
+                 : t.weight + part.channel * t.k_step + panel * kPanel;
+    for (int64_t i = 0; i < rows; i++) {
+      int64_t y_row = (part.n * t.H + taps.f + t.P * (part.i + i)) * t.W + taps.g + t.P * part.j;
+      tile.c = t.y + y_row * t.y_stride + panel * kPanel;
+      tile.a = strip + t.window.S * i * layout.row_step;
+      tile.c_rows = c_rows;
+      for (int64_t index = 0; index < cut.tiles; index++) {
+        int64_t height = cut.height + (index < cut.taller);
+        multiply_rows(tile, static_cast<int>(height));
+        tile.a += height * kBlock;
+        tile.c_rows += height;
+      }
+    }
+  }
+}
+
+static size_t tap_convolution_scratch(const Call& call, const TapConvolution& t) {
+  int threads = thread_count(call.workers);
+  Tiling g = choose_tiling(t, threads);
+  return sizeof(float) * static_cast<size_t>(g.weight_floats + g.strip_floats * threads);
+}
+
+static void tap_convolution(const Call& call, const TapConvolution& t) {
+  const Tiling g = choose_tiling(t, thread_count(call.workers));
+  float* packed = reinterpret_cast<float*>(call.scratch);
+  float* strips = packed + g.weight_floats;
+  if (g.packs_weights) pack_weights(call, t, g, packed);
+  const int64_t I = divide_up(t.H, t.P), J = divide_up(t.W, t.P);
+  parallel_for(call, g.strips() * g.panel_groups, [&](int64_t index, int thread) {
+    // Tasks that run at the same time share panels of weights rather than pixels.
+    int64_t strip = index % g.strips(), first_panel = index / g.strips() * g.panels_together;
+    int64_t last_panel = at_most(first_panel + g.panels_together, g.panels);
+    StripPart part{};
+    part.j = strip % g.column_strips * g.columns;
+    part.i = strip / g.column_strips % g.row_strips * g.rows;
+    part.n = strip / g.column_strips / g.row_strips * g.images;
+    part.images = at_most(g.images, t.x.N - part.n);
+    part.rows = at_most(g.rows, I - part.i);
+    part.columns = at_most(g.columns, J - part.j);
+    float* own = strips + thread * g.strip_floats;
+    for (part.channel = 0; part.channel < t.x.C; part.channel += g.depth) {
+      part.depth = at_most(g.depth, t.x.C - part.channel);
+      StripLayout layout = strip_layout(t.window, part);
+      pack_strip(t.x, t.window, part, layout, own);
+      for (int c = 0; c < t.class_count; c++)
+        multiply_strip(t, g, c, part, layout, own, packed, first_panel, last_panel);
+    }
+  });
+}
+
+// c[M][N] = op(a)[M][K] op(b)[K][N] (+ bias[N]), as an image of one row of M pixels.
+DIFFUSE_INLINE TapConvolution product(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda, bool a_transposed,
+                                      const float* b, int64_t ldb, bool b_transposed, float* c, int64_t ldc,
+                                      const float* bias) {
+  TapConvolution t{};
+  t.x = {a, lda, 1, 1, M, K, a_transposed};
+  t.y = c;
+  t.y_stride = ldc;
+  t.H = 1;
+  t.W = M;
+  t.K = N;
+  t.P = 1;
+  t.weight = b;
+  t.k_step = ldb;
+  t.weight_transposed = b_transposed;
+  t.bias = bias;
+  t.window = {1, 0, 0, 0, 0};
+  t.class_count = 1;
+  t.classes[0].tap_count = 1;
+  return t;
+}
+
+}  // namespace
+}  // namespace diffuse::DIFFUSE_ISA

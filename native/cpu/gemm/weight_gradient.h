@@ -1,0 +1,282 @@
+// Gradient of the weights of a convolution, a linear map or a matrix product: a reduction over all pixels.
+//
+//   dweight[t, c, k] = sum over n, i, j of x[n, S i + dy_t, S j + dx_t, c] * dy[n, i, j, k]        dbias[k] = sum of dy
+//
+// The register tile is R input channels by V vectors of output channels for one tap: for each pixel it broadcasts R
+// numbers of x and loads V vectors of dy. About a hundred pixels are one strip, so that the strip of dy for one panel
+// stays in L1 while all taps and channels pass over it; the tile's sum over a strip is then added to dweight. Summing
+// in two levels also keeps the rounding error that of some hundred terms, not of all pixels.
+//
+// A task is a block of input channels by a block of panels, which walks over the strips of one part of the pixels. How
+// channels are blocked does not change the result. Into how many parts the pixels are cut does, so that depends on the
+// shape alone: small weights, which give few blocks, get several parts, each with a partial sum; these are added in
+// order.
+#pragma once
+
+#include "cpu/gemm/strip.h"
+#include "cpu/parallel.h"
+
+namespace diffuse::DIFFUSE_ISA {
+namespace {
+
+constexpr int kReductionRows = kRegisters == 32 ? 8 : 6;
+static_assert(kTileVectors == 2);
+
+struct WeightGradient {
+  Image x, dy;     // of dy: N, H x W outputs, C = output channels
+  float* dweight;  // [tap][C][K]
+  float* dbias;    // [K] or null
+  Window window;   // its taps are all positions from (dy_min, dx_min) to (dy_max, dx_max)
+
+  int64_t kernel_width() const { return window.dx_max - window.dx_min + 1; }
+  int64_t taps() const { return (window.dy_max - window.dy_min + 1) * kernel_width(); }
+  int64_t weights() const { return taps() * x.C * dy.C; }
+};
+
+struct TileReduction {
+  const float* a;  // x, channel 0 of the tile at the first pixel
+  int64_t a_row;   // floats from one row of pixels to the next
+  const float* b;  // dy, [row][pixel][kPanel]
+  int64_t rows, run;
+  float* d;  // [R][columns], rows d_step apart
+  int64_t d_step;
+  int64_t columns;
+  bool first;  // d = instead of d +=
+};
+
+template <int R, int V>
+__attribute__((noinline)) void reduce_tile(const TileReduction& t) {
+  Vec acc[R][V];
+  DIFFUSE_UNROLL
+  for (int r = 0; r < R; r++) {
+    __builtin_prefetch(t.d + r * t.d_step, 1);
+    DIFFUSE_UNROLL
+    for (int v = 0; v < V; v++) acc[r][v] = zero();
+  }
+  const float* b = t.b;
+  for (int64_t row = 0; row < t.rows; row++) {
+    const float* a = t.a + row * t.a_row;
+#pragma GCC unroll 2
+    for (int64_t p = 0; p < t.run; p++, a += kBlock, b += kPanel) {
+      Vec bv[V];
+      DIFFUSE_UNROLL
+      for (int v = 0; v < V; v++) bv[v] = load(b + v * kLanes);
+      DIFFUSE_UNROLL
+      for (int r = 0; r < R; r++) {
+        Vec ar = splat(a[r]);
+        DIFFUSE_UNROLL
+        for (int v = 0; v < V; v++) accumulate(acc[r][v], ar, bv[v]);
+      }
+    }
+  }
+  DIFFUSE_UNROLL
+  for (int r = 0; r < R; r++) DIFFUSE_UNROLL
+  for (int v = 0; v < V; v++) {
+    float* d = t.d + r * t.d_step + v * kLanes;
+    int64_t left = at_most(t.columns - v * kLanes, kLanes);
+    if (left == kLanes)
+      store(d, t.first ? acc[r][v] : load(d) + acc[r][v]);
+    else if (left > 0)
+      store_first(d, t.first ? acc[r][v] : load_first(d, left) + acc[r][v], left);
+  }
+}
+
+DIFFUSE_INLINE void reduce_rows(const TileReduction& t, int rows) {
+  using Tile = void (*)(const TileReduction&);
+#define DIFFUSE_TILES(V) \
+  reduce_tile<1, V>, reduce_tile<2, V>, reduce_tile<3, V>, reduce_tile<4, V>, reduce_tile<5, V>, reduce_tile<6, V>
+#if defined(__AVX512F__)
+  static const Tile one_vector[] = {DIFFUSE_TILES(1), reduce_tile<7, 1>, reduce_tile<8, 1>};
+  static const Tile two_vectors[] = {DIFFUSE_TILES(2), reduce_tile<7, 2>, reduce_tile<8, 2>};
+#else
+  static const Tile one_vector[] = {DIFFUSE_TILES(1)};
+  static const Tile two_vectors[] = {DIFFUSE_TILES(2)};
+#endif
+#undef DIFFUSE_TILES
+  (t.columns <= kLanes ? one_vector : two_vectors)[rows - 1](t);
+}
+
+// How the work is cut. The first group depends on the shape alone.
+struct ReductionTiling {
+  int64_t images, rows, columns;              // of a strip
+  int64_t groups, row_strips, column_strips;  // number of strips in each direction
+  int64_t parts;
+  int64_t channels, panels;  // of a task
+  int64_t channel_blocks, panel_blocks;
+  int64_t x_floats, dy_floats, partial_floats;
+
+  int64_t strips() const { return groups * row_strips * column_strips; }
+};
+
+constexpr int64_t kStripPixels = 128;
+constexpr int64_t kParts = 32;              // tasks that even weights of 64 x 64 channels should give
+constexpr int64_t kPartialBytes = 8 << 20;  // all partial sums together
+constexpr int64_t kReductionTasksAThread = 4;
+
+static ReductionTiling choose_reduction_tiling(const WeightGradient& w, int threads) {
+  const int64_t I = w.dy.H, J = w.dy.W, C = w.x.C, K = w.dy.C;
+  ReductionTiling g{};
+  g.images = images_together(w.dy.N, J, 32);
+  g.columns = at_most(J, at_least(1, kStripPixels / g.images));
+  g.rows = at_most(I, at_least(1, kStripPixels / (g.images * g.columns)));
+  g.groups = divide_up(w.dy.N, g.images);
+  g.row_strips = divide_up(I, g.rows);
+  g.column_strips = divide_up(J, g.columns);
+  g.rows = divide_up(I, g.row_strips);
+  g.columns = divide_up(J, g.column_strips);
+  int64_t blocks = divide_up(C, 64) * divide_up(K, 64);
+  int64_t affordable = at_least(1, kPartialBytes / 4 / (w.weights() + K));
+  g.parts = at_least(1, at_most(at_most(kParts / blocks, affordable), g.strips() / 4));
+
+  const int64_t all_panels = divide_up(K, kPanel);
+  g.channels = at_most(round_up(C, kBlock), w.taps() > 1 ? 128 : 256);
+  g.panels = at_most(all_panels, divide_up(w.taps() > 1 ? 64 : 256, kPanel));
+  auto count = [&] {
+    g.channel_blocks = divide_up(C, g.channels);
+    g.panel_blocks = divide_up(all_panels, g.panels);
+  };
+  count();
+  const int64_t wanted = threads > 1 ? kReductionTasksAThread * threads : 1;
+  while (g.parts * g.channel_blocks * g.panel_blocks < wanted && (g.channels > 32 || g.panels > 1)) {
+    if (g.channels >= g.panels * kPanel && g.channels > 32)
+      g.channels = round_up(divide_up(g.channels, 2), kBlock);
+    else
+      g.panels = divide_up(g.panels, 2);
+    if (g.panels == 1 && g.channels > 32 && g.channels < 2 * kBlock) break;
+    count();
+  }
+  g.channels = round_up(divide_up(C, g.channel_blocks), kBlock);
+  g.panels = divide_up(all_panels, g.panel_blocks);
+  count();
+
+  g.x_floats = round_up(strip_floats(w.window, {0, g.images, 0, g.rows, 0, g.columns, 0, at_most(C, g.channels)}), 16);
+  g.dy_floats = g.rows * g.columns * g.images * g.panels * kPanel;
+  g.partial_floats = g.parts > 1 ? round_up(w.weights() + K, 16) : 0;
+  return g;
+}
+
+// dy of the strip → [panel][row][column][image][kPanel]
+static void pack_outputs(const Image& dy, const StripPart& part, int64_t first_panel, int64_t last_panel, float* to) {
+  for (int64_t panel = first_panel; panel < last_panel; panel++) {
+    int64_t columns = at_most(dy.C - panel * kPanel, kPanel);
+    for (int64_t i = 0; i < part.rows; i++)
+      for (int64_t j = 0; j < part.columns; j++, to += part.images * kPanel) {
+        int64_t pixel = (part.n * dy.H + part.i + i) * dy.W + part.j + j;
+        pack_panel(dy.data + pixel * dy.stride + panel * kPanel, dy.H * dy.W * dy.stride, part.images, columns, to);
+      }
+  }
+}
+
+// bias[k] (+)= sum of the strip, for one panel.
+static void reduce_bias(const float* b, int64_t pixels, int64_t columns, float* bias, bool first) {
+  Vec sum[kTileVectors];
+  DIFFUSE_UNROLL
+  for (int v = 0; v < kTileVectors; v++) sum[v] = zero();
+  for (int64_t p = 0; p < pixels; p++, b += kPanel) DIFFUSE_UNROLL
+  for (int v = 0; v < kTileVectors; v++) sum[v] = sum[v] + load(b + v * kLanes);
+  for (int v = 0; v < kTileVectors; v++) {
+    int64_t left = at_most(columns - v * kLanes, kLanes);
+    if (left <= 0) break;
+    Vec before = first ? zero() : load_first(bias + v * kLanes, left);
+    store_first(bias + v * kLanes, before + sum[v], left);
+  }
+}
+
+// Adds one packed strip to the gradients of the task's channels and panels.
+static void reduce_strip(const WeightGradient& w, const StripPart& part, const StripLayout& layout, const float* x,
+                         const float* dy, int64_t first_panel, int64_t last_panel, float* dweight, bool first) {
+  const int64_t K = w.dy.C, run = part.columns * part.images;
+  TileReduction tile{};
+  tile.a_row = w.window.S * layout.row_step;
+  tile.rows = part.rows;
+  tile.run = run;
+  tile.d_step = K;
+  tile.first = first;
+  for (int64_t panel = first_panel; panel < last_panel; panel++, dy += part.rows * run * kPanel) {
+    tile.b = dy;
+    tile.columns = at_most(K - panel * kPanel, kPanel);
+    for (int64_t c = 0; c < part.depth; c += kBlock) {
+      const int64_t count = at_most(part.depth - c, kBlock), tiles = divide_up(count, kReductionRows);
+      for (int64_t tap = 0; tap < w.taps(); tap++) {
+        const float* a = x + c / kBlock * layout.block_step +
+                         tap_offset(w.window, layout, w.window.dy_min + tap / w.kernel_width(),
+                                    w.window.dx_min + tap % w.kernel_width());
+        float* d = dweight + (tap * w.x.C + part.channel + c) * K + panel * kPanel;
+        for (int64_t index = 0, row = 0; index < tiles; index++) {
+          int64_t height = count / tiles + (index < count % tiles);
+          tile.a = a + row;
+          tile.d = d + row * K;
+          reduce_rows(tile, static_cast<int>(height));
+          row += height;
+        }
+      }
+    }
+  }
+}
+
+static void reduce_part(const WeightGradient& w, const ReductionTiling& g, int64_t part_index, int64_t channel,
+                        int64_t first_panel, int64_t last_panel, float* x, float* dy, float* dweight, float* dbias) {
+  const int64_t begin = part_index * g.strips() / g.parts, end = (part_index + 1) * g.strips() / g.parts;
+  for (int64_t strip = begin; strip < end; strip++) {
+    StripPart part{};
+    part.j = strip % g.column_strips * g.columns;
+    part.i = strip / g.column_strips % g.row_strips * g.rows;
+    part.n = strip / g.column_strips / g.row_strips * g.images;
+    part.images = at_most(g.images, w.dy.N - part.n);
+    part.rows = at_most(g.rows, w.dy.H - part.i);
+    part.columns = at_most(g.columns, w.dy.W - part.j);
+    part.channel = channel;
+    part.depth = at_most(g.channels, w.x.C - channel);
+    StripLayout layout = strip_layout(w.window, part);
+    pack_strip(w.x, w.window, part, layout, x);
+    pack_outputs(w.dy, part, first_panel, last_panel, dy);
+    reduce_strip(w, part, layout, x, dy, first_panel, last_panel, dweight, strip == begin);
+    if (!dbias || channel > 0) continue;
+    const int64_t pixels = part.rows * part.columns * part.images;
+    for (int64_t panel = first_panel; panel < last_panel; panel++)
+      reduce_bias(dy + (panel - first_panel) * pixels * kPanel, pixels, at_most(w.dy.C - panel * kPanel, kPanel),
+                  dbias + panel * kPanel, strip == begin);
+  }
+}
+
+// to[i] = sum over parts, in order.
+static void add_parts(const Call& call, float* to, int64_t count, const float* partial, int64_t part_step,
+                      int64_t parts) {
+  parallel_ranges(call, count, 4096, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i += kLanes) {
+      int64_t left = at_most(end - i, kLanes);
+      Vec sum = load_first(partial + i, left);
+      for (int64_t p = 1; p < parts; p++) sum = sum + load_first(partial + p * part_step + i, left);
+      store_first(to + i, sum, left);
+    }
+  });
+}
+
+static size_t weight_gradient_scratch(const Call& call, const WeightGradient& w) {
+  int threads = thread_count(call.workers);
+  ReductionTiling g = choose_reduction_tiling(w, threads);
+  return sizeof(float) * static_cast<size_t>((g.x_floats + g.dy_floats) * threads + g.partial_floats * g.parts);
+}
+
+static void weight_gradient(const Call& call, const WeightGradient& w) {
+  const ReductionTiling g = choose_reduction_tiling(w, thread_count(call.workers));
+  float* partial = reinterpret_cast<float*>(call.scratch);
+  float* strips = partial + g.partial_floats * g.parts;
+  const int64_t all_panels = divide_up(w.dy.C, kPanel);
+  parallel_for(call, g.parts * g.channel_blocks * g.panel_blocks, [&](int64_t index, int thread) {
+    int64_t part = index / (g.channel_blocks * g.panel_blocks);
+    int64_t channel = index / g.panel_blocks % g.channel_blocks * g.channels;
+    int64_t first_panel = index % g.panel_blocks * g.panels;
+    int64_t last_panel = at_most(first_panel + g.panels, all_panels);
+    float* own = strips + thread * (g.x_floats + g.dy_floats);
+    float* dweight = g.parts > 1 ? partial + part * g.partial_floats : w.dweight;
+    float* dbias = w.dbias && g.parts > 1 ? dweight + w.weights() : w.dbias;
+    reduce_part(w, g, part, channel, first_panel, last_panel, own, own + g.x_floats, dweight, dbias);
+  });
+  if (g.parts == 1) return;
+  add_parts(call, w.dweight, w.weights(), partial, g.partial_floats, g.parts);
+  if (w.dbias) add_parts(call, w.dbias, w.dy.C, partial + w.weights(), g.partial_floats, g.parts);
+}
+
+}  // namespace
+}  // namespace diffuse::DIFFUSE_ISA
