@@ -25,11 +25,11 @@ export function adamW({
   const check = (name: string, value: number, ok: boolean, range: string): void => {
     if (!ok) throw new DiffuseError('ERR_ARGUMENT', `${name} is ${value}; it must be ${range}`);
   };
-  check('the learning rate', learningRate, learningRate > 0 && learningRate < 1e3, 'above 0');
+  check('the learning rate', learningRate, learningRate > 0 && Number.isFinite(learningRate), 'above 0');
   check('beta1', beta1, beta1 >= 0 && beta1 < 1, 'in [0, 1)');
   check('beta2', beta2, beta2 >= 0 && beta2 < 1, 'in [0, 1)');
   check('epsilon', epsilon, epsilon > 0, 'above 0');
-  check('the weight decay', weightDecay, weightDecay >= 0 && weightDecay < 1e3, 'at least 0');
+  check('the weight decay', weightDecay, weightDecay >= 0 && Number.isFinite(weightDecay), 'at least 0');
   return { learningRate, beta1, beta2, epsilon, weightDecay };
 }
 

@@ -32,15 +32,27 @@ describe('openDevice', () => {
     [() => openDevice('gpu' as never), 'ERR_DEVICE', "there is no device 'gpu'"],
     [() => openDevice('cpu', { threads: -1 }), 'ERR_ARGUMENT', 'threads is -1'],
     [() => openDevice('cpu', { threads: 1.5 }), 'ERR_ARGUMENT', 'threads is 1.5'],
-    [() => openDevice('cpu', { isa: 'sse9' }), 'ERR_DEVICE', "instruction set 'sse9' is not available on this CPU; available:"],
-  ])('%s', async (open, code, message) => {
-    await expect(open()).rejects.toMatchObject({ name: 'DiffuseError', code, message: expect.stringContaining(message) });
+    [
+      () => openDevice('cpu', { isa: 'sse9' }),
+      'ERR_DEVICE',
+      "instruction set 'sse9' is not available on this CPU; available:",
+    ],
+  ])('refuses what there is not: case %#', async (open, code, message) => {
+    await expect(open()).rejects.toMatchObject({
+      name: 'DiffuseError',
+      code,
+      message: expect.stringContaining(message),
+    });
   });
 
   test('a missing addon is one error that lists what was tried', async () => {
-    const script = "import { openDevice } from '@diffuse/core'; openDevice().catch((e) => console.log(e.code, e.message));";
+    const script =
+      "import { openDevice } from '@diffuse/core'; openDevice().catch((e) => console.log(e.code, e.message));";
     const env = { ...process.env, DIFFUSE_NATIVE: '/nowhere/addon.node' };
-    const { stdout } = await run('npx', ['tsx', '--conditions=@diffuse/source', '-e', script], { env, cwd: join(here, '../../../..') });
+    const { stdout } = await run('npx', ['tsx', '--conditions=@diffuse/source', '-e', script], {
+      env,
+      cwd: join(here, '../../../..'),
+    });
     expect(stdout).toMatch(/^ERR_NATIVE no native addon for .*; tried\n {2}\/nowhere\/addon\.node: /);
   });
 });
@@ -89,7 +101,12 @@ describe('life and death', () => {
   });
 
   test('memory of handles that nobody holds is given back', async () => {
-    const { stdout } = await run('npx', ['tsx', '--expose-gc', '--conditions=@diffuse/source', join(here, 'collect.ts')]);
+    const { stdout } = await run('npx', [
+      'tsx',
+      '--expose-gc',
+      '--conditions=@diffuse/source',
+      join(here, 'collect.ts'),
+    ]);
     expect(JSON.parse(stdout)).toMatchObject({ grown: expect.any(Number) });
     expect(JSON.parse(stdout).grown).toBeLessThan(64 * 2 ** 20);
   });

@@ -11,7 +11,7 @@ import { ddim } from '../../src/samplers/ddim.ts';
 import { sample } from '../../src/samplers/sample.ts';
 import { cosineSchedule } from '../../src/schedules/index.ts';
 import { adamW } from '../../src/training/optimizer.ts';
-import { train } from '../../src/training/train.ts';
+import { type TrainOptions, train } from '../../src/training/train.ts';
 import { bands, deterministic, finish, readState, tinyModel, tinyTraining } from './tiny.ts';
 
 let device: Device;
@@ -147,20 +147,20 @@ describe('train', () => {
     expect(delay.percentile(99) / 1e6).toBeLessThan(10);
   });
 
-  test.each([
-    [{ batchSize: 0 }, 'batchSize is 0'],
-    [{ steps: 1.5 }, 'steps is 1.5'],
-    [{ ema: 1 }, 'ema is 1'],
-    [{ clipNorm: -1 }, 'clipNorm is -1'],
+  test.each<[string, () => Partial<TrainOptions>]>([
+    ['batchSize is 0', () => ({ batchSize: 0 })],
+    ['steps is 1.5', () => ({ steps: 1.5 })],
+    ['ema is 1', () => ({ ema: 1 })],
+    ['clipNorm is -1', () => ({ clipNorm: -1 })],
     [
-      { model: new UNet2D({ shape: [16, 16, 1], channels: [8] }) },
       'the images are 8 x 8 x 1, the model takes 16 x 16 x 1',
+      () => ({ model: new UNet2D({ shape: [16, 16, 1], channels: [8] }) }),
     ],
-    [{ data: { ...bands(), count: 0 } }, 'no images'],
-    [{ model: tinyModel({ classes: 3 }) }, 'the data has the label 3; the model knows 0 to 2'],
-    [{ model: tinyModel({ classes: 3 }), data: unlabelled() }, 'the data has no labels'],
-  ])('refuses %o', async (options, message) => {
-    await expect(tinyTraining(device, options)).rejects.toThrow(message);
+    ['no images', () => ({ data: { ...bands(), count: 0 } })],
+    ['the data has the label 3; the model knows 0 to 2', () => ({ model: tinyModel({ classes: 3 }) })],
+    ['the data has no labels', () => ({ model: tinyModel({ classes: 3 }), data: unlabelled() })],
+  ])('refuses: %s', async (message, options) => {
+    await expect(tinyTraining(device, options())).rejects.toThrow(message);
   });
 
   test('too little memory is reported before anything runs, with a batch size that fits', async () => {
