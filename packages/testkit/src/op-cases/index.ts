@@ -1,7 +1,41 @@
 import type { OpCase } from '../op-case.ts';
+import { addCases, addChannelsCases, copyCases, divideSamplesCases, fillCases, scaleCases } from './elementwise.ts';
+import { embeddingCases } from './embedding.ts';
+import { groupNormCases } from './group-norm.ts';
+import { noisingCases } from './noising.ts';
+import { adamwEmaCases, gradientNormCases } from './optimizer.ts';
+import { dropoutCases, randomNormalCases, randomUniformCases } from './random.ts';
+import { sumCases, sumPixelsCases } from './reductions.ts';
+import { samplerUpdateCases } from './sampler-update.ts';
+import { scaleShiftCases } from './scale-shift.ts';
 import { siluCases } from './silu.ts';
+import { fourierEmbeddingCases, timeEmbeddingCases } from './time-embedding.ts';
+import { upsampleNearestCases } from './upsample-nearest.ts';
+import { weightedMseCases } from './weighted-mse.ts';
 
 /** Every op case, by op: what the tests, the self-check and the benchmark of single ops walk through. */
 export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
+  adamwEma: adamwEmaCases,
+  add: addCases,
+  addChannels: addChannelsCases,
+  copy: copyCases,
+  divideSamples: divideSamplesCases,
+  dropout: dropoutCases,
+  embedding: embeddingCases,
+  fill: fillCases,
+  fourierEmbedding: fourierEmbeddingCases,
+  gradientNorm: gradientNormCases,
+  groupNorm: groupNormCases,
+  noising: noisingCases,
+  randomNormal: randomNormalCases,
+  randomUniform: randomUniformCases,
+  samplerUpdate: samplerUpdateCases,
+  scale: scaleCases,
+  scaleShift: scaleShiftCases,
   silu: siluCases,
+  sum: sumCases,
+  sumPixels: sumPixelsCases,
+  timeEmbedding: timeEmbeddingCases,
+  upsampleNearest: upsampleNearestCases,
+  weightedMse: weightedMseCases,
 };

@@ -1,0 +1,38 @@
+import { sum, sumPixels } from '@diffuse/core';
+import { type OpCase, tensor64 } from '../op-case.ts';
+import { activationShapes, at, sizesOf, typedCase } from './typed-case.ts';
+
+/** Op cases of `sumPixels`. */
+export const sumPixelsCases: readonly OpCase[] = activationShapes.map(([what, shape]) =>
+  typedCase({
+    name: `sumPixels, ${what}`,
+    inputs: { x: { shape } },
+    build: ({ x }) => ({ y: sumPixels(x) }),
+    reference: ({ x }) => {
+      const { N, P, C } = sizesOf(x);
+      const y = tensor64([N, C], () => 0);
+      x.data.forEach((value, i) => {
+        const slot = Math.floor(i / (P * C)) * C + (i % C);
+        y.data[slot] = at(y, slot) + value;
+      });
+      return { y };
+    },
+  }),
+);
+
+const total = (name: string, shape: readonly number[], values?: (i: number) => number): OpCase =>
+  typedCase({
+    name: `sum, ${name}`,
+    inputs: { x: values ? { shape, values } : { shape } },
+    build: ({ x }) => ({ y: sum(x) }),
+    reference: ({ x }) => ({ y: tensor64([1], () => x.data.reduce((partial, value) => partial + value, 0)) }),
+    gradients: [],
+  });
+
+/** Op cases of `sum`. */
+export const sumCases: readonly OpCase[] = [
+  ...activationShapes.map(([what, shape]) => total(what, shape)),
+  total('a flat tensor in several tasks', [200_003]),
+  // A float32 accumulator would be off by 1e-3 here.
+  total('many equal numbers', [300_000], () => 0.1),
+];
