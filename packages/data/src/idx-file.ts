@@ -46,7 +46,7 @@ export async function readIdxLabels(path: string): Promise<{ labels: Int32Array;
   return withFile(path, async (file) => {
     const [count = 0] = await readDimensions(file, path, 1, 'labels (idx1-ubyte)');
     const hash = createHash('sha256');
-    const labels = Int32Array.from(await readRange(file, 8, count, hash));
+    const labels = Int32Array.from(await readRange(file, 8, count, (piece) => void hash.update(piece)));
     return { labels, identity: hash.digest('hex') };
   });
 }
