@@ -42,9 +42,8 @@ function classEmbedding(context: BlockContext, config: UNet2DConfig, labels: Val
 function project1d(context: BlockContext, config: UNet2DConfig, t: Value): Value {
   const dimension = config.blockOutChannels[0] ?? 1;
   const { freqShift, flipSinToCos } = config;
-  if (config.timeEmbeddingType === 'fourier') {
-    return fourierEmbedding(t, context.parameter('time_proj.weight'), { flipSinToCos });
-  }
+  // diffusers does not hand flip_sin_to_cos on to Fourier features: sines always come first.
+  if (config.timeEmbeddingType === 'fourier') return fourierEmbedding(t, context.parameter('time_proj.weight'));
   return timeEmbedding(t, { dimension, frequencyShift: freqShift, flipSinToCos });
 }
 
