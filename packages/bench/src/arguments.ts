@@ -1,0 +1,130 @@
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { DiffuseError } from '@diffuse/core';
+import { benchConfigs, selectConfigs } from './configs.ts';
+import { peers } from './peers/index.ts';
+import { suites } from './suites/index.ts';
+
+/** What the command line asks for. */
+export type BenchRequest =
+  | { readonly command: 'help' }
+  | { readonly command: 'compare'; readonly before: string; readonly after: string }
+  | {
+      readonly command: 'profile';
+      /** Names of configurations. */
+      readonly configs: readonly string[];
+      readonly threads: number;
+    }
+  | RunRequest;
+
+/** A benchmark run. */
+export interface RunRequest {
+  readonly command: 'run';
+  readonly suites: readonly string[];
+  /** Names of configurations. */
+  readonly configs: readonly string[];
+  readonly peer: string | undefined;
+  /** File to write the result to. */
+  readonly json: string | undefined;
+  readonly quick: boolean;
+  readonly compile: boolean;
+  readonly threads: number;
+}
+
+/** Text of `--help`. */
+export function helpText(): string {
+  const configs = benchConfigs().map(({ name }) => name);
+  return `usage: pnpm bench [suite…] [options]
+       pnpm bench compare BEFORE.json AFTER.json
+       pnpm bench profile [--configs S,M,L] [--threads N]
+
+Suites (default: all)
+${suites.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`).join('\n')}
+
+Options
+  --peer NAME     time another library in the same run, in turn with ours: ${Object.keys(peers).join(', ')}
+                  (PYTHON names the interpreter that has torch and diffusers)
+  --configs LIST  networks: ${configs.join(', ')} (default: all)
+  --threads N     threads of either side (default: all cores)
+  --quick         fewer measurements, fewer variants of the peer
+  --compile       also try the peer's compiler, which takes minutes
+  --json FILE     write the result to FILE
+  --help          this text
+
+compare shows how two results differ; profile shows where the time of a training step goes.`;
+}
+
+const options = {
+  peer: { type: 'string' },
+  json: { type: 'string' },
+  configs: { type: 'string' },
+  threads: { type: 'string' },
+  quick: { type: 'boolean' },
+  compile: { type: 'boolean' },
+  help: { type: 'boolean' },
+} as const;
+
+/** Reads the command line. @throws `ERR_ARGUMENT`: one line that names what is wrong and what would be right. */
+export function parseBenchArguments(args: readonly string[]): BenchRequest {
+  // Some package managers pass on the `--` before their scripts' arguments.
+  const given = args[0] === '--' ? args.slice(1) : [...args];
+  const { values, positionals } = parse(given);
+  const { peer, json, quick = false, compile = false, help = false } = values;
+  if (help) return { command: 'help' };
+  const [first, ...rest] = positionals;
+  if (first === 'compare') return compareRequest(rest);
+  const configs = configNames(values.configs);
+  const threads = threadCount(values.threads);
+  if (first === 'profile') {
+    if (rest.length > 0) throw usage(`profile takes no '${rest[0]}'; the networks are chosen by --configs`);
+    return { command: 'profile', configs, threads };
+  }
+  if (peer !== undefined && !Object.hasOwn(peers, peer)) {
+    throw usage(`--peer: there is no peer '${peer}'; there is ${Object.keys(peers).join(', ')}`);
+  }
+  if (json === '') throw usage('--json: the name of the file is empty');
+  return { command: 'run', suites: suiteNames(positionals), configs, peer, json, quick, compile, threads };
+}
+
+function parse(args: string[]): ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>> {
+  try {
+    return parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    const [problem] = (error as Error).message.split(/[.\n]/);
+    throw usage(`${problem}; see pnpm bench --help`);
+  }
+}
+
+function compareRequest(files: readonly string[]): BenchRequest {
+  const [before, after, ...more] = files;
+  if (before === undefined || after === undefined || more.length > 0) {
+    throw usage(`compare takes two files, BEFORE.json and AFTER.json; ${files.length} given`);
+  }
+  return { command: 'compare', before, after };
+}
+
+function suiteNames(names: readonly string[]): readonly string[] {
+  const known = suites.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw usage(`there is no suite '${unknown}'; there are ${known.join(', ')}`);
+  return names.length > 0 ? known.filter((name) => names.includes(name)) : known;
+}
+
+function configNames(list: string | undefined): readonly string[] {
+  if (list === undefined) return benchConfigs().map(({ name }) => name);
+  const names = [...new Set(list.split(','))];
+  return selectConfigs(names).map(({ name }) => name);
+}
+
+function threadCount(given: string | undefined): number {
+  if (given === undefined) return availableParallelism();
+  const threads = Number(given);
+  if (!/^\d+$/.test(given) || threads < 1 || threads > 1024) {
+    throw usage(`--threads is '${given}'; it must be an integer from 1 to 1024`);
+  }
+  return threads;
+}
+
+function usage(problem: string): DiffuseError {
+  return new DiffuseError('ERR_ARGUMENT', problem);
+}

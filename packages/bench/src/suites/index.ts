@@ -1,0 +1,9 @@
+import { memorySuite } from './memory.ts';
+import { opsSuite } from './ops.ts';
+import { sampleSuite } from './sample.ts';
+import { startupSuite } from './startup.ts';
+import type { Suite } from './suite.ts';
+import { trainStepSuite } from './train-step.ts';
+
+/** Every suite, in the order in which they run. */
+export const suites: readonly Suite[] = [opsSuite, trainStepSuite, sampleSuite, startupSuite, memorySuite];

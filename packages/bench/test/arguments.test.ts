@@ -1,0 +1,101 @@
+import { availableParallelism } from 'node:os';
+import { expect, test } from 'vitest';
+import { parseBenchArguments } from '../src/arguments.ts';
+import { benchCommand } from '../src/command-line.ts';
+
+test('without arguments everything of ours is measured', () => {
+  expect(parseBenchArguments([])).toEqual({
+    command: 'run',
+    suites: ['ops', 'train-step', 'sample', 'startup', 'memory'],
+    configs: ['S', 'M', 'L'],
+    peer: undefined,
+    json: undefined,
+    quick: false,
+    compile: false,
+    threads: availableParallelism(),
+  });
+});
+
+test('suites run in their own order, flags are read, a leading -- is passed over', () => {
+  const args = [
+    '--',
+    'memory',
+    'ops',
+    '--peer',
+    'pytorch',
+    '--configs',
+    'M,S',
+    '--threads',
+    '3',
+    '--quick',
+    '--json',
+    'a.json',
+  ];
+  expect(parseBenchArguments(args)).toMatchObject({
+    suites: ['ops', 'memory'],
+    configs: ['M', 'S'],
+    peer: 'pytorch',
+    threads: 3,
+    quick: true,
+    json: 'a.json',
+  });
+  expect(parseBenchArguments(['compare', 'a', 'b'])).toEqual({ command: 'compare', before: 'a', after: 'b' });
+  expect(parseBenchArguments(['profile', '--configs', 'L'])).toMatchObject({ command: 'profile', configs: ['L'] });
+});
+
+test.each([
+  [['opz'], "there is no suite 'opz'; there are ops, train-step, sample, startup, memory"],
+  [['--peer', 'jax'], "--peer: there is no peer 'jax'; there is pytorch"],
+  [['--configs', 'S,XL'], "--configs: there is no configuration 'XL'; there are S, M, L"],
+  [['--configs', ''], "--configs: there is no configuration ''; there are S, M, L"],
+  [['--threads', '0'], "--threads is '0'; it must be an integer from 1 to 1024"],
+  [['--threads', '2.5'], "--threads is '2.5'; it must be an integer from 1 to 1024"],
+  [['--thread', '2'], "Unknown option '--thread'; see pnpm bench --help"],
+  [['--json'], "Option '--json <value>' argument missing; see pnpm bench --help"],
+  [['--json', ''], '--json: the name of the file is empty'],
+  [['compare', 'a.json'], 'compare takes two files, BEFORE.json and AFTER.json; 1 given'],
+  [['profile', 'S'], "profile takes no 'S'; the networks are chosen by --configs"],
+])('%j is refused in one line', async (args, message) => {
+  const lines: string[] = [];
+  const code = await benchCommand(args, { out: (text) => lines.push(text), error: (text) => lines.push(text) });
+  expect(lines).toEqual([`bench: ${message}`]);
+  expect(code).toBe(2);
+});
+
+test('files to compare that are missing or foreign are named', async () => {
+  const lines: string[] = [];
+  const output = { out: (text: string) => lines.push(text), error: (text: string) => lines.push(text) };
+  expect(await benchCommand(['compare', '/no/such/file.json', 'b'], output)).toBe(2);
+  expect(lines[0]).toContain('/no/such/file.json');
+  const foreign = new URL('../configs.json', import.meta.url).pathname;
+  expect(await benchCommand(['compare', foreign, foreign], output)).toBe(2);
+  expect(lines[1]).toContain('machine is missing; expected a file written by pnpm bench --json');
+});
+
+test('a result file that cannot be written is found out before anything is measured', async () => {
+  const lines: string[] = [];
+  const output = { out: (text: string) => lines.push(text), error: (text: string) => lines.push(text) };
+  expect(await benchCommand(['ops', '--json', '/no/such/folder/a.json'], output)).toBe(2);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain('--json: cannot write /no/such/folder/a.json');
+});
+
+test('help lists every suite and flag', async () => {
+  const lines: string[] = [];
+  expect(await benchCommand(['--help'], { out: (text) => lines.push(text), error: () => undefined })).toBe(0);
+  for (const word of [
+    'ops',
+    'train-step',
+    'sample',
+    'startup',
+    'memory',
+    '--peer',
+    '--json',
+    '--quick',
+    '--configs',
+    '--threads',
+    'compare',
+  ]) {
+    expect(lines[0]).toContain(word);
+  }
+});

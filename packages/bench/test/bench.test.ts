@@ -1,0 +1,82 @@
+import { expect, test, vi } from 'vitest';
+import type { RunRequest } from '../src/arguments.ts';
+import { runBench } from '../src/bench.ts';
+import { benchConfigs, benchModel } from '../src/configs.ts';
+import { opSession } from '../src/ours/op-session.ts';
+import type { Peer, PreparedWork, Work } from '../src/peers/peer.ts';
+import { resultProblem } from '../src/result.ts';
+import { compareWithPeer } from '../src/suites/suite.ts';
+
+const request: RunRequest = {
+  ...{ command: 'run', suites: [], configs: ['S'], peer: undefined, json: undefined },
+  ...{ quick: true, compile: false, threads: 1 },
+};
+
+/** Does nothing, and says that it took 3 ms. */
+function idlePeer(): Peer {
+  const prepared: PreparedWork = {
+    pid: process.pid,
+    variant: 'idle',
+    run: async () => 3,
+    release: async () => undefined,
+  };
+  return {
+    ...{ name: 'idle', version: '1', startup: async () => 1, close: vi.fn(async () => undefined) },
+    prepare: async () => prepared,
+    trainInFreshProcess: async () => ({ stepMs: [3], peakBytes: 1e6, variant: 'idle' }),
+  };
+}
+
+test('the networks are those of the published sizes', () => {
+  const counts = benchConfigs().map((config) =>
+    benchModel(config).parameters.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+  );
+  expect(counts).toEqual([3_939_393, 24_318_083, 35_746_307]);
+});
+
+test('a missing peer is a note of the result, not an error', async () => {
+  const findPeer = async (): Promise<{ missing: string }> => ({ missing: 'pytorch: nowhere' });
+  const { result, complete } = await runBench({ ...request, peer: 'pytorch' }, { findPeer });
+  expect(result.notes).toEqual(['no peer: pytorch: nowhere']);
+  expect(complete).toBe(true);
+  expect(resultProblem(JSON.parse(JSON.stringify(result)))).toBeUndefined();
+  expect(result.machine.threads).toBe(1);
+});
+
+test('a peer is closed at the end', async () => {
+  const peer = idlePeer();
+  await runBench({ ...request, peer: 'pytorch' }, { findPeer: async () => ({ peer }) });
+  expect(peer.close).toHaveBeenCalledOnce();
+});
+
+const small: Work & { kind: 'op' } = { kind: 'op', repeats: 2, op: 'matmul', size: 64 };
+
+test('a real op is timed against a peer', async () => {
+  const session = await opSession(small, 1);
+  session.repeat(2);
+  const context = { threads: 1, configs: [], quick: true, peer: idlePeer(), fmaGflops: 10 };
+  const row = await compareWithPeer(context, {
+    ...{ suite: 'ops', name: 'small', ours: session, work: small, rounds: 3, flops: 2 * 64 ** 3 },
+  });
+  session.dispose();
+  expect(row.ours.medianMs).toBeGreaterThan(0);
+  expect(row.ours.peakBytes).toBeGreaterThanOrEqual(3 * 64 * 64 * 4);
+  expect(row.peer).toMatchObject({ name: 'idle', variant: 'idle', medianMs: 3 });
+  expect(row.ratio).toBeCloseTo(3 / row.ours.medianMs, 10);
+  expect(row.fractionOfPeak).toBeCloseTo((2 * 64 ** 3) / (row.ours.medianMs * 1e6) / 10, 10);
+});
+
+test.each([
+  { op: 'conv2d', part: 'forward', batch: 2, channels: 8, outputs: 4, height: 8, width: 8 },
+  { op: 'conv2d', part: 'data gradient', batch: 2, channels: 8, outputs: 4, height: 8, width: 8 },
+  { op: 'conv2d', part: 'weight gradient', batch: 2, channels: 8, outputs: 4, height: 8, width: 8 },
+  { op: 'group-norm-silu', part: 'forward', batch: 2, channels: 8, height: 8, width: 8, groups: 2 },
+  { op: 'group-norm-silu', part: 'backward', batch: 2, channels: 8, height: 8, width: 8, groups: 2 },
+  { op: 'attention', part: 'forward', batch: 2, heads: 1, tokens: 16, channels: 8 },
+  { op: 'attention', part: 'backward', batch: 2, heads: 1, tokens: 16, channels: 8 },
+  { op: 'adamw', parameters: 1000 },
+] as const)('$op $part runs and takes time', async (shape) => {
+  const session = await opSession(shape, 1);
+  expect(await session.run()).toBeGreaterThan(0);
+  session.dispose();
+});
