@@ -1,5 +1,12 @@
 export { type ParameterLayout, parameterSize } from './checkpoint/parameter-layout.ts';
-export { type LoadedRun, loadRun, loadTrainingState, type SaveRunOptions, saveRun } from './checkpoint/run.ts';
+export {
+  type LoadedRun,
+  type LoadRunOptions,
+  loadRun,
+  loadTrainingState,
+  type SaveRunOptions,
+  saveRun,
+} from './checkpoint/run.ts';
 export * from './diffusion/index.ts';
 export { gradient, type Seed } from './graph/gradient.ts';
 export {

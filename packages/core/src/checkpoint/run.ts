@@ -69,25 +69,28 @@ export interface LoadedRun {
   readonly scheduler: SchedulerDescription;
 }
 
+/** Options of {@link loadRun}. */
+export interface LoadRunOptions {
+  readonly device: Device;
+  /** Load the average of the weights where the folder has one; false: the weights as trained. */
+  readonly ema?: boolean;
+}
+
 /**
- * Loads a model to sample from: a run of ours or any diffusers pipeline of a `UNet2DModel`.
+ * Loads a model to sample from: a run of ours or any diffusers pipeline of a `UNet2DModel`. Only the weights asked for are read.
  *
  * @throws `ERR_CHECKPOINT` naming the file and what is wrong with it, `ERR_OUT_OF_MEMORY`.
  */
-export async function loadRun(directory: string, { device }: { device: Device }): Promise<LoadedRun> {
+export async function loadRun(directory: string, { device, ema = true }: LoadRunOptions): Promise<LoadedRun> {
   const { unetConfig, scheduler, weightsPath, emaWeightsPath } = await readPipelineFolder(directory);
   const model = UNet2D.fromConfig(unetConfig);
   const table = parameterTable(model.parameters);
-  const load = async (path: string): Promise<DeviceBuffer> => {
-    const buffer = device.allocate(table.size * 4);
-    for await (const { parameter, values } of readParameters(path, table.slots)) {
-      await buffer.write((parameter as ParameterSlot).offset, values);
-    }
-    return buffer;
-  };
-  const parameters = await load(weightsPath);
-  const ema = emaWeightsPath === undefined ? undefined : await load(emaWeightsPath);
-  model.weights = { device, table, parameters, ema };
+  const buffer = device.allocate(table.size * 4);
+  const path = (ema ? emaWeightsPath : undefined) ?? weightsPath;
+  for await (const { parameter, values } of readParameters(path, table.slots)) {
+    await buffer.write((parameter as ParameterSlot).offset, values);
+  }
+  model.weights = { device, table, parameters: buffer, ema: undefined };
   const { name, steps, parameters: numbers } = scheduler.schedule;
   const schedule = createSchedule(name, { steps, ...numbers });
   const diffusion = gaussianDiffusion({ schedule, predict: scheduler.predict });
