@@ -1,0 +1,64 @@
+import type { Command } from '../command.ts';
+import type { Environment } from '../doctor/environment.ts';
+import type { CheckResult } from '../doctor/self-check.ts';
+import { exitCodes, Failure } from '../failure.ts';
+import { flag, type SettingTable } from '../settings/kinds.ts';
+import { columns } from '../terminal/format.ts';
+
+/** The flags of `doctor`. */
+export interface DoctorFlags {
+  check?: boolean;
+}
+
+const settings: SettingTable<DoctorFlags> = {
+  check: { kind: flag(), description: 'also compute something and compare it with float64', group: 'Checks:' },
+};
+
+/** `diffuse doctor`. */
+export const doctorCommand: Command<DoctorFlags> = {
+  name: 'doctor',
+  summary: 'devices, instruction sets, threads and libraries: found or missing, and why',
+  settings,
+  examples: [['diffuse doctor --check', 'look around and compute something']],
+  async run({ check = false }, { report }) {
+    const { readEnvironment } = await import('../doctor/environment.ts');
+    const environment = await readEnvironment();
+    report.event('environment', { ...environment });
+    report.result(columns(describe(environment)));
+    if ('error' in environment.addon) throw new Failure(exitCodes.failed, environment.addon.error);
+    if ('error' in environment.images) throw new Failure(exitCodes.failed, environment.images.error);
+    if (!check) return;
+    const { openDevice } = await import('@diffuse/core');
+    const { selfCheck } = await import('../doctor/self-check.ts');
+    using device = await openDevice('auto');
+    const results = await selfCheck(device);
+    for (const result of results) report.event('check', { ...result });
+    report.result(columns(results.map(checkRow)));
+    const failed = results.filter(({ ok }) => !ok);
+    if (failed.length > 0) {
+      throw new Failure(exitCodes.failed, `the self-check failed: ${failed.map(({ name }) => name).join(', ')}`);
+    }
+  },
+};
+
+function checkRow({ name, ok, detail }: CheckResult): string[] {
+  return [ok ? 'ok' : 'FAILED', name, detail];
+}
+
+function describe(environment: Environment): string[][] {
+  const { node, platform, cpu, cores, addon, instructionSets, device, images, cacheDirectory } = environment;
+  const [used, ...others] = instructionSets;
+  return [
+    ['node', node],
+    ['platform', platform],
+    ['cpu', `${cpu}, ${cores} cores for this process`],
+    ['addon', 'path' in addon ? addon.path : `missing: ${addon.error}`],
+    ...(used === undefined
+      ? []
+      : [['instruction sets', `${used} (used)${others.map((name) => `, ${name}`).join('')}`]]),
+    ...(device ? [['device', `${device.name}, ${device.threads} threads`]] : []),
+    ['cuda', 'not used: this version has the CPU backend only'],
+    ['images', 'sharp' in images ? `sharp ${images.sharp}, libvips ${images.libvips}` : `missing: ${images.error}`],
+    ['cache', cacheDirectory],
+  ];
+}

@@ -1,0 +1,105 @@
+import { extname } from 'node:path';
+import { samplers, spacings } from '@diffuse/core';
+import type { Command } from '../command.ts';
+import { integer, type SettingTable, text } from '../settings/kinds.ts';
+import { labelsFrom, type SamplerSettings, samplerFrom, samplerSettings } from '../settings/sampler-settings.ts';
+
+/** The flags of `sample`. */
+export interface SampleFlags extends SamplerSettings {
+  out: string;
+  count?: number;
+  batchSize?: number;
+}
+
+const { model, ...others } = samplerSettings;
+
+const settings: SettingTable<SampleFlags> = {
+  model,
+  out: {
+    kind: text('a file or folder'),
+    description: 'a grid, ending in .png or .webp; any other name is a folder that gets one file an image',
+    group: 'Sampling:',
+    required: true,
+  },
+  count: { kind: integer(1), description: 'number of images', group: 'Sampling:', alias: 'n', defaultText: '16' },
+  ...others,
+  batchSize: {
+    kind: integer(1, 65_536),
+    description: 'images computed at once; the images do not depend on it',
+    group: 'Run:',
+    defaultText: '64',
+  },
+};
+
+/** `diffuse sample`. */
+export const sampleCommand: Command<SampleFlags> = {
+  name: 'sample',
+  summary: 'draw images from a model',
+  settings,
+  sections: [
+    ['Samplers:', samplers],
+    ['Spacings:', spacings],
+  ],
+  examples: [
+    ['diffuse sample --model runs/digits --out digits.png -n 64', 'one picture'],
+    ['diffuse sample --model runs/digits --out digits/ -n 1000 --class 7', 'a folder of files'],
+  ],
+  async run(values, { report }) {
+    const flags = values as SampleFlags;
+    const { sample } = await import('@diffuse/core');
+    const { openModel } = await import('../run/open-model.ts');
+    const { listenForStop } = await import('../run/stop-signal.ts');
+    const { count = 16, seed = 0, ema = true, batchSize, device: kind, threads, out } = flags;
+    const { model, diffusion, classNames, device } = await openModel(flags.model, {
+      flag: '--model',
+      device: kind,
+      threads,
+    });
+    using _device = device;
+    const sampler = samplerFrom(flags, diffusion.steps);
+    const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
+    const batches = Math.ceil(count / (batchSize ?? 64));
+    const progress = report.progress('sampling', (sampler.steps ?? diffusion.steps) * batches);
+    const stop = listenForStop(() => report.note('stopping'));
+    try {
+      const { images, shape } = await sample({
+        model,
+        diffusion,
+        device,
+        sampler,
+        count,
+        seed,
+        labels,
+        ema,
+        ...(batchSize !== undefined && { batchSize }),
+        signal: stop.signal,
+        onStep: ({ done, total }) => {
+          progress.update(done);
+          report.event('progress', { done, total });
+        },
+      });
+      progress.end();
+      const files = await save(out, images, shape as readonly [number, number, number, number]);
+      report.event('done', { out, files, count, shape });
+      report.result(files === undefined ? out : `${files} images in ${out}`);
+    } finally {
+      progress.end();
+      stop.dispose();
+    }
+  },
+};
+
+/** Writes a grid, or one file an image; returns the number of files of a folder. */
+async function save(
+  out: string,
+  data: Float32Array,
+  shape: readonly [count: number, height: number, width: number, channels: number],
+): Promise<number | undefined> {
+  const { saveImageGrid, saveImages } = await import('@diffuse/data');
+  const { gridScale } = await import('../run/preview.ts');
+  if (['.png', '.webp'].includes(extname(out).toLowerCase())) {
+    await saveImageGrid(out, { data, shape }, { scale: gridScale(shape[1]) });
+    return undefined;
+  }
+  return (await saveImages(out, { data, shape })).length;
+}

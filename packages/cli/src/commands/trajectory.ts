@@ -1,0 +1,148 @@
+import { extname } from 'node:path';
+import { type SampleStep, sample, samplers, spacings } from '@diffuse/core';
+import type { ImageRow, RawImage } from '@diffuse/data';
+import type { Command } from '../command.ts';
+import { usageError } from '../failure.ts';
+import { flag, integer, type SettingTable, text } from '../settings/kinds.ts';
+import { labelsFrom, type SamplerSettings, samplerFrom, samplerSettings } from '../settings/sampler-settings.ts';
+
+/** The flags of `trajectory`. */
+export interface TrajectoryFlags extends SamplerSettings {
+  out: string;
+  count?: number;
+  columns?: number;
+  animate?: boolean;
+}
+
+const { model, ...others } = samplerSettings;
+
+const settings: SettingTable<TrajectoryFlags> = {
+  model,
+  out: {
+    kind: text('a file'),
+    description: 'picture, ending in .png or .webp, or animation, ending in .gif or .webp',
+    group: 'Sampling:',
+    required: true,
+  },
+  animate: {
+    kind: flag(),
+    description: 'one frame a step instead of columns; .webp or .gif',
+    group: 'Sampling:',
+    defaultText: 'true for .gif',
+  },
+  columns: { kind: integer(2), description: 'steps that a picture shows', group: 'Sampling:', defaultText: '10' },
+  count: { kind: integer(1, 64), description: 'number of images', group: 'Sampling:', alias: 'n', defaultText: '1' },
+  ...others,
+};
+
+/** `diffuse trajectory`. */
+export const trajectoryCommand: Command<TrajectoryFlags> = {
+  name: 'trajectory',
+  summary: 'show how noise becomes an image: x_t, the predicted noise, the estimate of x_0',
+  settings,
+  sections: [
+    ['Samplers:', samplers],
+    ['Spacings:', spacings],
+  ],
+  examples: [
+    ['diffuse trajectory --model runs/digits --out steps.png', 'a picture'],
+    ['diffuse trajectory --model runs/digits --out steps.gif -n 8', 'an animation'],
+  ],
+  async run(values, { report }) {
+    const flags = values as TrajectoryFlags;
+    const animate = checkEnding(flags);
+    const { openModel } = await import('../run/open-model.ts');
+    const { listenForStop } = await import('../run/stop-signal.ts');
+    const { count = 1, seed = 0, ema = true, device: kind, threads, out } = flags;
+    const { model, diffusion, classNames, device } = await openModel(flags.model, {
+      flag: '--model',
+      device: kind,
+      threads,
+    });
+    using _device = device;
+    const sampler = samplerFrom(flags, diffusion.steps);
+    const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
+    const total = sampler.steps ?? diffusion.steps;
+    const shown = animate ? everyStep(total) : evenly(total, flags.columns ?? 10);
+    const progress = report.progress('sampling', total);
+    const stop = listenForStop(() => report.note('stopping'));
+    const steps: SampleStep[] = [];
+    try {
+      const signal = stop.signal;
+      for await (const step of sample.steps({ model, diffusion, device, sampler, count, seed, labels, ema, signal })) {
+        if (shown.has(step.step)) steps.push(step);
+        progress.update(step.step);
+        report.event('step', { step: step.step, t: step.t });
+      }
+    } finally {
+      progress.end();
+      stop.dispose();
+    }
+    await save(out, steps, [count, ...model.shape], animate);
+    report.event('done', { out, timesteps: steps.map(({ t }) => t) });
+    report.result(out);
+  },
+};
+
+type BatchShape = readonly [count: number, height: number, width: number, channels: number];
+
+/** Whether the file is an animation. @throws Failure for an ending that does not fit. */
+function checkEnding({ out, animate }: TrajectoryFlags): boolean {
+  const ending = extname(out).toLowerCase();
+  if (!['.png', '.webp', '.gif'].includes(ending)) {
+    throw usageError(`--out must end in .png, .webp or .gif; got '${out}'`);
+  }
+  if (animate && ending === '.png') throw usageError(`--animate needs --out ending in .webp or .gif; got '${out}'`);
+  if (animate === false && ending === '.gif') {
+    throw usageError(`--no-animate needs --out ending in .png or .webp; got '${out}'`);
+  }
+  return animate ?? ending === '.gif';
+}
+
+function everyStep(total: number): ReadonlySet<number> {
+  return new Set(Array.from({ length: total }, (_, i) => i + 1));
+}
+
+/** Steps from 1 to `total`, both included, evenly spaced. */
+function evenly(total: number, columns: number): ReadonlySet<number> {
+  const count = Math.min(total, columns);
+  if (count === 1) return new Set([total]);
+  return new Set(Array.from({ length: count }, (_, i) => 1 + Math.round((i * (total - 1)) / (count - 1))));
+}
+
+async function save(out: string, steps: readonly SampleStep[], shape: BatchShape, animate: boolean): Promise<void> {
+  const { imageRows, saveAnimation, saveImageRows } = await import('@diffuse/data');
+  const { gridScale } = await import('../run/preview.ts');
+  const scale = gridScale(shape[1]);
+  if (!animate) {
+    const rows = Array.from({ length: shape[0] }, (_, image) => rowsOf(steps, image, shape));
+    return saveImageRows(out, rows.flat(), { scale });
+  }
+  const frames = steps.map((step): RawImage => imageRows(frameRows(step, shape), { scale }));
+  const lastFrameMs = 1500;
+  const delayMs = frames.map((_, i) => (i === frames.length - 1 ? lastFrameMs : 80));
+  await saveAnimation(out, frames, { delayMs });
+}
+
+const quantities = [
+  { label: 'x_t', of: ({ xt }: SampleStep) => xt },
+  { label: 'noise', of: ({ eps }: SampleStep) => eps },
+  { label: 'x_0', of: ({ x0 }: SampleStep) => x0 },
+] as const;
+
+/** The three rows of one image, a column a step. */
+function rowsOf(steps: readonly SampleStep[], image: number, [, height, width, channels]: BatchShape): ImageRow[] {
+  const size = height * width * channels;
+  return quantities.map(({ label, of }) => {
+    const data = new Float32Array(steps.length * size);
+    steps.forEach((step, column) => {
+      data.set(of(step).subarray(image * size, (image + 1) * size), column * size);
+    });
+    return { label, images: { data, shape: [steps.length, height, width, channels] } };
+  });
+}
+
+/** The three rows of one step, a column an image. */
+function frameRows(step: SampleStep, shape: BatchShape): ImageRow[] {
+  return quantities.map(({ label, of }) => ({ label, images: { data: of(step), shape } }));
+}

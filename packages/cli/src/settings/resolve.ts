@@ -1,0 +1,76 @@
+import { usageError } from '../failure.ts';
+import type { TrainConfig } from './config-file.ts';
+import { kebabCase } from './kinds.ts';
+import { presets } from './presets.ts';
+import { changeableOnResume, type TrainSettingName, type TrainSettings, trainDefaults } from './train-settings.ts';
+
+/** The settings of a run, with the preset they began from. */
+export interface ResolvedConfig extends TrainConfig {
+  readonly settings: TrainSettings;
+}
+
+/** The settings that say how long a run is. A source that gives any of them replaces what weaker sources said. */
+const lengths = ['steps', 'epochs', 'minutes'] as const;
+
+/**
+ * Puts the sources of settings together: a flag beats the configuration file, which beats the preset, which beats the defaults.
+ *
+ * @throws Failure for settings that exclude each other.
+ */
+export function resolveSettings(flags: TrainConfig, file: TrainConfig = { settings: {} }): ResolvedConfig {
+  const preset = flags.preset ?? file.preset;
+  const base = preset === undefined ? {} : (presets[preset]?.settings ?? {});
+  const settings: TrainSettings = { ...trainDefaults };
+  for (const layer of [base, file.settings, flags.settings]) {
+    if (lengths.some((name) => layer[name] !== undefined)) for (const name of lengths) delete settings[name];
+    Object.assign(settings, layer);
+  }
+  checkTogether(settings);
+  settings.classes ??= settings.labels === undefined ? 'none' : 'labels';
+  return preset === undefined ? { settings } : { preset, settings };
+}
+
+/**
+ * The settings of a resumed run: those it was begun with, and the flags that may change.
+ *
+ * @param written the configuration in the run's folder.
+ * @throws Failure naming a flag that would change the result.
+ */
+export function resumeSettings(flags: TrainConfig, written: TrainConfig, path: string): ResolvedConfig {
+  const begun = resolveSettings({ settings: {} }, written);
+  if (flags.preset !== undefined && flags.preset !== begun.preset) throw refused('preset', begun.preset, path);
+  for (const [name, value] of Object.entries(flags.settings) as [TrainSettingName, unknown][]) {
+    if (changeableOnResume.has(name) || same(value, begun.settings[name])) continue;
+    throw refused(name, begun.settings[name], path);
+  }
+  const settings = { ...begun.settings, ...flags.settings };
+  // Steps and epochs are two ways to say one thing; a limit in minutes goes with either.
+  if (flags.settings.steps !== undefined && flags.settings.epochs === undefined) delete settings.epochs;
+  if (flags.settings.epochs !== undefined && flags.settings.steps === undefined) delete settings.steps;
+  checkTogether(settings);
+  return { ...begun, settings };
+}
+
+function refused(name: string, value: unknown, path: string): Error {
+  const was =
+    value === undefined ? 'it was not set' : `it was ${Array.isArray(value) ? value.join(',') : String(value)}`;
+  return usageError(
+    `--${kebabCase(name)} cannot change when a run is resumed (${was}, see ${path}); leave it out, or begin a new run`,
+  );
+}
+
+function checkTogether({ steps, epochs, classes, labels }: TrainSettings): void {
+  if (steps !== undefined && epochs !== undefined) {
+    throw usageError('--steps and --epochs both say how long the run is; give one of them');
+  }
+  if (classes === 'labels' && labels === undefined) {
+    throw usageError('--classes labels needs --labels FILE, the labels of an IDX file');
+  }
+  if (labels !== undefined && classes !== undefined && classes !== 'labels') {
+    throw usageError(`--labels goes with --classes labels, not with --classes ${classes}`);
+  }
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,152 @@
+import {
+  createSampler,
+  type DdpmVariance,
+  type Sampler,
+  type SamplerName,
+  type SamplerOptions,
+  type Spacing,
+  samplers,
+  spacings,
+} from '@diffuse/core';
+import { z } from 'zod';
+import { usageError } from '../failure.ts';
+import { checkValue, flag, integer, kebabCase, number, oneOf, positive, type SettingTable, text } from './kinds.ts';
+
+/** What `sample` and `trajectory` have in common. */
+export interface SamplerSettings {
+  model: string;
+  sampler?: SamplerName;
+  steps?: number;
+  spacing?: Spacing;
+  eta?: number;
+  variance?: DdpmVariance;
+  clip?: number;
+  class?: string;
+  seed?: number;
+  ema?: boolean;
+  device?: 'auto' | 'cpu';
+  threads?: number;
+}
+
+const sampling = 'Sampling:';
+const run = 'Run:';
+
+/** Steps of a sampler that does not need all of the diffusion's. */
+const ddimSteps = 50;
+
+/** The flags of {@link SamplerSettings}. */
+export const samplerSettings: SettingTable<SamplerSettings> = {
+  model: {
+    kind: text('a folder'),
+    description: 'folder of a run, or any diffusers folder of a UNet2DModel',
+    group: sampling,
+    required: true,
+  },
+  sampler: {
+    kind: oneOf(Object.keys(samplers) as SamplerName[]),
+    description: 'way from noise to images',
+    group: sampling,
+    defaultText: 'ddim',
+  },
+  steps: {
+    kind: integer(1),
+    description: 'network evaluations an image',
+    group: sampling,
+    defaultText: `${ddimSteps}; every timestep for ddpm`,
+  },
+  spacing: {
+    kind: oneOf(Object.keys(spacings) as Spacing[]),
+    description: 'how the timesteps lie',
+    group: sampling,
+    defaultText: 'trailing',
+  },
+  eta: {
+    kind: number('from 0 to 1', z.number().min(0).max(1)),
+    description: "share of DDPM's noise that ddim adds",
+    group: sampling,
+    defaultText: '0',
+  },
+  variance: {
+    kind: oneOf(['fixed-small', 'fixed-large']),
+    description: 'variance of a ddpm step',
+    group: sampling,
+    defaultText: 'fixed-small',
+  },
+  clip: {
+    kind: positive(),
+    description: 'bound of the estimate of the clean image',
+    group: sampling,
+    defaultText: '1',
+  },
+  class: {
+    kind: text('the number or name of a class'),
+    description: 'number or name of a class; several, with commas between them, take turns',
+    group: sampling,
+    defaultText: 'all take turns',
+  },
+  seed: { kind: integer(0), description: 'decides the images', group: sampling, defaultText: '0' },
+  ema: {
+    kind: flag(),
+    description: 'use the average of the weights; --no-ema uses the weights themselves',
+    group: sampling,
+    defaultText: 'true',
+  },
+  device: { kind: oneOf(['auto', 'cpu']), description: 'where to compute', group: run, defaultText: 'auto' },
+  threads: { kind: integer(1, 1024), description: 'threads that compute', group: run, defaultText: 'all cores' },
+};
+
+/**
+ * The sampler that the flags ask for.
+ *
+ * @param timesteps T of the diffusion.
+ * @throws Failure, DiffuseError `ERR_ARGUMENT` for an option that the sampler does not have.
+ */
+export function samplerFrom(settings: SamplerSettings, timesteps: number): Sampler {
+  const { sampler = 'ddim', spacing = 'trailing', eta, variance, clip } = settings;
+  const known: readonly string[] = samplers[sampler].options;
+  for (const [name, value] of Object.entries({ eta, variance, clip })) {
+    if (value === undefined || known.includes(name)) continue;
+    const others = Object.keys(samplers).filter((other) =>
+      samplers[other as SamplerName].options.includes(name as keyof SamplerOptions),
+    );
+    throw usageError(`--${kebabCase(name)} belongs to --sampler ${others.join(' or ')}, not to ${sampler}`);
+  }
+  const steps = checkValue(
+    integer(1, timesteps),
+    settings.steps ?? (sampler === 'ddpm' ? timesteps : Math.min(ddimSteps, timesteps)),
+    '--steps (this model has so many timesteps)',
+  );
+  const options: SamplerOptions = { steps, spacing };
+  if (eta !== undefined) options.eta = eta;
+  if (variance !== undefined) options.variance = variance;
+  if (clip !== undefined) options.clip = clip;
+  return createSampler(sampler, options);
+}
+
+/**
+ * The class of each image, or undefined for a model that is told none.
+ *
+ * @param wanted numbers or names with commas between them; they take turns. Default: all classes.
+ * @throws Failure for a class that the model does not know.
+ */
+export function labelsFrom(
+  wanted: string | undefined,
+  count: number,
+  { classes, classNames }: { classes: number | null; classNames?: readonly string[] | undefined },
+): Int32Array | undefined {
+  if (classes === null) {
+    if (wanted === undefined) return undefined;
+    throw usageError('--class: this model was trained without classes and draws what it likes; leave --class out');
+  }
+  const chosen = wanted === undefined ? Array.from({ length: classes }, (_, i) => i) : wanted.split(',').map(indexOf);
+  return Int32Array.from({ length: count }, (_, i) => chosen[i % chosen.length] ?? 0);
+
+  function indexOf(name: string): number {
+    const named = classNames?.indexOf(name) ?? -1;
+    if (named >= 0) return named;
+    const index = /^\d+$/.test(name) ? Number(name) : Number.NaN;
+    if (index < (classes ?? 0)) return index;
+    const names = classNames && classNames.length <= 20 ? `: ${classNames.join(', ')}` : '';
+    throw usageError(`--class must be from 0 to ${(classes ?? 1) - 1} or a name of a class${names}; got '${name}'`);
+  }
+}
