@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { availableParallelism, freemem } from 'node:os';
 import { loadAddon, translateErrors, translateRejections } from './addon.ts';
 import type { NativeBuffer, NativeDevice, NativeProgram, NativeProgramDescription } from './bindings.ts';
 import { DiffuseError } from './errors.ts';
@@ -73,7 +71,8 @@ function wrapDevice(native: NativeDevice, memoryLimit: number | undefined): Devi
     get allocatedBytes() {
       return allocatedBytes;
     },
-    availableBytes: () => (memoryLimit === undefined ? freeBytes() : Math.max(0, memoryLimit - allocatedBytes)),
+    availableBytes: () =>
+      memoryLimit === undefined ? process.availableMemory() : Math.max(0, memoryLimit - allocatedBytes),
     allocate(bytes) {
       if (bytes > device.availableBytes()) {
         throw new DiffuseError(
@@ -102,12 +101,15 @@ function wrapDevice(native: NativeDevice, memoryLimit: number | undefined): Devi
   return device;
 }
 
+/** Counts the bytes of buffers that the collector took. */
+const collected = new FinalizationRegistry<() => void>((release) => release());
+
 function wrapBuffer(native: NativeBuffer, byteLength: number, onDispose: () => void): DeviceBuffer {
   const dispose = (): void => {
     native.dispose();
     onDispose();
   };
-  return {
+  const buffer: DeviceBuffer = {
     byteLength,
     native,
     read: async (offset, count) =>
@@ -116,6 +118,8 @@ function wrapBuffer(native: NativeBuffer, byteLength: number, onDispose: () => v
     dispose,
     [Symbol.dispose]: dispose,
   };
+  collected.register(buffer, onDispose);
+  return buffer;
 }
 
 /** Native methods check their arguments before they make a promise; both failures shall be rejections. */
@@ -123,23 +127,7 @@ async function attempt<T>(start: () => Promise<T>): Promise<T> {
   return start();
 }
 
-/** What the system can still give: MemAvailable where Linux tells it, which unlike the free memory counts the page cache. */
-function freeBytes(): number {
-  try {
-    const match = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'));
-    if (match) return Number(match[1]) * 1024;
-  } catch {
-    // Not Linux.
-  }
-  return freemem();
-}
-
 /** Bytes for people, in MiB or GiB. */
 export function mebibytes(bytes: number): string {
   return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-}
-
-/** Cores that this process may use. */
-export function availableCores(): number {
-  return availableParallelism();
 }

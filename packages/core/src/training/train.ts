@@ -100,17 +100,24 @@ export async function train(options: TrainOptions): Promise<Training> {
   const state = settings.resume ?? (await createTrainingState(model, device, { seed, ema: settings.ema > 0 }));
   const levels = device.allocate(diffusion.steps * NOISING_COLUMNS * 4);
   await levels.write(0, diffusion.noisingTable());
-  const step = compileStep(settings, table, state, levels);
+  let step: Step | undefined;
   const dispose = (): void => {
-    step.dispose();
+    step?.dispose();
     levels.dispose();
     state.dispose();
   };
+  try {
+    step = compileStep(settings, table, state, levels);
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+  const compiled = step;
   return {
     state,
-    peakBytes: step.peakBytes,
+    peakBytes: compiled.peakBytes,
     dispose,
-    [Symbol.asyncIterator]: () => iterate(settings, state, step, dispose),
+    [Symbol.asyncIterator]: () => iterate(settings, state, compiled, dispose),
   };
 }
 
