@@ -1,9 +1,14 @@
-// Philox4x32-10 and its normal numbers, several counters at a time. ops/random.h defines the stream. Whoever writes a twin for another
-// device must repeat every operation on float32 below in the same order, each rounded to nearest, none fused.
+// Philox4x32-10 and its normal numbers, several counters at a time. ops/random.h defines the stream. Whoever writes a
+// twin for another device must repeat every operation on float32 below in the same order, each rounded to nearest, none
+// fused.
 #pragma once
 
 #include "cpu/rows.h"
 #include "ops/random.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace diffuse::DIFFUSE_ISA {
 namespace {
@@ -22,7 +27,8 @@ static inline uint32_t word(const char* kernel, const char* name, double value) 
     fail("ERR_ARGUMENT", kernel, "%s must be an integer in [0, 2^32), got %g", name, value);
   return static_cast<uint32_t>(value);
 }
-static inline Stream make_stream(const char* kernel, double seedLow, double seedHigh, double step, double purpose, double sampleOffset) {
+static inline Stream make_stream(const char* kernel, double seedLow, double seedHigh, double step, double purpose,
+                                 double sampleOffset) {
   return {word(kernel, "seedLow", seedLow), word(kernel, "seedHigh", seedHigh), word(kernel, "step", step),
           word(kernel, "purpose", purpose), word(kernel, "sampleOffset", sampleOffset)};
 }
@@ -35,6 +41,8 @@ DIFFUSE_INLINE VecWide multiply_low_halves(VecWide a, uint32_t b) {
   return (VecWide)_mm512_maskz_mul_epu32(0xff, (__m512i)a, _mm512_set1_epi64(b));
 #elif defined(__AVX2__)
   return (VecWide)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
+#elif defined(__SSE2__)
+  return (VecWide)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(b));
 #else
   return (a & 0xffffffffu) * b;
 #endif
@@ -82,11 +90,12 @@ DIFFUSE_INLINE uint32_t philox_word(const Stream& stream, uint32_t sample, uint3
 // floor(word / 2^8) / 2^24, exactly: uniform in [0, 1).
 DIFFUSE_INLINE Vec uniform(VecWord x) { return __builtin_convertvector((VecInt)(x >> 8), Vec) * splat(0x1p-24f); }
 
-// ln x for normal x > 0, to 1 ulp: x = 2^e m with m in [sqrt(1/2), sqrt(2)), ln x = e ln 2 + ln(1 + f) with f = m - 1; the polynomial is
-// that of logf in Moshier's Cephes library, ln 2 is split into a short and a small part.
+// ln x for normal x > 0, to 1 ulp: x = 2^e m with m in [sqrt(1/2), sqrt(2)), ln x = e ln 2 + ln(1 + f) with f = m - 1;
+// the polynomial is that of logf in Moshier's Cephes library, ln 2 is split into a short and a small part.
 DIFFUSE_INLINE Vec log_unfused(Vec x) {
   const VecInt bits = (VecInt)x, exponent = (bits - 0x3f3504f3) >> 23;  // 0x3f3504f3: sqrt(1/2)
-  const Vec f = (Vec)(bits - (exponent << 23)) - splat(1.0f), e = __builtin_convertvector(exponent, Vec), square = f * f;
+  const Vec f = (Vec)(bits - (exponent << 23)) - splat(1.0f), e = __builtin_convertvector(exponent, Vec),
+            square = f * f;
   Vec p = splat(7.0376836292e-2f);
   p = p * f + splat(-1.1514610310e-1f);
   p = p * f + splat(1.1676998740e-1f);
@@ -102,8 +111,8 @@ DIFFUSE_INLINE Vec log_unfused(Vec x) {
   return (f + p) + e * splat(0.693359375f);
 }
 
-// cos and sin of 2π turns / 2^24 for integers turns in [0, 2^24), to 2 ulp: the nearest quarter turn is taken off exactly, which leaves
-// an angle in [-π/4, π/4] for the polynomials of Cephes' sinf and cosf.
+// cos and sin of 2π turns / 2^24 for integers turns in [0, 2^24), to 2 ulp: the nearest quarter turn is taken off
+// exactly, which leaves an angle in [-π/4, π/4] for the polynomials of Cephes' sinf and cosf.
 DIFFUSE_INLINE void cos_sin_unfused(VecWord turns, Vec& cosine, Vec& sine) {
   const VecWord quarter = (turns + (1u << 21)) >> 22;
   // 0x1.921fb6p-22: 2π / 2^24
@@ -155,8 +164,10 @@ DIFFUSE_INLINE Vec zip_high(Vec a, Vec b) {
 }
 // From lanes that hold elements 4i + j to elements in order.
 DIFFUSE_INLINE Run in_order(Vec x0, Vec x1, Vec x2, Vec x3) {
-  const Vec even_low = zip_low(x0, x2), even_high = zip_high(x0, x2), odd_low = zip_low(x1, x3), odd_high = zip_high(x1, x3);
-  return {{zip_low(even_low, odd_low), zip_high(even_low, odd_low), zip_low(even_high, odd_high), zip_high(even_high, odd_high)}};
+  const Vec even_low = zip_low(x0, x2), even_high = zip_high(x0, x2), odd_low = zip_low(x1, x3),
+            odd_high = zip_high(x1, x3);
+  return {{zip_low(even_low, odd_low), zip_high(even_low, odd_low), zip_low(even_high, odd_high),
+           zip_high(even_high, odd_high)}};
 }
 
 DIFFUSE_INLINE Run uniform_run(const Stream& stream, int64_t sample, int64_t first) {
@@ -188,7 +199,8 @@ DIFFUSE_INLINE void parallel_runs(const Call& call, const Samples& size, Body&& 
   parallel_items(call, size.N * chunks, 4 * larger(kRun, smaller(chunk, size.E)), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       const int64_t last = smaller(size.E, (i % chunks + 1) * chunk);
-      for (int64_t first = i % chunks * chunk; first < last; first += kRun) body(i / chunks, first, smaller(kRun, last - first));
+      for (int64_t first = i % chunks * chunk; first < last; first += kRun)
+        body(i / chunks, first, smaller(kRun, last - first));
     }
   });
 }

@@ -1,5 +1,5 @@
-// Walking over activations. A tensor [N, ..., C] is seen as N samples of P pixels of C channels, where pixel p of sample n is the
-// row n * P + p; rows may lie further apart than C (engine/tensor.h).
+// Walking over activations. A tensor [N, ..., C] is seen as N samples of P pixels of C channels, where pixel p of
+// sample n is the row n * P + p; rows may lie further apart than C (engine/tensor.h).
 #pragma once
 
 #include "cpu/parallel.h"
@@ -10,8 +10,8 @@ namespace {
 // Elements a task: some microseconds of work, against about one to hand a task to another thread.
 constexpr int64_t kGrain = 16384;
 
-// Pixels that are summed in float32 before the sum is added to a float64 total: few enough that float32 sums stay accurate, and
-// that the pixels stay in the first-level cache when they are read twice.
+// Pixels that are summed in float32 before the sum is added to a float64 total: few enough that float32 sums stay
+// accurate, and that the pixels stay in the first-level cache when they are read twice.
 constexpr int64_t kBlockPixels = 64;
 
 struct Sizes {
@@ -77,8 +77,9 @@ DIFFUSE_INLINE void parallel_pixels(const Call& call, const Sizes& size, Body&& 
   });
 }
 
-// body(n, begin, end) over the channels of every sample in pieces of whole multiples of `unit` channels: for sums over pixels.
-// Each channel's sum runs over all its pixels in order, so results do not depend on how the channels are divided.
+// body(n, begin, end) over the channels of every sample in pieces of whole multiples of `unit` channels: for sums over
+// pixels. Each channel's sum runs over all its pixels in order, so results do not depend on how the channels are
+// divided.
 template <typename Body>
 DIFFUSE_INLINE void parallel_channels(const Call& call, const Sizes& size, int64_t unit, Body&& body) {
   const int64_t step = unit * larger(1, 64 / unit), pieces = ceil_div(size.C, step);
@@ -98,7 +99,7 @@ DIFFUSE_INLINE void transform(const Call& call, Function&& f, const Tensor& y, c
   const auto run = [&](int64_t r, int64_t begin, int64_t end) {
     for_each_panel(end - begin, [&](auto panel, int64_t c) {
       DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-        panel.store(row(y, r) + begin + c, v, f(panel.load(row(x, r) + begin + c, v)...));
+          panel.store(row(y, r) + begin + c, v, f(panel.load(row(x, r) + begin + c, v)...));
     });
   };
   if (height == 1) {
@@ -119,7 +120,7 @@ DIFFUSE_INLINE void transform_pixels(const Call& call, Function&& f, const Tenso
     for (int64_t p = n * size.P + begin; p < n * size.P + end; p++) {
       for_each_panel(size.C, [&](auto panel, int64_t c) {
         DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-          panel.store(row(y, p) + c, v, f(panel.load(row(x, p) + c, v), panel.load(a(n) + c, v)...));
+            panel.store(row(y, p) + c, v, f(panel.load(row(x, p) + c, v), panel.load(a(n) + c, v)...));
       });
     }
   });
@@ -166,7 +167,8 @@ DIFFUSE_INLINE double sum_doubles(int64_t count, Function&& f, const Input*... x
   return total;
 }
 
-// How sum_samples() divides each of N samples into chunks: one long run of elements where all operands are contiguous, otherwise rows.
+// How sum_samples() divides each of N samples into chunks: one long run of elements where all operands are contiguous,
+// otherwise rows.
 struct SumPlan {
   bool flat;
   int64_t rows, columns, chunk, chunks;  // a chunk is so many columns where flat, so many rows otherwise
@@ -185,13 +187,15 @@ DIFFUSE_INLINE size_t sum_samples_bytes(int64_t N, const Input&... x) {
   return N * plan_sum(N, x...).chunks * sizeof(double);
 }
 
-// take(n, total): total = Σ f(x...) over the elements of sample n, in float64, for one sample after the other. Chunks are summed in
-// parallel, then in order, so the result does not depend on the number of threads.
+// take(n, total): total = Σ f(x...) over the elements of sample n, in float64, for one sample after the other. Chunks
+// are summed in parallel, then in order, so the result does not depend on the number of threads.
 template <typename Take, typename Function, typename... Input>
 DIFFUSE_INLINE void sum_samples(const Call& call, int64_t N, Take&& take, Function&& f, const Input&... x) {
   const SumPlan plan = plan_sum(N, x...);
   double* partial = reinterpret_cast<double*>(call.scratch);
-  const auto at = [&](const Tensor& t, int64_t r, int64_t c) { return f32(t) + r * (plan.flat ? plan.columns : t.row_stride) + c; };
+  const auto at = [&](const Tensor& t, int64_t r, int64_t c) {
+    return f32(t) + r * (plan.flat ? plan.columns : t.row_stride) + c;
+  };
   parallel_items(call, N * plan.chunks, plan.chunk * (plan.flat ? 1 : plan.columns), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
       const int64_t n = i / plan.chunks, first = i % plan.chunks * plan.chunk;

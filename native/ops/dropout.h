@@ -2,11 +2,11 @@
 //
 //   x, y [N, ...] float32, slices of channels allowed; y may be x
 //
-// An element is kept where its uniform number (ops/random.h; purpose kPurposeDropout | layer << 8) is p or more. The mask follows from
-// the attributes, so nothing is saved: the same call applied to dy gives dx.
+// An element is kept where its uniform number (ops/random.h; purpose kPurposeDropout | layer << 8) is p or more. The
+// mask follows from the attributes, so nothing is saved: the same call applied to dy gives dx.
 //
-// Attributes: probability p in [0, 1); layer, an integer in [0, 2^24) that differs between the dropouts of a network; seedLow, seedHigh,
-// step, sampleOffset as in ops/random.h.
+// Attributes: probability p in [0, 1); layer, an integer in [0, 2^24) that differs between the dropouts of a network;
+// seedLow, seedHigh, step, sampleOffset as in ops/random.h.
 #pragma once
 
 #include "engine/kernel.h"

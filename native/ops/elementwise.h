@@ -10,8 +10,8 @@
 // add_channels    y[n, ..., c] = x[n, ..., c] + t[n, c]          t [N, C] float32, a slice of channels allowed
 // divide_samples  y[n, ...] = x[n, ...] / divisor[n]             divisor [N] float32
 //
-// add_channels adds the time embedding in a residual block; divide_samples is the division by sigma of networks with Fourier time
-// embeddings (Song et al. 2021, arXiv:2011.13456, appendix C.2).
+// add_channels adds the time embedding in a residual block; divide_samples is the division by sigma of networks with
+// Fourier time embeddings (Song et al. 2021, arXiv:2011.13456, appendix C.2).
 #pragma once
 
 #include "engine/kernel.h"

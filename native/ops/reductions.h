@@ -2,7 +2,7 @@
 //
 //   N samples   C channels
 //
-// sum_pixels   y[n, c] = Σ x[n, ..., c]     x [N, ..., C] float32, a slice of channels allowed; y [N, C] float32, likewise
+// sum_pixels   y[n, c] = Σ x[n, ..., c]     x [N, ..., C], y [N, C] float32, slices of channels allowed
 // sum          y = Σ x                      x of any shape; y one float32
 //
 // sum_pixels is the gradient of a per-channel addition (ops/elementwise.h, add_channels).

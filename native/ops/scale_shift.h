@@ -1,5 +1,5 @@
-// Scale and shift of channels by the time embedding ("scale_shift" of diffusers' resnet_time_scale_shift; the adaptive group
-// normalisation of Dhariwal and Nichol 2021, arXiv:2105.05233, section 3, applied after the normalisation).
+// Scale and shift of channels by the time embedding ("scale_shift" of diffusers' resnet_time_scale_shift; the adaptive
+// group normalisation of Dhariwal and Nichol 2021, arXiv:2105.05233, section 3, applied after the normalisation).
 //
 //   N samples   C channels
 //   x, y, dx, dy [N, ..., C] float32, slices of channels allowed; y may be x, dx may be dy

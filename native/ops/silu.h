@@ -1,4 +1,5 @@
-// SiLU (swish), element by element. Hendrycks and Gimpel 2016, arXiv:1606.08415; Ramachandran et al. 2017, arXiv:1710.05941.
+// SiLU (swish), element by element. Hendrycks and Gimpel 2016, arXiv:1606.08415; Ramachandran et al. 2017,
+// arXiv:1710.05941.
 //
 //   x, y, dx, dy [..., C] float32, slices of channels allowed; y may be x, dx may be dy or x
 //

@@ -16,11 +16,13 @@ void dropout(const Call& call) {
   const auto& [y_, x_] = tensors<2>(call);
   const auto& [probability, seedLow, seedHigh, step, layer, sampleOffset] = attributes<6>(call);
   const Tensor &y = y_, &x = x_;
-  if (!(probability >= 0 && probability < 1)) fail("ERR_ARGUMENT", "dropout", "probability must be in [0, 1), got %g", probability);
+  if (!(probability >= 0 && probability < 1))
+    fail("ERR_ARGUMENT", "dropout", "probability must be in [0, 1), got %g", probability);
   if (word("dropout", "layer", layer) >> 24) fail("ERR_ARGUMENT", "dropout", "layer must be below 2^24, got %g", layer);
   const double purpose = static_cast<double>(kPurposeDropout) + 256 * layer;
   const Stream stream = make_stream("dropout", seedLow, seedHigh, step, purpose, sampleOffset);
-  const Vec threshold = splat(static_cast<float>(probability)), factor = splat(static_cast<float>(1 / (1 - probability)));
+  const Vec threshold = splat(static_cast<float>(probability)),
+            factor = splat(static_cast<float>(1 / (1 - probability)));
   parallel_runs(call, samples(x), [&](int64_t n, int64_t first, int64_t count) {
     Run run = load_run(elements_of(x, n), first, count);
     const Run draw = uniform_run(stream, n, first);

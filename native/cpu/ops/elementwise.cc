@@ -16,7 +16,8 @@ size_t copy_prepare(const Call& call) {
 
 void copy(const Call& call) {
   const auto& [y, x] = tensors<2>(call);
-  transform(call, [](Vec x) { return x; }, y, x);
+  transform(
+      call, [](Vec x) { return x; }, y, x);
 }
 
 // --- fill
@@ -26,7 +27,8 @@ size_t fill_prepare(const Call&) { return 0; }
 void fill(const Call& call) {
   const auto& [y] = tensors<1>(call);
   const Vec value = splat(static_cast<float>(call.attributes[0]));
-  transform(call, [=] { return value; }, y);
+  transform(
+      call, [=] { return value; }, y);
 }
 
 // --- scale
@@ -40,7 +42,8 @@ size_t scale_prepare(const Call& call) {
 void scale(const Call& call) {
   const auto& [y, x] = tensors<2>(call);
   const Vec factor = splat(static_cast<float>(call.attributes[0]));
-  transform(call, [=](Vec x) { return factor * x; }, y, x);
+  transform(
+      call, [=](Vec x) { return factor * x; }, y, x);
 }
 
 // --- add
@@ -55,7 +58,8 @@ size_t add_prepare(const Call& call) {
 void add(const Call& call) {
   const auto& [y, a, b] = tensors<3>(call);
   const Vec alpha = splat(static_cast<float>(call.attributes[0])), beta = splat(static_cast<float>(call.attributes[1]));
-  transform(call, [=](Vec a, Vec b) { return madd(alpha, a, beta * b); }, y, a, b);
+  transform(
+      call, [=](Vec a, Vec b) { return madd(alpha, a, beta * b); }, y, a, b);
 }
 
 // --- add_channels
@@ -70,7 +74,8 @@ size_t add_channels_prepare(const Call& call) {
 
 void add_channels(const Call& call) {
   const auto& [y, x, t] = tensors<3>(call);
-  transform_pixels(call, [](Vec x, Vec t) { return x + t; }, y, x, [&t = t](int64_t n) { return row(t, n); });
+  transform_pixels(
+      call, [](Vec x, Vec t) { return x + t; }, y, x, [&t = t](int64_t n) { return row(t, n); });
 }
 
 // --- divide_samples
@@ -92,7 +97,7 @@ void divide_samples(const Call& call) {
     for (int64_t p = n * size.P + begin; p < n * size.P + end; p++) {
       for_each_panel(size.C, [&](auto panel, int64_t c) {
         DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-          panel.store(row(y, p) + c, v, panel.load(row(x, p) + c, v) / splat(d[n]));
+            panel.store(row(y, p) + c, v, panel.load(row(x, p) + c, v) / splat(d[n]));
       });
     }
   });

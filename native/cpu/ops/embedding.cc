@@ -7,8 +7,8 @@
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
-size_t prepare(const char* kernel, const char* rows_name, const Tensor& rows, const char* table_name, const Tensor& table,
-               const Tensor& index) {
+size_t prepare(const char* kernel, const char* rows_name, const Tensor& rows, const char* table_name,
+               const Tensor& table, const Tensor& index) {
   expect_rank(kernel, table_name, table, 2, 2);
   expect_rank(kernel, "index", index, 1, 1);
   expect_shape(kernel, rows_name, rows, index.shape[0], channels(table));
@@ -19,8 +19,8 @@ size_t prepare(const char* kernel, const char* rows_name, const Tensor& rows, co
 void expect_classes(const char* kernel, const Tensor& index, int64_t K) {
   for (int64_t n = 0; n < index.shape[0]; n++)
     if (i32(index)[n] < 0 || i32(index)[n] >= K)
-      fail("ERR_ARGUMENT", kernel, "index %d of sample %lld is not one of the classes 0 to %lld", i32(index)[n], (long long)n,
-           (long long)(K - 1));
+      fail("ERR_ARGUMENT", kernel, "index %d of sample %lld is not one of the classes 0 to %lld", i32(index)[n],
+           (long long)n, (long long)(K - 1));
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ void embedding_forward(const Call& call) {
     for (int64_t n = begin; n < end; n++) {
       for_each_panel(C, [&](auto panel, int64_t c) {
         DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-          panel.store(row(y, n) + c, v, panel.load(row(table, i32(index)[n]) + c, v));
+            panel.store(row(y, n) + c, v, panel.load(row(table, i32(index)[n]) + c, v));
       });
     }
   });
@@ -63,7 +63,7 @@ void embedding_backward(const Call& call) {
       for (int64_t n = 0; n < dy.shape[0]; n++) {
         float* to = row(dtable, i32(index)[n]) + c;
         DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-          panel.store(to, v, panel.load(to, v) + panel.load(row(dy, n) + c, v));
+            panel.store(to, v, panel.load(to, v) + panel.load(row(dy, n) + c, v));
       }
     });
   });

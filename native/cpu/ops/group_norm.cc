@@ -21,7 +21,8 @@ void expect_groups(const char* kernel, const Tensor& x, const Tensor& mean, cons
   expect_contiguous(kernel, "mean", mean);
   expect_contiguous(kernel, "rstd", rstd);
   if (channels(x) % groups)
-    fail("ERR_SHAPE", kernel, "%lld channels cannot be divided into %lld groups", (long long)channels(x), (long long)groups);
+    fail("ERR_SHAPE", kernel, "%lld channels cannot be divided into %lld groups", (long long)channels(x),
+         (long long)groups);
 }
 
 // What the forward and the backward pass need of a channel.
@@ -87,8 +88,8 @@ DIFFUSE_INLINE void merge_block(Panel panel, const float* x, int64_t stride, int
 }
 
 // Mean and 1 / sqrt(variance + eps) of a group from the moments of its channels in every chunk.
-void merge_group(const double* moments, const Sizes& size, int64_t chunk, int64_t first, int64_t count, double eps, float* mean,
-                 float* rstd) {
+void merge_group(const double* moments, const Sizes& size, int64_t chunk, int64_t first, int64_t count, double eps,
+                 float* mean, float* rstd) {
   const double elements = static_cast<double>(size.P * count);
   double center = 0;
   const double* at = moments;
@@ -197,8 +198,8 @@ void group_norm_forward(const Call& call) { forward<false>(call); }
 size_t group_norm_silu_forward_prepare(const Call& call) { return prepare_forward("group_norm_silu_forward", call); }
 void group_norm_silu_forward(const Call& call) { forward<true>(call); }
 
-// --- Backward. A task takes some whole groups of a sample: it sums A and B over all their pixels, then writes dx while the pixels are
-// still in the cache.
+// --- Backward. A task takes some whole groups of a sample: it sums A and B over all their pixels, then writes dx while
+// the pixels are still in the cache.
 
 namespace {
 
@@ -214,10 +215,21 @@ size_t prepare_backward(const char* kernel, const Call& call) {
   return 2 * sizeof(double) * x.shape[0] * channels(x);
 }
 
-// Σ dz and Σ dz (x - mean) over the pixels of a sample, for the channels of a panel. dz is kept in dx for the second pass.
+// Tensors of the backward pass under their names.
+struct Gradient {
+  const Tensor &dx, &dgamma, &dbeta, &dy, &x, &mean, &rstd, &gamma, &beta;
+  Sizes size;
+  int64_t group_channels;
+  double* sums;  // [N, 2, C]: Σ dz and Σ dz h over the pixels of a sample
+
+  double* sum_dz(int64_t n) const { return sums + 2 * n * size.C; }
+  double* sum_dz_h(int64_t n) const { return sum_dz(n) + size.C; }
+};
+
+// Σ dz and Σ dz (x - mean) of the channels of a panel. For SiLU dz is kept in dx for the second pass.
 template <bool Silu, typename Panel>
-DIFFUSE_INLINE void sum_gradients(Panel panel, const Tensor& dx, const Tensor& dy, const Tensor& x, int64_t n, int64_t P, int64_t c,
-                                  const Coefficients& coefficients, int64_t slot, double* sum_dz, double* sum_dz_x) {
+DIFFUSE_INLINE void sum_gradients(Panel panel, const Gradient& g, int64_t n, int64_t c,
+                                  const Coefficients& coefficients, int64_t slot) {
   constexpr int V = Panel::vectors;
   const Vec one = splat(1.0f);
   Vec mean[V], scale[V], beta[V];
@@ -226,17 +238,18 @@ DIFFUSE_INLINE void sum_gradients(Panel panel, const Tensor& dx, const Tensor& d
     scale[v] = panel.load(coefficients.scale + slot, v);
     beta[v] = panel.load(coefficients.beta + slot, v);
   }
+  const int64_t P = g.size.P;
   double dz_total[V * kLanes] = {}, product_total[V * kLanes] = {};
   for (int64_t block = 0; block < P; block += kBlockPixels) {
     Vec sum[V] = {}, product[V] = {};
     for (int64_t p = n * P + block; p < n * P + smaller(block + kBlockPixels, P); p++) {
       DIFFUSE_UNROLL for (int v = 0; v < V; v++) {
-        const Vec d = panel.load(row(x, p) + c, v) - mean[v];
-        Vec dz = panel.load(row(dy, p) + c, v);
+        const Vec d = panel.load(row(g.x, p) + c, v) - mean[v];
+        Vec dz = panel.load(row(g.dy, p) + c, v);
         if constexpr (Silu) {
           const Vec z = madd(d, scale[v], beta[v]), s = sigmoid(z);
           dz *= s * madd(z, one - s, one);
-          panel.store(row(dx, p) + c, v, dz);
+          panel.store(row(g.dx, p) + c, v, dz);
         }
         sum[v] += dz;
         product[v] = madd(dz, d, product[v]);
@@ -246,70 +259,96 @@ DIFFUSE_INLINE void sum_gradients(Panel panel, const Tensor& dx, const Tensor& d
     add_to(product_total, product);
   }
   for (int64_t k = 0; k < panel.channels; k++) {
-    sum_dz[c + k] = dz_total[k];
-    sum_dz_x[c + k] = product_total[k];
+    g.sum_dz(n)[c + k] = dz_total[k];
+    g.sum_dz_h(n)[c + k] = product_total[k] * f32(g.rstd)[n * g.mean.shape[1] + (c + k) / g.group_channels];
+  }
+}
+
+// dx = dz own - (x - mean) along - level: the formula for dx with what is the same for all pixels worked out.
+struct InputGradient {
+  float mean[kSlab], own[kSlab], along[kSlab], level[kSlab];
+};
+
+// For the channels [first, first + count) of sample n; count <= kSlab.
+void gather(InputGradient& to, const Gradient& g, int64_t n, int64_t first, int64_t count) {
+  const double M = static_cast<double>(g.size.P * g.group_channels);
+  double A = 0, B = 0;
+  for (int64_t k = 0; k < count; k++) {
+    const int64_t c = first + k, group = c / g.group_channels;
+    if (k == 0 || c % g.group_channels == 0) {
+      A = B = 0;
+      for (int64_t i = group * g.group_channels; i < (group + 1) * g.group_channels; i++) {
+        A += f32(g.gamma)[i] * g.sum_dz(n)[i];
+        B += f32(g.gamma)[i] * g.sum_dz_h(n)[i];
+      }
+    }
+    const int64_t slot = n * g.mean.shape[1] + group;
+    const double r = f32(g.rstd)[slot];
+    to.mean[k] = f32(g.mean)[slot];
+    to.own[k] = static_cast<float>(r * f32(g.gamma)[c]);
+    to.along[k] = static_cast<float>(r * r * B / M);
+    to.level[k] = static_cast<float>(r * A / M);
+  }
+}
+
+template <typename Panel>
+DIFFUSE_INLINE void write_input_gradient(Panel panel, const Gradient& g, const Tensor& dz, int64_t n, int64_t c,
+                                         const InputGradient& coefficients, int64_t slot) {
+  constexpr int V = Panel::vectors;
+  Vec mean[V], own[V], along[V], level[V];
+  DIFFUSE_UNROLL for (int v = 0; v < V; v++) {
+    mean[v] = panel.load(coefficients.mean + slot, v);
+    own[v] = panel.load(coefficients.own + slot, v);
+    along[v] = panel.load(coefficients.along + slot, v);
+    level[v] = panel.load(coefficients.level + slot, v);
+  }
+  for (int64_t p = n * g.size.P; p < (n + 1) * g.size.P; p++) {
+    DIFFUSE_UNROLL for (int v = 0; v < V; v++) {
+      const Vec d = panel.load(row(g.x, p) + c, v) - mean[v];
+      panel.store(row(g.dx, p) + c, v, nmadd(d, along[v], madd(panel.load(row(dz, p) + c, v), own[v], -level[v])));
+    }
   }
 }
 
 template <bool Silu>
 DIFFUSE_INLINE void backward(const Call& call) {
-  const auto& [dx_, dgamma, dbeta, dy_, x_, mean_, rstd_, gamma_, beta_] = tensors<9>(call);
-  const Tensor &dx = dx_, &dy = dy_, &x = x_, &mean = mean_, &rstd = rstd_, &gamma = gamma_, &beta = beta_;
+  const auto& [dx, dgamma, dbeta, dy, x, mean, rstd, gamma, beta] = tensors<9>(call);
   const Sizes size = sizes(x);
-  const int64_t G = mean.shape[1], group_channels = size.C / G;
-  double* sums = reinterpret_cast<double*>(call.scratch);  // [N, 2, C]: Σ dz, Σ dz h
+  const Gradient g{dx,
+                   dgamma,
+                   dbeta,
+                   dy,
+                   x,
+                   mean,
+                   rstd,
+                   gamma,
+                   beta,
+                   size,
+                   size.C / mean.shape[1],
+                   reinterpret_cast<double*>(call.scratch)};
 
-  parallel_channels(call, size, group_channels, [&](int64_t n, int64_t first, int64_t last) {
-    double *sum_dz = sums + 2 * n * size.C, *sum_dz_h = sum_dz + size.C;
+  parallel_channels(call, size, g.group_channels, [&](int64_t n, int64_t first, int64_t last) {
     for (int64_t slab = first; slab < last; slab += kSlab) {
       const int64_t count = smaller(kSlab, last - slab);
       Coefficients coefficients;
-      gather(coefficients, n, slab, count, group_channels, mean, rstd, gamma, beta);
-      for_each_panel(count, [&](auto panel, int64_t c) {
-        sum_gradients<Silu>(panel, dx, dy, x, n, size.P, slab + c, coefficients, c, sum_dz, sum_dz_h);
-      });
+      gather(coefficients, n, slab, count, g.group_channels, g.mean, g.rstd, g.gamma, g.beta);
+      for_each_panel(count,
+                     [&](auto panel, int64_t c) { sum_gradients<Silu>(panel, g, n, slab + c, coefficients, c); });
     }
-    for (int64_t c = first; c < last; c++) sum_dz_h[c] *= f32(rstd)[n * G + c / group_channels];
-
-    const Tensor& dz = Silu ? dx : dy;
-    double A = 0, B = 0;  // of the group that `slab` and `k` have come to
-    const double M = static_cast<double>(size.P * group_channels);
     for (int64_t slab = first; slab < last; slab += kSlab) {
       const int64_t count = smaller(kSlab, last - slab);
-      // dx = dz own - (x - mean) along - level
-      float own[kSlab], along[kSlab], level[kSlab], center[kSlab];
-      for (int64_t k = 0; k < count; k++) {
-        const int64_t c = slab + k, g = c / group_channels;
-        if (c % group_channels == 0) {
-          A = B = 0;
-          for (int64_t i = c; i < c + group_channels; i++) {
-            A += f32(gamma)[i] * sum_dz[i];
-            B += f32(gamma)[i] * sum_dz_h[i];
-          }
-        }
-        const double r = f32(rstd)[n * G + g];
-        own[k] = static_cast<float>(r * f32(gamma)[c]);
-        along[k] = static_cast<float>(r * r * B / M);
-        level[k] = static_cast<float>(r * A / M);
-        center[k] = f32(mean)[n * G + g];
-      }
+      InputGradient coefficients;
+      gather(coefficients, g, n, slab, count);
       for_each_panel(count, [&](auto panel, int64_t c) {
-        constexpr int V = panel.vectors;
-        for (int64_t p = n * size.P; p < (n + 1) * size.P; p++) {
-          DIFFUSE_UNROLL for (int v = 0; v < V; v++) {
-            const Vec d = panel.load(row(x, p) + slab + c, v) - panel.load(center + c, v);
-            const Vec g = madd(panel.load(row(dz, p) + slab + c, v), panel.load(own + c, v), -panel.load(level + c, v));
-            panel.store(row(dx, p) + slab + c, v, nmadd(d, panel.load(along + c, v), g));
-          }
-        }
+        write_input_gradient(panel, g, Silu ? g.dx : g.dy, n, slab + c, coefficients, c);
       });
     }
   });
   for (int64_t c = 0; c < size.C; c++) {
     double dz = 0, dz_h = 0;
     for (int64_t n = 0; n < size.N; n++) {
-      dz += sums[2 * n * size.C + c];
-      dz_h += sums[(2 * n + 1) * size.C + c];
+      dz += g.sum_dz(n)[c];
+      dz_h += g.sum_dz_h(n)[c];
     }
     f32(dbeta)[c] = static_cast<float>(dz);
     f32(dgamma)[c] = static_cast<float>(dz_h);

@@ -62,7 +62,8 @@ void noising(const Call& call) {
   for (int64_t n = 0; n < size.N; n++) {
     const auto sample = static_cast<uint32_t>(n);
     // floor(T u) without rounding: u is a multiple of 2^-24.
-    const uint64_t i = static_cast<uint64_t>(philox_word(timesteps, sample, 0) >> 8) * static_cast<uint64_t>(table.shape[0]) >> 24;
+    const uint64_t i =
+        static_cast<uint64_t>(philox_word(timesteps, sample, 0) >> 8) * static_cast<uint64_t>(table.shape[0]) >> 24;
     __builtin_memcpy(&levels[n], f32(table) + i * kTableColumns, sizeof(NoiseLevel));
     mirrored[n] = flip != 0 && philox_word(flips, sample, 0) >> 31;
     f32(timestep)[n] = static_cast<float>(i);

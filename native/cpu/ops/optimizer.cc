@@ -21,7 +21,8 @@ void gradient_norm(const Call& call) {
   const auto& [norm, gradient] = tensors<2>(call);
   float* result = f32(norm);
   const auto take = [=](int64_t, double total) { *result = static_cast<float>(::sqrt(total)); };
-  sum_samples(call, 1, take, [](VecDouble g) { return g * g; }, gradient);
+  sum_samples(
+      call, 1, take, [](VecDouble g) { return g * g; }, gradient);
 }
 
 // --- adamw_ema
@@ -36,7 +37,8 @@ struct AdamW {
 };
 
 template <typename Panel>
-DIFFUSE_INLINE void update(Panel panel, const AdamW& a, float* parameter, float* m, float* v, float* ema, const float* gradient) {
+DIFFUSE_INLINE void update(Panel panel, const AdamW& a, float* parameter, float* m, float* v, float* ema,
+                           const float* gradient) {
   DIFFUSE_UNROLL for (int i = 0; i < Panel::vectors; i++) {
     const Vec g = panel.load(gradient, i) * a.gradient_factor;
     const Vec first = madd(a.beta1, panel.load(m, i), a.one_minus_beta1 * g);
@@ -70,21 +72,27 @@ size_t adamw_ema_prepare(const Call& call) {
 void adamw_ema(const Call& call) {
   const char* kernel = "adamw_ema";
   const auto& [parameter, firstMoment, secondMoment, ema, gradient, norm] = tensors<6>(call);
-  const auto& [learningRate, beta1, beta2, epsilon, weightDecay, biasCorrection1, biasCorrection2, clipNorm, emaDecay, gradientScale] =
-      attributes<10>(call);
+  const auto& [learningRate, beta1, beta2, epsilon, weightDecay, biasCorrection1, biasCorrection2, clipNorm, emaDecay,
+               gradientScale] = attributes<10>(call);
   if (!(biasCorrection1 > 0 && biasCorrection2 > 0))
-    fail("ERR_ARGUMENT", kernel, "bias corrections must be above 0 (1 - beta^t, t = 1, 2, ...), got %g and %g", biasCorrection1,
-         biasCorrection2);
+    fail("ERR_ARGUMENT", kernel, "bias corrections must be above 0 (1 - beta^t, t = 1, 2, ...), got %g and %g",
+         biasCorrection1, biasCorrection2);
   if (!(clipNorm >= 0)) fail("ERR_ARGUMENT", kernel, "clipNorm must be 0 (none) or more, got %g", clipNorm);
   const double length = *f32(norm);
   if (!isfinite(length)) return;
   double factor = gradientScale;
   if (clipNorm > 0 && clipNorm < length * gradientScale + 1e-6) factor *= clipNorm / (length * gradientScale + 1e-6);
   const auto number = [](double value) { return splat(static_cast<float>(value)); };
-  const AdamW coefficients{number(factor),    number(1 - learningRate * weightDecay), number(beta1),
-                           number(1 - beta1), number(beta2),                          number(1 - beta2),
+  const AdamW coefficients{number(factor),
+                           number(1 - learningRate * weightDecay),
+                           number(beta1),
+                           number(1 - beta1),
+                           number(beta2),
+                           number(1 - beta2),
                            number(1 / ::sqrt(biasCorrection2)),
-                           number(epsilon),   number(learningRate / biasCorrection1), number(1 - emaDecay)};
+                           number(epsilon),
+                           number(learningRate / biasCorrection1),
+                           number(1 - emaDecay)};
   float *p = f32(parameter), *m = f32(firstMoment), *v = f32(secondMoment), *average = f32(ema);
   const float* g = f32(gradient);
   parallel_ranges(call, channels(parameter), kOptimizerGrain, [&](int64_t begin, int64_t end) {

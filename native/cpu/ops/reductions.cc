@@ -45,7 +45,8 @@ size_t sum_prepare(const Call& call) {
 void sum(const Call& call) {
   const auto& [y, x] = tensors<2>(call);
   float* result = f32(y);
-  sum_samples(call, 1, [=](int64_t, double total) { *result = static_cast<float>(total); }, [](VecDouble x) { return x; }, x);
+  sum_samples(
+      call, 1, [=](int64_t, double total) { *result = static_cast<float>(total); }, [](VecDouble x) { return x; }, x);
 }
 
 }  // namespace diffuse::DIFFUSE_ISA

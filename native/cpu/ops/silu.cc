@@ -14,7 +14,8 @@ size_t silu_forward_prepare(const Call& call) {
 
 void silu_forward(const Call& call) {
   const auto& [y, x] = tensors<2>(call);
-  transform(call, [](Vec x) { return x * sigmoid(x); }, y, x);
+  transform(
+      call, [](Vec x) { return x * sigmoid(x); }, y, x);
 }
 
 size_t silu_backward_prepare(const Call& call) {

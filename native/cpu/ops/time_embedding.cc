@@ -38,9 +38,11 @@ void time_embedding_forward(const Call& call) {
   const int64_t D = channels(y), K = D / 2;
   if (!(maxPeriod > 0)) fail("ERR_ARGUMENT", kernel, "maxPeriod must be above 0, got %g", maxPeriod);
   if (K > 0 && !(frequencyShift < static_cast<double>(K)))
-    fail("ERR_ARGUMENT", kernel, "frequencyShift must be below half the %lld channels, got %g", (long long)D, frequencyShift);
+    fail("ERR_ARGUMENT", kernel, "frequencyShift must be below half the %lld channels, got %g", (long long)D,
+         frequencyShift);
   for (int64_t i = 0; i < K; i++) {
-    const double frequency = ::exp(-::log(maxPeriod) * static_cast<double>(i) / (static_cast<double>(K) - frequencyShift));
+    const double frequency =
+        ::exp(-::log(maxPeriod) * static_cast<double>(i) / (static_cast<double>(K) - frequencyShift));
     write_wave(y, i, K, flipSinToCos != 0, [&](int64_t n) { return frequency * f32(t)[n]; });
   }
   for (int64_t n = 0; D % 2 && n < y.shape[0]; n++) row(y, n)[D - 1] = 0;
@@ -61,7 +63,8 @@ void fourier_embedding_forward(const Call& call) {
   const int64_t K = frequencies.shape[0];
   for (int64_t i = 0; i < K; i++) {
     const double frequency = kTwoPi * f32(frequencies)[i];
-    write_wave(y, i, K, call.attributes[0] != 0, [&](int64_t n) { return frequency * ::log(static_cast<double>(f32(t)[n])); });
+    write_wave(y, i, K, call.attributes[0] != 0,
+               [&](int64_t n) { return frequency * ::log(static_cast<double>(f32(t)[n])); });
   }
 }
 

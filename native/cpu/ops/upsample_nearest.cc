@@ -24,13 +24,14 @@ Volumes volumes(const Tensor& small, const Tensor& large) {
   return v;
 }
 
-size_t prepare(const char* kernel, const char* small_name, const Tensor& small, const char* large_name, const Tensor& large) {
+size_t prepare(const char* kernel, const char* small_name, const Tensor& small, const char* large_name,
+               const Tensor& large) {
   expect_rank(kernel, small_name, small, 3, kMaxRank);
   bool fits = large.rank == small.rank && large.shape[0] == small.shape[0] && channels(large) == channels(small);
   for (int i = 1; fits && i + 1 < small.rank; i++) fits = large.shape[i] % small.shape[i] == 0;
   if (!fits)
-    fail("ERR_SHAPE", kernel, "%s has shape %s, which is not a whole multiple of %s with shape %s", large_name, describe(large).text,
-         small_name, describe(small).text);
+    fail("ERR_SHAPE", kernel, "%s has shape %s, which is not a whole multiple of %s with shape %s", large_name,
+         describe(large).text, small_name, describe(small).text);
   return 0;
 }
 

@@ -54,7 +54,8 @@ void weighted_mse_backward(const Call& call) {
     for (int64_t p = n * size.P + begin; p < n * size.P + end; p++) {
       for_each_panel(size.C, [&](auto panel, int64_t c) {
         DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-          panel.store(row(dprediction, p) + c, v, own * (panel.load(row(prediction, p) + c, v) - panel.load(row(target, p) + c, v)));
+            panel.store(row(dprediction, p) + c, v,
+                        own * (panel.load(row(prediction, p) + c, v) - panel.load(row(target, p) + c, v)));
       });
     }
   });
