@@ -11,11 +11,13 @@ const previewSeed = 0;
  * Draws a grid of images with the average of the weights and writes it to `previews/step-000500.png`.
  *
  * @returns the path.
+ * @throws DiffuseError `ERR_CANCELLED`, `ERR_OUT_OF_MEMORY`, `ERR_NON_FINITE`, `ERR_DATA`.
  */
 export async function savePreview(
   folder: string,
   step: number,
   { model, diffusion, device }: { model: UNet2D; diffusion: Diffusion; device: Device },
+  signal: AbortSignal,
 ): Promise<string> {
   const { saveImageGrid } = await import('@diffuse/data');
   const labels = labelsFrom(undefined, previewImages, model);
@@ -28,6 +30,7 @@ export async function savePreview(
     count: previewImages,
     seed: previewSeed,
     labels,
+    signal,
   });
   const path = join(folder, `step-${String(step).padStart(6, '0')}.png`);
   const size = shape as readonly [number, number, number, number];

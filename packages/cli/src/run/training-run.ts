@@ -13,7 +13,7 @@ import {
   type UNet2D,
 } from '@diffuse/core';
 import type { ImageDataset } from '@diffuse/data';
-import { cancelled, Failure, runFailure } from '../failure.ts';
+import { cancelled, Failure, messageOf, runFailure } from '../failure.ts';
 import { configText } from '../settings/config-file.ts';
 import type { ResolvedConfig } from '../settings/resolve.ts';
 import type { TrainSettings } from '../settings/train-settings.ts';
@@ -131,16 +131,24 @@ async function followTraining(run: Run, training: AsyncIterable<TrainProgress>):
 
 /** Preview and checkpoint where they are due; the preview first, so that no checkpoint is ahead of it. Returns whether to end. */
 async function afterStep(run: Run, step: number): Promise<boolean> {
-  const { settings, steps, deadline, signal, report, folder } = run;
+  const { settings, steps, deadline, signal } = run;
   const { previewEvery, checkpointEvery } = settings;
+  if (previewEvery > 0 && step % previewEvery === 0 && !signal.aborted) await preview(run, step);
   const ends = step >= steps || signal.aborted || (deadline !== undefined && performance.now() >= deadline);
-  if (previewEvery > 0 && step % previewEvery === 0 && !signal.aborted) {
-    const path = await savePreview(folder.previews, step, run);
-    report.note(`step ${step}: preview ${path}`);
-    report.event('preview', { step, path });
-  }
   if (ends || (checkpointEvery > 0 && step % checkpointEvery === 0)) await checkpoint(run);
   return ends;
+}
+
+/** A picture that cannot be made, for lack of memory say, is no reason to lose a run. */
+async function preview(run: Run, step: number): Promise<void> {
+  const { report, folder, signal } = run;
+  try {
+    const path = await savePreview(folder.previews, step, run, signal);
+    report.note(`step ${step}: preview ${path}`);
+    report.event('preview', { step, path });
+  } catch (error) {
+    if (!signal.aborted) report.warn(`step ${step}: no preview: ${messageOf(error)}`);
+  }
 }
 
 /** Metrics, then state and weights: a checkpoint that exists has all its metrics. */
