@@ -1,5 +1,5 @@
 // Multi-head attention without masks: softmax(scale · q kᵀ) v for every sample and head.
-// Vaswani et al. 2017, arXiv:1706.03762, eq. (1); the gradient by tiles follows Dao et al. 2022, arXiv:2205.14135, appendix B.
+// Vaswani et al. 2017, arXiv:1706.03762, eq. (1); the gradient by tiles: Dao et al. 2022, arXiv:2205.14135, appendix B.
 //
 //   N samples   S positions   C channels = H heads of D channels each; head h owns the channels [h D, (h + 1) D)
 //
@@ -10,7 +10,8 @@
 // forward   x_ij = scale Σ_d q_id k_jd     L_i = log Σ_j exp(x_ij)     p_ij = exp(x_ij - L_i)     y_id = Σ_j p_ij v_jd
 //           saves L (logSumExp) and y; the S x S matrix p exists in tiles only
 // backward  p is computed again from L     δ_i = Σ_d dy_id y_id        dx_ij = p_ij (Σ_d dy_id v_jd - δ_i)
-//           dq_id = scale Σ_j dx_ij k_jd   dk_jd = scale Σ_i dx_ij q_id                           dv_jd = Σ_i p_ij dy_id
+//           dq_id = scale Σ_j dx_ij k_jd   dk_jd = scale Σ_i dx_ij q_id
+//           dv_jd = Σ_i p_ij dy_id
 //
 // A logit x is rounded to float32, so p carries a relative error of about 6e-8 |x|.
 #pragma once

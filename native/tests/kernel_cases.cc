@@ -1,0 +1,166 @@
+#include "tests/kernel_cases.h"
+
+#include <cmath>
+
+namespace diffuse::testing {
+
+namespace {
+
+using Shape = std::vector<int64_t>;
+
+TensorCase noise(Shape shape) { return {shape, Values::noise, true, 0}; }
+TensorCase dense(Shape shape) { return {shape, Values::noise, false, 0}; }
+TensorCase positive(Shape shape) { return {shape, Values::positive, false, 0}; }
+TensorCase bytes(Shape shape) { return {shape, Values::bytes, true, 0}; }
+TensorCase indices(int64_t count, int limit) { return {{count}, Values::indices, false, limit}; }
+const TensorCase absent{};
+
+// Channels around the vector lengths 4, 8 and 16, and around the tiles that are made of them.
+constexpr int64_t kChannels[] = {1, 7, 16, 33, 67};
+
+class Cases {
+ public:
+  void add(std::string kernel, std::vector<TensorCase> tensors, std::vector<double> attributes = {}) {
+    list.push_back({std::move(kernel), std::move(tensors), std::move(attributes)});
+  }
+  std::vector<KernelCase> list;
+};
+
+void add_convolution(Cases& cases, int64_t N, int64_t H, int64_t W, int64_t C, int64_t K, int64_t window,
+                     int64_t stride, bool bias) {
+  int64_t pad = window / 2, OH = (H + 2 * pad - window) / stride + 1, OW = (W + 2 * pad - window) / stride + 1;
+  TensorCase x = noise({N, H, W, C}), y = noise({N, OH, OW, K}), weight = dense({window, window, C, K});
+  TensorCase optional = bias ? dense({K}) : absent;
+  std::vector<double> attributes{double(stride), double(pad), double(pad)};
+  cases.add("conv2d_forward", {y, x, weight, optional}, attributes);
+  cases.add("conv2d_data_gradient", {x, y, weight}, attributes);
+  cases.add("conv2d_weight_gradient", {weight, optional, x, y}, attributes);
+}
+
+void add_products(Cases& cases) {
+  add_convolution(cases, 1, 1, 1, 1, 1, 1, 1, false);
+  add_convolution(cases, 2, 5, 7, 3, 33, 3, 1, true);
+  add_convolution(cases, 3, 8, 8, 17, 5, 3, 2, true);
+  add_convolution(cases, 1, 4, 3, 40, 64, 1, 1, false);
+  add_convolution(cases, 2, 16, 16, 16, 16, 3, 1, true);
+  add_convolution(cases, 1, 9, 5, 6, 7, 7, 1, false);
+  for (int64_t C : kChannels) {
+    TensorCase x = noise({2, 3, C}), y = noise({2, 3, 19}), weight = dense({C, 19});
+    cases.add("linear_forward", {y, x, weight, dense({19})});
+    cases.add("linear_forward", {y, x, weight, absent});
+    cases.add("linear_data_gradient", {x, y, weight});
+    cases.add("linear_weight_gradient", {weight, dense({19}), x, y});
+    cases.add("linear_weight_gradient", {weight, absent, x, y});
+    for (int transposed = 0; transposed < 4; transposed++) {
+      bool a = transposed & 1, b = transposed & 2;
+      cases.add("matmul",
+                {noise({13, C}), noise(a ? Shape{21, 13} : Shape{13, 21}), noise(b ? Shape{C, 21} : Shape{21, C})},
+                {double(a), double(b)});
+    }
+  }
+  struct Attention {
+    int64_t N, S, heads, D;
+  };
+  for (auto [N, S, heads, D] : {Attention{1, 1, 1, 1}, {2, 7, 3, 5}, {1, 67, 2, 8}, {4, 17, 2, 33}, {1, 150, 1, 20}}) {
+    TensorCase t = noise({N, S, heads * D}), log_sum_exp = dense({N, heads, S});
+    std::vector<double> attributes{double(heads), 1 / std::sqrt(double(D))};
+    cases.add("attention_forward", {t, log_sum_exp, t, t, t}, attributes);
+    cases.add("attention_backward", {t, t, t, t, t, log_sum_exp, t, t, t}, attributes);
+  }
+}
+
+void add_normalisation(Cases& cases) {
+  struct Norm {
+    int64_t N, H, C, groups;
+  };
+  for (auto [N, H, C, groups] : {Norm{1, 1, 2, 2}, {2, 3, 9, 3}, {3, 9, 64, 32}, {2, 16, 66, 3}}) {
+    TensorCase x = noise({N, H, H, C}), mean = dense({N, groups}), rstd = positive({N, groups}), c = dense({C});
+    cases.add("group_norm_statistics", {mean, rstd, x}, {double(groups), 1e-5});
+    for (const char* kernel : {"group_norm", "group_norm_silu"}) {
+      cases.add(std::string(kernel) + "_forward", {x, x, mean, rstd, c, c});
+      cases.add(std::string(kernel) + "_backward", {x, c, c, x, x, mean, rstd, c, c});
+    }
+  }
+}
+
+void add_elementwise(Cases& cases) {
+  for (int64_t C : kChannels) {
+    TensorCase x = noise({3, 5, 7, C});
+    cases.add("silu_forward", {x, x});
+    cases.add("silu_backward", {x, x, x});
+    cases.add("copy", {x, x});
+    cases.add("fill", {x}, {1.5});
+    cases.add("scale", {x, x}, {-2});
+    cases.add("add", {x, x, x}, {1, -0.5});
+    cases.add("add_channels", {x, x, noise({3, C})});
+    cases.add("divide_samples", {x, x, positive({3})});
+    cases.add("sum_pixels", {noise({3, C}), x});
+    cases.add("sum", {dense({1}), x});
+    cases.add("scale_shift_forward", {x, x, noise({3, 2 * C})});
+    cases.add("scale_shift_backward", {x, noise({3, 2 * C}), x, x, noise({3, 2 * C})});
+    cases.add("upsample_nearest_forward", {noise({3, 10, 14, C}), x});
+    cases.add("upsample_nearest_backward", {x, noise({3, 10, 14, C})});
+    cases.add("dropout", {x, x}, {0.3, 1, 2, 3, 4, 5});
+    cases.add("weighted_mse_forward", {dense({1}), dense({3}), x, x, positive({3})});
+    cases.add("weighted_mse_backward", {x, dense({1}), x, x, positive({3})});
+  }
+  // Enough work for several tasks.
+  TensorCase large = noise({5, 61, 67, 7});
+  cases.add("silu_forward", {large, large});
+  cases.add("sum", {dense({1}), large});
+  cases.add("sum_pixels", {noise({5, 7}), large});
+  cases.add("weighted_mse_forward", {dense({1}), dense({5}), large, large, positive({5})});
+}
+
+void add_embeddings(Cases& cases) {
+  cases.add("time_embedding_forward", {noise({3, 33}), positive({3})}, {1, 0, 10000});
+  cases.add("time_embedding_forward", {noise({3, 8}), positive({3})}, {0, 1, 10000});
+  cases.add("fourier_embedding_forward", {noise({3, 22}), positive({3}), dense({11})}, {0});
+  for (int64_t C : kChannels) {
+    cases.add("embedding_forward", {noise({9, C}), dense({4, C}), indices(9, 4)});
+    cases.add("embedding_backward", {dense({4, C}), noise({9, C}), indices(9, 4)});
+  }
+}
+
+void add_randomness(Cases& cases) {
+  for (int64_t C : {1, 5, 32}) {
+    TensorCase x = noise({3, 5, 7, C});
+    cases.add("random_normal", {x}, {1, 2, 3, 4, 5});
+    cases.add("random_uniform", {x}, {1, 2, 3, 4, 5, -1, 1});
+    for (double flip : {0.0, 1.0}) {
+      for (const TensorCase& images : {x, bytes({3, 5, 7, C})})
+        cases.add("noising", {x, x, dense({3}), dense({3}), images, positive({11, 5})}, {1, 2, 3, 4, flip});
+    }
+    for (const TensorCase& optional : {x, absent})
+      cases.add("sampler_update", {x, x, x, x, optional, optional},
+                {1.1, -0.2, 1, 0.9, 0.1, 0.2, 0.3, 0.4, 1, 2, 3, 4});
+  }
+}
+
+void add_optimizer(Cases& cases) {
+  for (int64_t P : {1, 31, 50021}) {
+    cases.add("gradient_norm", {dense({1}), dense({P})});
+    for (const TensorCase& ema : {dense({P}), absent}) {
+      cases.add("adamw_ema", {dense({P}), dense({P}), positive({P}), ema, dense({P}), positive({1})},
+                {1e-3, 0.9, 0.999, 1e-8, 0.01, 0.1, 0.001, 1, 0.999, 0.5});
+    }
+  }
+}
+
+}  // namespace
+
+const std::vector<KernelCase>& kernel_cases() {
+  static const std::vector<KernelCase> list = [] {
+    Cases cases;
+    add_products(cases);
+    add_normalisation(cases);
+    add_elementwise(cases);
+    add_embeddings(cases);
+    add_randomness(cases);
+    add_optimizer(cases);
+    return cases.list;
+  }();
+  return list;
+}
+
+}  // namespace diffuse::testing

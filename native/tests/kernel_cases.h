@@ -1,0 +1,30 @@
+// What each kernel is run on: small odd shapes, at least one case a kernel. Only memory and bits are looked at, so the
+// numbers need not mean anything.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/tensor.h"
+
+namespace diffuse::testing {
+
+enum class Values { noise, positive, bytes, indices };
+
+struct TensorCase {
+  std::vector<int64_t> shape;  // empty: the optional tensor is absent
+  Values values = Values::noise;
+  bool may_be_view = true;  // also run as a slice of a wider tensor
+  int limit = 0;            // of indices
+};
+
+struct KernelCase {
+  std::string kernel;
+  std::vector<TensorCase> tensors;
+  std::vector<double> attributes;
+};
+
+const std::vector<KernelCase>& kernel_cases();
+
+}  // namespace diffuse::testing
