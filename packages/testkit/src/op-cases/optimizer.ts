@@ -2,7 +2,7 @@ import { adamwEma, copy, gradientNorm } from '@diffuse/core';
 import { type OpCase, type Tensor64, tensor64 } from '../op-case.ts';
 import { at, typedCase } from './typed-case.ts';
 
-const lengths = [1, 17, 1000, 200_003];
+const lengths = [1, 17, 1000, 140_003];
 const norm = (x: Tensor64): number => Math.sqrt(x.data.reduce((sum, g) => sum + g * g, 0));
 
 /** Op cases of `gradientNorm`. */
@@ -53,7 +53,7 @@ function reference(inputs: Inputs, clipNorm: number): Record<string, Tensor64> {
 
 /** Op cases of `adamwEma`, which changes copies of its inputs in place. */
 export const adamwEmaCases: readonly OpCase[] = lengths.flatMap((P) =>
-  [0, 0.5, 1e6].map((clipNorm) => {
+  (P > 1000 ? [0.5] : [0, 0.5, 1e6]).map((clipNorm) => {
     const shape = [P];
     return typedCase({
       name: `adamwEma, ${P} elements, ${clipNorm ? `norm at most ${clipNorm}` : 'no clipping'}`,
