@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Schedule, snr, type UNet2DConfig } from '@diffuse/core';
 import type { Command } from '../command.ts';
 import { integer, type SettingTable, text } from '../settings/kinds.ts';
@@ -37,6 +39,7 @@ export const inspectCommand: Command<InspectFlags> = {
     const { modelFacts, parametersByPart } = await import('../inspect/model-facts.ts');
     const { model, diffusion, classNames, device } = await openModel(directory, { flag: 'MODEL' });
     using _device = device;
+    const hasAverage = existsSync(join(directory, 'unet_ema'));
     const facts = modelFacts(model, diffusion, device, batchSize);
     const parts = parametersByPart(model);
     const parameters = [...parts.values()].reduce((sum, count) => sum + count, 0);
@@ -47,7 +50,7 @@ export const inspectCommand: Command<InspectFlags> = {
       classNames,
       parameters,
       parametersByPart: Object.fromEntries(parts),
-      ema: model.weights?.ema !== undefined,
+      ema: hasAverage,
       config: model.config,
       predict,
       schedule: { name: schedule.name, steps: schedule.steps, ...schedule.parameters },
@@ -56,7 +59,7 @@ export const inspectCommand: Command<InspectFlags> = {
 
     const [height, width, channels] = model.shape;
     const classes = model.classes === null ? 'no classes' : `${model.classes} classes`;
-    const average = model.weights?.ema ? ', with an average of the weights' : '';
+    const average = hasAverage ? ', with an average of the weights' : '';
     const chart = Math.max(20, Math.min(72, terminalColumns - 12));
     report.result(
       [

@@ -49,14 +49,15 @@ export const sampleCommand: Command<SampleFlags> = {
     const { sample } = await import('@diffuse/core');
     const { openModel } = await import('../run/open-model.ts');
     const { listenForStop } = await import('../run/stop-signal.ts');
-    const { count = 16, seed = 0, ema = true, batchSize, device: kind, threads, out } = flags;
-    const { model, diffusion, classNames, device } = await openModel(flags.model, {
+    const { count = 16, seed = 0, batchSize, out } = flags;
+    const { model, diffusion, scheduler, classNames, device } = await openModel(flags.model, {
       flag: '--model',
-      device: kind,
-      threads,
+      device: flags.device,
+      threads: flags.threads,
+      ema: flags.ema,
     });
     using _device = device;
-    const sampler = samplerFrom(flags, diffusion.steps);
+    const sampler = samplerFrom(flags, scheduler);
     const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
     const batches = Math.ceil(count / (batchSize ?? 64));
     const progress = report.progress('sampling', (sampler.steps ?? diffusion.steps) * batches);
@@ -70,7 +71,6 @@ export const sampleCommand: Command<SampleFlags> = {
         count,
         seed,
         labels,
-        ema,
         ...(batchSize !== undefined && { batchSize }),
         signal: stop.signal,
         onStep: ({ done, total }) => {

@@ -53,14 +53,15 @@ export const trajectoryCommand: Command<TrajectoryFlags> = {
     const animate = checkEnding(flags);
     const { openModel } = await import('../run/open-model.ts');
     const { listenForStop } = await import('../run/stop-signal.ts');
-    const { count = 1, seed = 0, ema = true, device: kind, threads, out } = flags;
-    const { model, diffusion, classNames, device } = await openModel(flags.model, {
+    const { count = 1, seed = 0, out } = flags;
+    const { model, diffusion, scheduler, classNames, device } = await openModel(flags.model, {
       flag: '--model',
-      device: kind,
-      threads,
+      device: flags.device,
+      threads: flags.threads,
+      ema: flags.ema,
     });
     using _device = device;
-    const sampler = samplerFrom(flags, diffusion.steps);
+    const sampler = samplerFrom(flags, scheduler);
     const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
     const total = sampler.steps ?? diffusion.steps;
     const shown = animate ? everyStep(total) : evenly(total, flags.columns ?? 10);
@@ -69,7 +70,7 @@ export const trajectoryCommand: Command<TrajectoryFlags> = {
     const steps: SampleStep[] = [];
     try {
       const signal = stop.signal;
-      for await (const step of sample.steps({ model, diffusion, device, sampler, count, seed, labels, ema, signal })) {
+      for await (const step of sample.steps({ model, diffusion, device, sampler, count, seed, labels, signal })) {
         if (shown.has(step.step)) steps.push(step);
         progress.update(step.step);
         report.event('step', { step: step.step, t: step.t });

@@ -7,7 +7,7 @@ export interface OpenModel extends LoadedRun {
 }
 
 /**
- * Opens a device and loads a model onto it.
+ * Opens a device and loads a model onto it, with the average of the weights where there is one and `ema` is not false.
  *
  * @throws Failure naming the flag; DiffuseError `ERR_DEVICE`, `ERR_NATIVE`, `ERR_OUT_OF_MEMORY`.
  */
@@ -17,11 +17,12 @@ export async function openModel(
     flag,
     device: kind = 'auto',
     threads,
-  }: { flag: string; device?: 'auto' | 'cpu' | undefined; threads?: number | undefined },
+    ema = true,
+  }: { flag: string; device?: 'auto' | 'cpu' | undefined; threads?: number | undefined; ema?: boolean | undefined },
 ): Promise<OpenModel> {
   const device = await openDevice(kind, threads === undefined ? {} : { threads });
   try {
-    return { ...(await loadRun(directory, { device })), device };
+    return { ...(await loadRun(directory, { device, ema })), device };
   } catch (error) {
     device.dispose();
     const code = (error as { code?: unknown }).code;

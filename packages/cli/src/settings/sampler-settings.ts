@@ -1,6 +1,7 @@
 import {
   createSampler,
   type DdpmVariance,
+  type LoadedRun,
   type Sampler,
   type SamplerName,
   type SamplerOptions,
@@ -10,7 +11,7 @@ import {
 } from '@diffuse/core';
 import { z } from 'zod';
 import { usageError } from '../failure.ts';
-import { checkValue, flag, integer, kebabCase, number, oneOf, positive, type SettingTable, text } from './kinds.ts';
+import { checkValue, flag, integer, kebabCase, number, oneOf, type SettingTable, text } from './kinds.ts';
 
 /** What `sample` and `trajectory` have in common. */
 export interface SamplerSettings {
@@ -70,13 +71,13 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
     kind: oneOf(['fixed-small', 'fixed-large']),
     description: 'variance of a ddpm step',
     group: sampling,
-    defaultText: 'fixed-small',
+    defaultText: "the model's own",
   },
   clip: {
-    kind: positive(),
-    description: 'bound of the estimate of the clean image',
+    kind: number('above 0, or Infinity', z.union([z.number().positive(), z.literal(Infinity)])),
+    description: 'bound of the estimate of the clean image; Infinity does not clip',
     group: sampling,
-    defaultText: '1',
+    defaultText: "the model's own",
   },
   class: {
     kind: text('the number or name of a class'),
@@ -96,12 +97,12 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
 };
 
 /**
- * The sampler that the flags ask for.
+ * The sampler that the flags ask for; clipping and variance are those of the model's own scheduler unless a flag says otherwise.
  *
- * @param timesteps T of the diffusion.
+ * @param scheduler what the model's folder says of its scheduler.
  * @throws Failure, DiffuseError `ERR_ARGUMENT` for an option that the sampler does not have.
  */
-export function samplerFrom(settings: SamplerSettings, timesteps: number): Sampler {
+export function samplerFrom(settings: SamplerSettings, scheduler: LoadedRun['scheduler']): Sampler {
   const { sampler = 'ddim', spacing = 'trailing', eta, variance, clip } = settings;
   const known: readonly string[] = samplers[sampler].options;
   for (const [name, value] of Object.entries({ eta, variance, clip })) {
@@ -111,15 +112,15 @@ export function samplerFrom(settings: SamplerSettings, timesteps: number): Sampl
     );
     throw usageError(`--${kebabCase(name)} belongs to --sampler ${others.join(' or ')}, not to ${sampler}`);
   }
+  const timesteps = scheduler.schedule.steps;
   const steps = checkValue(
     integer(1, timesteps),
     settings.steps ?? (sampler === 'ddpm' ? timesteps : Math.min(ddimSteps, timesteps)),
     '--steps (this model has so many timesteps)',
   );
-  const options: SamplerOptions = { steps, spacing };
+  const options: SamplerOptions = { steps, spacing, clip: clip ?? scheduler.clip };
   if (eta !== undefined) options.eta = eta;
-  if (variance !== undefined) options.variance = variance;
-  if (clip !== undefined) options.clip = clip;
+  if (sampler === 'ddpm') options.variance = variance ?? scheduler.variance;
   return createSampler(sampler, options);
 }
 
