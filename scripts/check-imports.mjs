@@ -27,6 +27,7 @@ const owners = { sharp: 'data', yargs: 'cli' };
 /** Folders of core/src, lowest first. A file imports from its own folder and from lower lines; folders of one line are strangers. */
 const coreLayers = [
   ['native'],
+  ['config'],
   ['random'],
   ['graph'],
   ['schedules'],

@@ -97,7 +97,8 @@ class ProgramHandle : public Napi::ObjectWrap<ProgramHandle> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Program",
                        {InstanceMethod("run", &ProgramHandle::run), InstanceMethod("cancel", &ProgramHandle::cancel),
-                        InstanceMethod("dispose", &ProgramHandle::dispose), InstanceAccessor("scratchBytes", &ProgramHandle::scratch_bytes, nullptr)});
+                        InstanceMethod("dispose", &ProgramHandle::dispose),
+                        InstanceAccessor("scratchBytes", &ProgramHandle::scratch_bytes, nullptr)});
   }
   explicit ProgramHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramHandle>(info) {}
   void adopt(std::shared_ptr<Device> device, std::shared_ptr<Program> program) {
@@ -122,7 +123,8 @@ class ProgramHandle : public Napi::ObjectWrap<ProgramHandle> {
     return Napi::Number::New(info.Env(), program_ ? static_cast<double>(program_->scratch_bytes()) : 0);
   }
 
-  // (scalars: Float64Array, inputs: TypedArray[], { checkFinite, profile, id }) → Promise<{ outputs, callMilliseconds? }>
+  // (scalars: Float64Array, inputs: TypedArray[], { checkFinite, profile, id }) → Promise<{ outputs, callMilliseconds?
+  // }>
   Napi::Value run(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       if (!program_) disposed("this program");
@@ -188,10 +190,11 @@ struct Classes {
 class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Device",
-                       {InstanceMethod("allocate", &DeviceHandle::allocate), InstanceMethod("compile", &DeviceHandle::compile),
-                        InstanceMethod("dispose", &DeviceHandle::dispose), InstanceAccessor("name", &DeviceHandle::name, nullptr),
-                        InstanceAccessor("threads", &DeviceHandle::threads, nullptr)});
+    return DefineClass(
+        env, "Device",
+        {InstanceMethod("allocate", &DeviceHandle::allocate), InstanceMethod("compile", &DeviceHandle::compile),
+         InstanceMethod("dispose", &DeviceHandle::dispose), InstanceAccessor("name", &DeviceHandle::name, nullptr),
+         InstanceAccessor("threads", &DeviceHandle::threads, nullptr)});
   }
   explicit DeviceHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DeviceHandle>(info) {}
   void adopt(std::shared_ptr<Device> device) { device_ = std::move(device); }

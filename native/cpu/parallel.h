@@ -18,11 +18,13 @@ template <typename Body>
 DIFFUSE_INLINE void parallel_for(const Call& call, int64_t count, Body&& body) {
   using Pointer = decltype(&body);  // Body itself may be a reference
   run_tasks(
-      call.workers, count, [](void* context, int64_t index, int thread) { (*static_cast<Pointer>(context))(index, thread); },
+      call.workers, count,
+      [](void* context, int64_t index, int thread) { (*static_cast<Pointer>(context))(index, thread); },
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 
-// body(begin, end) over [0, count) in pieces of `grain` (the last may be shorter). Pieces depend on count and grain alone.
+// body(begin, end) over [0, count) in pieces of `grain` (the last may be shorter). Pieces depend on count and grain
+// alone.
 template <typename Body>
 DIFFUSE_INLINE void parallel_ranges(const Call& call, int64_t count, int64_t grain, Body&& body) {
   auto piece = [&](int64_t index, int) {

@@ -1,9 +1,9 @@
-// One vector type over every instruction set. Each kernel file is compiled once per instruction set with DIFFUSE_ISA (the name of
-// the namespace: portable, avx2, avx512) defined; everything below has internal linkage, so that no function compiled for a
-// newer CPU can replace the portable one at link time.
+// One vector type over every instruction set. Each kernel file is compiled once per instruction set with DIFFUSE_ISA
+// (the name of the namespace: portable, avx2, avx512) defined; everything below has internal linkage, so that no
+// function compiled for a newer CPU can replace the portable one at link time.
 //
-// Floating point contraction is off (-ffp-contract=off): a*b+c rounds twice unless madd() is written. So noise, which uses no
-// madd(), has the same bits on every CPU and GPU.
+// Floating point contraction is off (-ffp-contract=off): a*b+c rounds twice unless madd() is written. So noise, which
+// uses no madd(), has the same bits on every CPU and GPU.
 #pragma once
 
 #include <cstdint>
@@ -129,8 +129,8 @@ DIFFUSE_INLINE float max_lanes(Vec v) {
   return m;
 }
 
-// e^x to 2 ulp for x in [-87, 88]; smaller arguments give about 1e-38, larger ones infinity is not reached: 3e38. NaN stays NaN.
-// Cody-Waite reduction to |r| <= ln2/2 and a degree-6 polynomial.
+// e^x to 2 ulp for x in [-87, 88]; smaller arguments give about 1e-38, larger ones infinity is not reached: 3e38. NaN
+// stays NaN. Cody-Waite reduction to |r| <= ln2/2 and a degree-6 polynomial.
 DIFFUSE_INLINE Vec exp(Vec x) {
   Vec clamped = max(splat(-87.3365478515625f), min(splat(88.3762626647949f), x));
   // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, whose bits are then the low bits of the sum.

@@ -49,8 +49,8 @@ class Device {
 
   // Checks a call and returns its scratch bytes. `kernel` is an index into ops/kernels.def.
   virtual size_t prepare(int kernel, Call& call) = 0;
-  // Runs a call to its end. Called on the executor's thread only. Once *cancelled reads true the kernel may stop halfway, unless
-  // `cancelled` is null.
+  // Runs a call to its end. Called on the executor's thread only. Once *cancelled reads true the kernel may stop
+  // halfway, unless `cancelled` is null.
   virtual void launch(int kernel, Call& call, const std::atomic<bool>* cancelled) = 0;
 
   // The thread on which everything above but prepare() happens.

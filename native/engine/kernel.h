@@ -1,4 +1,5 @@
-// What a kernel is, for every backend. Included by files that are compiled once per instruction set: plain structs only.
+// What a kernel is, for every backend. Included by files that are compiled once per instruction set: plain structs
+// only.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +29,7 @@ struct Kernel {
 };
 
 // Throws Error{code, "<kernel>: <message>"}. Not inline: callers are compiled for several instruction sets.
-[[noreturn]] void fail(const char* code, const char* kernel, const char* format, ...) __attribute__((format(printf, 3, 4)));
+[[noreturn]] void fail(const char* code, const char* kernel, const char* format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 }  // namespace diffuse

@@ -14,20 +14,19 @@ namespace {
 size_t element_size(DType dtype) { return dtype == DType::u8 ? 1 : 4; }
 
 // Bytes from the first to just behind the last element of a view.
-size_t extent(const Tensor& t) {
-  return ((rows(t) - 1) * t.row_stride + channels(t)) * element_size(t.dtype);
-}
+size_t extent(const Tensor& t) { return ((rows(t) - 1) * t.row_stride + channels(t)) * element_size(t.dtype); }
 
 }  // namespace
 
-Program::Program(std::shared_ptr<Device> device, ProgramSpec spec) : device_(std::move(device)), spec_(std::move(spec)) {
+Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
+    : device_(std::move(device)), spec_(std::move(spec)) {
   for (auto& planned : spec_.calls) {
     if (planned.kernel < 0 || planned.kernel >= static_cast<int>(signatures().size()))
       throw Error("ERR_ARGUMENT", "call '" + planned.name + "' names no kernel");
     const Signature& signature = signatures()[planned.kernel];
     if (planned.tensors.size() != signature.tensors.size() || planned.attributes.size() != signature.attributes.size())
-      throw Error("ERR_ARGUMENT", planned.name + ": the number of tensors or attributes does not fit " + signature.kernel + "(" +
-                                      signature.text + ")");
+      throw Error("ERR_ARGUMENT", planned.name + ": the number of tensors or attributes does not fit " +
+                                      signature.kernel + "(" + signature.text + ")");
     BoundCall call{planned.kernel, signature.uninterruptible, {}, {}, {}};
     for (size_t i = 0; i < planned.tensors.size(); i++) {
       check_tensor(planned, signature.tensors[i], planned.tensors[i]);
@@ -52,7 +51,8 @@ Program::Program(std::shared_ptr<Device> device, ProgramSpec spec) : device_(std
   }
   for (const auto* list : {&spec_.inputs, &spec_.outputs})
     for (const auto& tensor : *list)
-      check_tensor(PlannedCall{0, "program", {}, {}}, TensorSpec{"input or output", false, false, true, DType::f32}, tensor);
+      check_tensor(PlannedCall{0, "program", {}, {}}, TensorSpec{"input or output", false, false, true, DType::f32},
+                   tensor);
 }
 
 void Program::check_tensor(const PlannedCall& call, const TensorSpec& spec, const PlannedTensor& planned) const {
@@ -65,7 +65,8 @@ void Program::check_tensor(const PlannedCall& call, const TensorSpec& spec, cons
   if (!spec.any_dtype && t.dtype != spec.dtype) throw Error("ERR_DTYPE", what + " has the wrong element type");
   if (t.rank < 1 || t.rank > kMaxRank) throw Error("ERR_SHAPE", what + " has no valid rank");
   for (int i = 0; i < t.rank; i++)
-    if (t.shape[i] < 1 || t.shape[i] > (int64_t{1} << 40)) throw Error("ERR_SHAPE", what + " has an empty or huge dimension");
+    if (t.shape[i] < 1 || t.shape[i] > (int64_t{1} << 40))
+      throw Error("ERR_SHAPE", what + " has an empty or huge dimension");
   if (t.row_stride < channels(t)) throw Error("ERR_SHAPE", what + " has overlapping rows");
   size_t available = planned.buffer == PlannedTensor::kArena ? spec_.arena_bytes
                      : planned.buffer < static_cast<int>(spec_.buffers.size()) && planned.buffer >= 0
@@ -108,8 +109,9 @@ void Program::check(const Run& run) const {
                                     std::to_string(run.inputs.size()));
   for (size_t i = 0; i < run.inputs.size(); i++)
     if (run.inputs[i].size() != extent(spec_.inputs[i].tensor))
-      throw Error("ERR_SHAPE", "input " + std::to_string(i) + " takes " + std::to_string(extent(spec_.inputs[i].tensor)) +
-                                   " bytes, got " + std::to_string(run.inputs[i].size()));
+      throw Error("ERR_SHAPE", "input " + std::to_string(i) + " takes " +
+                                   std::to_string(extent(spec_.inputs[i].tensor)) + " bytes, got " +
+                                   std::to_string(run.inputs[i].size()));
 }
 
 void Program::execute(Run& run) {
@@ -146,7 +148,8 @@ void Program::execute(Run& run) {
     if (is_contiguous(t)) {
       device_->download(bytes.data(), from, bytes.size());
     } else {
-      for (int64_t r = 0; r < rows(t); r++) device_->download(bytes.data() + r * row, from + r * t.row_stride * size, row);
+      for (int64_t r = 0; r < rows(t); r++)
+        device_->download(bytes.data() + r * row, from + r * t.row_stride * size, row);
     }
     run.outputs.push_back(std::move(bytes));
   }

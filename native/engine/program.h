@@ -55,8 +55,8 @@ struct Run {
 
 class Program {
  public:
-  // Checks everything that the description claims: kernels, tensors inside their memory, shapes (by each kernel's prepare).
-  // Allocates nothing. Throws Error.
+  // Checks everything that the description claims: kernels, tensors inside their memory, shapes (by each kernel's
+  // prepare). Allocates nothing. Throws Error.
   Program(std::shared_ptr<Device> device, ProgramSpec spec);
 
   size_t arena_bytes() const { return spec_.arena_bytes; }

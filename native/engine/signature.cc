@@ -43,7 +43,8 @@ Signature parse(const char* kernel, int flags, const char* text) {
   signature.text = text;
   signature.uninterruptible = flags != 0;
   size_t semicolon = signature.text.find(';');
-  for (const auto& tensor : split(signature.text.substr(0, semicolon))) signature.tensors.push_back(parse_tensor(tensor));
+  for (const auto& tensor : split(signature.text.substr(0, semicolon)))
+    signature.tensors.push_back(parse_tensor(tensor));
   signature.attributes = split(signature.text.substr(semicolon + 1));
   return signature;
 }

@@ -10,9 +10,10 @@ enum class DType : uint8_t { f32, u8, i32 };
 
 constexpr int kMaxRank = 5;
 
-// A view [shape[0], …, shape[rank-1]] whose last dimension, the channels, is contiguous. All other dimensions together are the
-// rows; consecutive rows lie `row_stride` elements apart. row_stride > channels where a tensor is a slice of the channels of a
-// wider one: so a skip connection is written where the concatenation will be read, and nothing is copied.
+// A view [shape[0], …, shape[rank-1]] whose last dimension, the channels, is contiguous. All other dimensions together
+// are the rows; consecutive rows lie `row_stride` elements apart. row_stride > channels where a tensor is a slice of
+// the channels of a wider one: so a skip connection is written where the concatenation will be read, and nothing is
+// copied.
 struct Tensor {
   void* data = nullptr;  // null: an optional tensor that is absent
   DType dtype = DType::f32;
@@ -21,8 +22,8 @@ struct Tensor {
   int64_t row_stride = 0;  // in elements
 };
 
-// Free functions with internal linkage, since files that are compiled once per instruction set include this header: a shared
-// inline function could be linked in its AVX-512 version and crash an older CPU.
+// Free functions with internal linkage, since files that are compiled once per instruction set include this header: a
+// shared inline function could be linked in its AVX-512 version and crash an older CPU.
 static inline float* f32(const Tensor& t) { return static_cast<float*>(t.data); }
 static inline const uint8_t* u8(const Tensor& t) { return static_cast<const uint8_t*>(t.data); }
 static inline const int32_t* i32(const Tensor& t) { return static_cast<const int32_t*>(t.data); }

@@ -8,9 +8,9 @@
 
 namespace diffuse {
 
-// A fixed team: the calling thread plus threads - 1 workers. Between jobs a worker spins for a few microseconds, since the next
-// kernel usually follows at once, and then sleeps on a futex. Tasks are handed out one index at a time, so kernels must give
-// the same result whichever thread runs which index.
+// A fixed team: the calling thread plus threads - 1 workers. Between jobs a worker spins for a few microseconds, since
+// the next kernel usually follows at once, and then sleeps on a futex. Tasks are handed out one index at a time, so
+// kernels must give the same result whichever thread runs which index.
 class Workers {
  public:
   using Task = void (*)(void* context, int64_t index, int thread);
@@ -22,8 +22,8 @@ class Workers {
 
   int threads() const { return static_cast<int>(team_.size()) + 1; }
 
-  // Calls task(context, i, thread) for each i in [0, count), thread in [0, threads()). Returns when all are done. Remaining
-  // indices are dropped once `cancelled` reads true: the caller then throws the results away.
+  // Calls task(context, i, thread) for each i in [0, count), thread in [0, threads()). Returns when all are done.
+  // Remaining indices are dropped once `cancelled` reads true: the caller then throws the results away.
   void run(int64_t count, Task task, void* context);
 
   // The flag that run() looks at between tasks; null means never.
@@ -44,7 +44,8 @@ class Workers {
   std::atomic<bool> stopping_{false};
 };
 
-// Subnormal numbers are treated as zero in every thread that computes: they are 100 times slower and carry nothing here.
+// Subnormal numbers are treated as zero in every thread that computes: they are 100 times slower and carry nothing
+// here.
 void flush_subnormals();
 
 }  // namespace diffuse

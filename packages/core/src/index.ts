@@ -1,4 +1,3 @@
-export { type ParameterLayout, parameterSize } from './checkpoint/parameter-layout.ts';
 export {
   type LoadedRun,
   type LoadRunOptions,
@@ -41,6 +40,7 @@ export {
   type TensorData,
 } from './graph/program.ts';
 export type { Model, ModelInputs, Randomness } from './models/model.ts';
+export { type ParameterLayout, parameterSize } from './models/parameter-layout.ts';
 export { UNet2D, type UNet2DShape } from './models/unet2d.ts';
 export { resolveUNet2DConfig, type UNet2DConfig, type UNet2DOptions } from './models/unet2d-config.ts';
 export {

@@ -247,3 +247,11 @@ export function relativeError(actual: Float32Array, expected: Float64Array): num
   }
   return difference / largest;
 }
+
+/** Whether two arrays hold the same bits; unlike `==`, tells 0 from -0 and finds NaN equal to itself. */
+export function sameBits(a: Float32Array | undefined, b: Float32Array | undefined): boolean {
+  if (!a || !b || a.length !== b.length) return false;
+  const bits = (array: Float32Array): Uint32Array => new Uint32Array(array.buffer, array.byteOffset, array.length);
+  const other = bits(b);
+  return bits(a).every((word, i) => word === other[i]);
+}

@@ -1,7 +1,7 @@
 import { type Device, openDevice } from '@diffuse/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadAddon } from '../../core/src/native/addon.ts';
-import { opCases, runOpCase } from '../src/index.ts';
+import { opCases, runOpCase, sameBits } from '../src/index.ts';
 
 /** Instruction sets × threads: the first of each list is the reference of the bit comparison. */
 const threadCounts = [1, 3];
@@ -12,7 +12,9 @@ for (const isa of loadAddon().isas) {
     beforeAll(async () => {
       for (const threads of threadCounts) devices.push(await openDevice('cpu', { isa, threads }));
     });
-    afterAll(() => devices.forEach((device) => device.dispose()));
+    afterAll(() => {
+      for (const device of devices) device.dispose();
+    });
 
     for (const [op, cases] of Object.entries(opCases)) {
       describe(op, () => {
@@ -30,10 +32,7 @@ for (const isa of loadAddon().isas) {
               }
               first ??= arrays;
               for (const [name, array] of Object.entries(arrays)) {
-                expect(
-                  Buffer.from(array.buffer).equals(Buffer.from(first[name]?.buffer ?? [])),
-                  `bits of ${name}`,
-                ).toBe(true);
+                expect(sameBits(array, first[name]), `bits of ${name}`).toBe(true);
               }
             }
           }

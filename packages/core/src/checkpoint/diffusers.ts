@@ -1,5 +1,7 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isRecord, show } from '../config/value-rules.ts';
+import { fileShape, type ParameterLayout, toFileOrder, toNativeOrder } from '../models/parameter-layout.ts';
 import {
   configFromDiffusers,
   configToDiffusers,
@@ -9,10 +11,8 @@ import {
 import { DiffuseError } from '../native/errors.ts';
 import { writeFileAtomic } from './atomic-file.ts';
 import { fileOperation } from './file-errors.ts';
-import { fileShape, type ParameterLayout, toFileOrder, toNativeOrder } from './parameter-layout.ts';
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from './safetensors.ts';
 import { type SchedulerDescription, schedulerFromDiffusers, schedulerToDiffusers } from './scheduler-config.ts';
-import { isRecord, show } from './value-rules.ts';
 
 export {
   filePermutation,
@@ -22,14 +22,14 @@ export {
   parameterSize,
   toFileOrder,
   toNativeOrder,
-} from './parameter-layout.ts';
+} from '../models/parameter-layout.ts';
+export { unet2dParameters } from '../models/unet2d-parameters.ts';
 export {
   type SchedulerDescription,
   type SchedulerScheduleName,
   schedulerFromDiffusers,
   schedulerToDiffusers,
 } from './scheduler-config.ts';
-export { unet2dParameters } from './unet2d-parameters.ts';
 
 /** Name of the weights in every folder that diffusers writes. */
 const WEIGHTS_NAME = 'diffusion_pytorch_model.safetensors';

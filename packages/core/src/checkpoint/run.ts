@@ -1,6 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Diffusion, gaussianDiffusion } from '../diffusion/gaussian.ts';
+import { parameterSize } from '../models/parameter-layout.ts';
 import { UNet2D } from '../models/unet2d.ts';
 import { type ParameterSlot, parameterTable } from '../models/weights.ts';
 import type { Device, DeviceBuffer } from '../native/device.ts';
@@ -10,7 +11,6 @@ import { createTrainingState, stateBuffers, type TrainingState } from '../traini
 import { writeFileAtomic } from './atomic-file.ts';
 import { readParameters, readPipelineFolder, writeParameters, writePipelineFolder } from './diffusers.ts';
 import { fileOperation } from './file-errors.ts';
-import { parameterSize } from './parameter-layout.ts';
 import { openSafetensors, type SafetensorsFile, type SafetensorsSource, writeSafetensors } from './safetensors.ts';
 import type { SchedulerDescription, SchedulerScheduleName } from './scheduler-config.ts';
 

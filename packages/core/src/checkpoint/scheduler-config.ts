@@ -1,6 +1,6 @@
+import { boolean, integer, isRecord, number, oneOf, type Rule, show } from '../config/value-rules.ts';
 import { DIFFUSERS_VERSION } from '../models/unet2d-config.ts';
 import { DiffuseError } from '../native/errors.ts';
-import { boolean, integer, isRecord, number, oneOf, type Rule, show } from './value-rules.ts';
 
 /** The noise schedules that both diffuse and diffusers know, by diffuse's names. */
 export type SchedulerScheduleName = 'linear' | 'scaled-linear' | 'cosine' | 'sigmoid';

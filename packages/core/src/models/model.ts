@@ -1,5 +1,5 @@
-import type { ParameterLayout } from '../checkpoint/parameter-layout.ts';
 import type { Attribute, Value } from '../graph/graph.ts';
+import type { ParameterLayout } from './parameter-layout.ts';
 import type { ModelWeights } from './weights.ts';
 
 /** Where dropout takes its randomness from: the same seed, step and sample give the same mask on every device. */

@@ -1,14 +1,4 @@
-import {
-  boolean,
-  integer,
-  isRecord,
-  listOf,
-  nullable,
-  number,
-  oneOf,
-  type Rule,
-  show,
-} from '../checkpoint/value-rules.ts';
+import { boolean, integer, isRecord, listOf, nullable, number, oneOf, type Rule, show } from '../config/value-rules.ts';
 import { DiffuseError } from '../native/errors.ts';
 
 /** Kind of a level on the way down: residual blocks alone, or each followed by self-attention. */

@@ -1,5 +1,3 @@
-import type { ParameterLayout } from '../checkpoint/parameter-layout.ts';
-import { unet2dParameters } from '../checkpoint/unet2d-parameters.ts';
 import { concatChannels, expectShape, type Value } from '../graph/graph.ts';
 import { divideSamples } from '../graph/ops/divide-samples.ts';
 import { add, fill } from '../graph/ops/elementwise.ts';
@@ -10,7 +8,9 @@ import { type BlockContext, convolution3x3, normalise } from './blocks/layers.ts
 import { resBlock } from './blocks/res-block.ts';
 import { downsample, upsample } from './blocks/resample.ts';
 import type { Model, ModelInputs } from './model.ts';
+import type { ParameterLayout } from './parameter-layout.ts';
 import { midAttentionGroups, resolveUNet2DConfig, type UNet2DConfig } from './unet2d-config.ts';
+import { unet2dParameters } from './unet2d-parameters.ts';
 import type { ModelWeights } from './weights.ts';
 
 /** The few choices that most U-Nets differ in. {@link UNet2D.fromConfig} takes them all. */

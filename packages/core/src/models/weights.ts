@@ -1,4 +1,3 @@
-import { type ParameterLayout, parameterSize } from '../checkpoint/parameter-layout.ts';
 import { type Attribute, Graph, type Value } from '../graph/graph.ts';
 import { fill } from '../graph/ops/elementwise.ts';
 import { randomNormal, randomUniform } from '../graph/ops/random.ts';
@@ -8,6 +7,7 @@ import type { Device, DeviceBuffer } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { Purpose, splitSeed } from '../random/philox.ts';
 import type { Model } from './model.ts';
+import { type ParameterLayout, parameterSize } from './parameter-layout.ts';
 
 /** Where a parameter lies in a flat buffer; offsets in elements. */
 export interface ParameterSlot extends ParameterLayout {

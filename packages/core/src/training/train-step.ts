@@ -12,16 +12,9 @@ import { DiffuseError } from '../native/errors.ts';
 import { splitSeed } from '../random/philox.ts';
 import type { AdamW } from './optimizer.ts';
 
-/** What a training step is made of. */
-export interface TrainStepOptions {
-  readonly model: Model;
+/** What the second half of a step, the change of the weights, is made of. */
+export interface UpdateOptions {
   readonly table: ParameterTable;
-  readonly diffusion: Diffusion;
-  /** Images a forward pass. */
-  readonly batchSize: number;
-  readonly seed: number;
-  /** Mirror each image left to right with probability 1/2. */
-  readonly flip: boolean;
   readonly optimizer: AdamW;
   /** Largest gradient norm; longer gradients are shortened to it. 0 turns clipping off. */
   readonly clipNorm: number;
@@ -29,6 +22,17 @@ export interface TrainStepOptions {
   readonly ema: boolean;
   /** Forward passes whose gradients are averaged before the weights change. */
   readonly accumulate: number;
+}
+
+/** What a training step is made of. */
+export interface TrainStepOptions extends UpdateOptions {
+  readonly model: Model;
+  readonly diffusion: Diffusion;
+  /** Images a forward pass. */
+  readonly batchSize: number;
+  readonly seed: number;
+  /** Mirror each image left to right with probability 1/2. */
+  readonly flip: boolean;
 }
 
 /** A graph with what is to be read from it and what is to be left in device buffers. */
@@ -88,7 +92,7 @@ export function gradientGraph(options: TrainStepOptions): StepGraph<'loss'> {
  */
 export function updateWeights(
   graph: Graph,
-  { table, optimizer, clipNorm, ema, accumulate }: TrainStepOptions,
+  { table, optimizer, clipNorm, ema, accumulate }: UpdateOptions,
   gradients = 'gradients',
 ): Value {
   const flat = (buffer: string): Value => graph.external(buffer, [table.size], buffer, 0);

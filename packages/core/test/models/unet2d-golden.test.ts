@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { toFileOrder } from '../../src/checkpoint/parameter-layout.ts';
 import { type LoadedRun, loadRun } from '../../src/checkpoint/run.ts';
 import { gradient } from '../../src/graph/gradient.ts';
 import { Graph, type Value } from '../../src/graph/graph.ts';
@@ -8,6 +7,7 @@ import { samplerUpdate } from '../../src/graph/ops/sampler-update.ts';
 import { weightedMse } from '../../src/graph/ops/weighted-mse.ts';
 import type { Placement } from '../../src/graph/plan.ts';
 import { compile } from '../../src/graph/program.ts';
+import { toFileOrder } from '../../src/models/parameter-layout.ts';
 import { parameterValues } from '../../src/models/weights.ts';
 import { loadAddon } from '../../src/native/addon.ts';
 import { type Device, openDevice } from '../../src/native/device.ts';

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { parameterSize, toNativeOrder } from '../../src/checkpoint/parameter-layout.ts';
 import { openSafetensors } from '../../src/checkpoint/safetensors.ts';
 import { gradient } from '../../src/graph/gradient.ts';
 import { Graph, type Value } from '../../src/graph/graph.ts';
 import { fill } from '../../src/graph/ops/elementwise.ts';
 import { weightedMse } from '../../src/graph/ops/weighted-mse.ts';
 import { compile, type TensorData } from '../../src/graph/program.ts';
+import { parameterSize, toNativeOrder } from '../../src/models/parameter-layout.ts';
 import { UNet2D } from '../../src/models/unet2d.ts';
 import { configFromDiffusers } from '../../src/models/unet2d-config.ts';
 import { type ParameterSlot, parameterTable, parameterValues } from '../../src/models/weights.ts';
@@ -71,8 +71,9 @@ describe('options of UNet2DModel', () => {
     const trained = table.slots.filter(({ name: key }) => !model.frozen.has(key));
     const wrt = trained.map(({ name: key }) => values.get(key) as Value);
     const gradients = gradient([{ value: loss, gradient: fill(graph, [1], 1) }], wrt);
-    const outputs = Object.fromEntries(wrt.map((value) => [value.name, gradients.get(value) as Value]));
-    using program = compile(graph, { device, buffers: { parameters }, outputs: { ...outputs, output } });
+    const outputs: Record<string, Value> = { output };
+    for (const value of wrt) outputs[value.name] = gradients.get(value) as Value;
+    using program = compile(graph, { device, buffers: { parameters }, outputs });
     const result = await program.run({ inputs });
 
     const expected = channelsLast(await file.readFloat32(`${name}.output`), [2, channels, height, width]);

@@ -1,5 +1,5 @@
-import { midAttentionGroups, timeEmbeddingDim, type UNet2DConfig } from '../models/unet2d-config.ts';
 import type { ParameterLayout } from './parameter-layout.ts';
+import { midAttentionGroups, timeEmbeddingDim, type UNet2DConfig } from './unet2d-config.ts';
 
 /**
  * Every parameter of a U-Net with its name, shape and layout, in the order of `UNet2DModel.state_dict()` of diffusers:
