@@ -40,9 +40,11 @@ function suiteTable(suite: string, rows: readonly CaseResult[]): string {
     rows.map(rowCells),
     [10],
   );
-  return disturbed
-    ? `${text}\n! others kept more than ${disturbedCores} cores busy during the whole measurement: not to be trusted`
-    : text;
+  const remarks = [
+    ...(rows.some((row) => row.memoryRatio !== undefined) ? ["ratio: the peer's memory over ours"] : []),
+    ...(disturbed ? [`! others kept more than ${disturbedCores} cores busy meanwhile: not to be trusted`] : []),
+  ];
+  return [text, ...remarks].join('\n');
 }
 
 function rowCells({ name, ours, peer, ratio, memoryRatio, fractionOfPeak, otherCores }: CaseResult): string[] {
