@@ -62,8 +62,9 @@ struct Tiling {
   int64_t strips() const { return groups * row_strips * column_strips; }
 };
 
-constexpr int64_t kStripBytes = 320 << 10;  // of L2, beside one panel of weights
+constexpr int64_t kStripBytes = 640 << 10;  // of L2, beside one panel of weights
 constexpr int64_t kPanelBytes = 640 << 10;
+constexpr int64_t kDepth = 1024;     // channels of a strip, at most
 constexpr int64_t kStripRun = 1024;  // lattice columns times images of a strip, at most
 constexpr int64_t kTasksAThread = 12;
 
@@ -72,7 +73,7 @@ static Tiling choose_tiling(const TapConvolution& t, int threads) {
   int64_t taps = 1;
   for (int c = 0; c < t.class_count; c++) taps = at_least(taps, t.classes[c].tap_count);
   Tiling g{};
-  int64_t deepest = at_most(kPanelBytes / 4 / kPanel / taps, 1024);
+  int64_t deepest = at_most(kPanelBytes / 4 / kPanel / taps, kDepth);
   g.depth = round_up(divide_up(C, divide_up(C, deepest)), kBlock);
   g.panels = divide_up(t.K, kPanel);
 
@@ -129,11 +130,12 @@ DIFFUSE_INLINE int64_t class_offset(const TapConvolution& t, const Tiling& g, in
   return taps * round_up(t.x.C, kBlock) * g.panels * kPanel;
 }
 
-// weight → [class][panel][block][tap][k][kPanel]
+// weight → [class][panel][block][tap][k][kPanel]. A task walks along the rows as they are stored.
 static void pack_weights(const Call& call, const TapConvolution& t, const Tiling& g, float* packed) {
   const int64_t blocks = divide_up(t.x.C, kBlock);
-  parallel_for(call, g.panels * blocks, [&](int64_t index, int) {
-    int64_t panel = index / blocks, block = index % blocks;
+  const int64_t task_panels = t.weight_transposed ? 1 : 8, task_blocks = t.weight_transposed ? 8 : 1;
+  const int64_t across = divide_up(g.panels, task_panels);
+  auto pack = [&](int64_t panel, int64_t block) {
     int64_t k = panel * kPanel, c = block * kBlock;
     int64_t columns = at_most(t.K - k, kPanel), depth = at_most(t.x.C - c, kBlock);
     for (int i = 0; i < t.class_count; i++) {
@@ -147,6 +149,11 @@ static void pack_weights(const Call& call, const TapConvolution& t, const Tiling
           pack_panel(from + c * t.k_step + k, t.k_step, depth, columns, to);
       }
     }
+  };
+  parallel_for(call, across * divide_up(blocks, task_blocks), [&](int64_t index, int) {
+    int64_t panel = index % across * task_panels, block = index / across * task_blocks;
+    for (int64_t p = panel; p < at_most(panel + task_panels, g.panels); p++)
+      for (int64_t b = block; b < at_most(block + task_blocks, blocks); b++) pack(p, b);
   });
 }
 

@@ -19,7 +19,9 @@
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
-constexpr int kReductionRows = kRegisters == 32 ? 8 : 6;
+// Input channels of a tile with one tap, and with the three taps of a row of a 3x3 window.
+constexpr int kRowsOneTap = kRegisters == 32 ? 8 : 6;
+constexpr int kRowsThreeTaps = kRegisters == 32 ? 4 : 2;
 static_assert(kTileVectors == 2);
 
 struct WeightGradient {
@@ -34,66 +36,90 @@ struct WeightGradient {
 };
 
 struct TileReduction {
-  const float* a;  // x, channel 0 of the tile at the first pixel
-  int64_t a_row;   // floats from one row of pixels to the next
-  const float* b;  // dy, [row][pixel][kPanel]
-  int64_t rows, run;
-  float* d;  // [R][columns], rows d_step apart
-  int64_t d_step;
+  const float* a;        // x, channel 0 of the tile at the first pixel
+  int64_t a_taps[3];     // floats from there to each tap
+  int64_t a_row;         // floats from one row of pixels to the next
+  const float* b;        // dy, [row][pixel][kPanel]
+  int64_t rows, run;     // of pixels
+  float* d;              // [T][R][columns]
+  int64_t d_tap, d_row;  // floats from one tap, one row to the next
   int64_t columns;
   bool first;  // d = instead of d +=
 };
 
-template <int R, int V>
-__attribute__((noinline)) void reduce_tile(const TileReduction& t) {
-  Vec acc[R][V];
+template <int T, int R, int V>
+DIFFUSE_INLINE void add_tile(const TileReduction& t, Vec (&acc)[T][R][V]) {
   DIFFUSE_UNROLL
-  for (int r = 0; r < R; r++) {
-    __builtin_prefetch(t.d + r * t.d_step, 1);
+  for (int tap = 0; tap < T; tap++) {
     DIFFUSE_UNROLL
-    for (int v = 0; v < V; v++) acc[r][v] = zero();
+    for (int r = 0; r < R; r++) {
+      DIFFUSE_UNROLL
+      for (int v = 0; v < V; v++) {
+        float* d = t.d + tap * t.d_tap + r * t.d_row + v * kLanes;
+        int64_t left = at_most(t.columns - v * kLanes, kLanes);
+        if (left == kLanes)
+          store(d, t.first ? acc[tap][r][v] : load(d) + acc[tap][r][v]);
+        else if (left > 0)
+          store_first(d, t.first ? acc[tap][r][v] : load_first(d, left) + acc[tap][r][v], left);
+      }
+    }
+  }
+}
+
+// T taps share the loads of dy: 24 accumulators hide the latency of the multiply-add better than 16.
+template <int T, int R, int V>
+__attribute__((noinline)) void reduce_tile(const TileReduction& t) {
+  Vec acc[T][R][V];
+  DIFFUSE_UNROLL
+  for (int tap = 0; tap < T; tap++) {
+    DIFFUSE_UNROLL
+    for (int r = 0; r < R; r++) {
+      __builtin_prefetch(t.d + tap * t.d_tap + r * t.d_row, 1);
+      DIFFUSE_UNROLL
+      for (int v = 0; v < V; v++) acc[tap][r][v] = zero();
+    }
   }
   const float* b = t.b;
   for (int64_t row = 0; row < t.rows; row++) {
-    const float* a = t.a + row * t.a_row;
+    const float* a[T];
+    DIFFUSE_UNROLL
+    for (int tap = 0; tap < T; tap++) a[tap] = t.a + row * t.a_row + t.a_taps[tap];
 #pragma GCC unroll 2
-    for (int64_t p = 0; p < t.run; p++, a += kBlock, b += kPanel) {
+    for (int64_t p = 0; p < t.run; p++, b += kPanel) {
       Vec bv[V];
       DIFFUSE_UNROLL
       for (int v = 0; v < V; v++) bv[v] = load(b + v * kLanes);
       DIFFUSE_UNROLL
-      for (int r = 0; r < R; r++) {
-        Vec ar = splat(a[r]);
+      for (int tap = 0; tap < T; tap++) {
         DIFFUSE_UNROLL
-        for (int v = 0; v < V; v++) accumulate(acc[r][v], ar, bv[v]);
+        for (int r = 0; r < R; r++) {
+          Vec ar = splat(a[tap][p * kBlock + r]);
+          DIFFUSE_UNROLL
+          for (int v = 0; v < V; v++) accumulate(acc[tap][r][v], ar, bv[v]);
+        }
       }
     }
   }
-  DIFFUSE_UNROLL
-  for (int r = 0; r < R; r++) DIFFUSE_UNROLL
-  for (int v = 0; v < V; v++) {
-    float* d = t.d + r * t.d_step + v * kLanes;
-    int64_t left = at_most(t.columns - v * kLanes, kLanes);
-    if (left == kLanes)
-      store(d, t.first ? acc[r][v] : load(d) + acc[r][v]);
-    else if (left > 0)
-      store_first(d, t.first ? acc[r][v] : load_first(d, left) + acc[r][v], left);
-  }
+  add_tile<T, R, V>(t, acc);
 }
 
-DIFFUSE_INLINE void reduce_rows(const TileReduction& t, int rows) {
+// reduce_tile for `taps` taps, 1 or 3, and `rows` input channels.
+DIFFUSE_INLINE void reduce_rows(const TileReduction& t, int taps, int rows) {
   using Tile = void (*)(const TileReduction&);
-#define DIFFUSE_TILES(V) \
-  reduce_tile<1, V>, reduce_tile<2, V>, reduce_tile<3, V>, reduce_tile<4, V>, reduce_tile<5, V>, reduce_tile<6, V>
+#define DIFFUSE_TWO(T, R, V) reduce_tile<T, R, V>, reduce_tile<T, R + 1, V>
 #if defined(__AVX512F__)
-  static const Tile one_vector[] = {DIFFUSE_TILES(1), reduce_tile<7, 1>, reduce_tile<8, 1>};
-  static const Tile two_vectors[] = {DIFFUSE_TILES(2), reduce_tile<7, 2>, reduce_tile<8, 2>};
+#define DIFFUSE_TILES(V)                                                                      \
+  {DIFFUSE_TWO(1, 1, V), DIFFUSE_TWO(1, 3, V), DIFFUSE_TWO(1, 5, V), DIFFUSE_TWO(1, 7, V)}, { \
+    DIFFUSE_TWO(3, 1, V), DIFFUSE_TWO(3, 3, V)                                                \
+  }
 #else
-  static const Tile one_vector[] = {DIFFUSE_TILES(1)};
-  static const Tile two_vectors[] = {DIFFUSE_TILES(2)};
+#define DIFFUSE_TILES(V) \
+  {DIFFUSE_TWO(1, 1, V), DIFFUSE_TWO(1, 3, V), DIFFUSE_TWO(1, 5, V)}, { DIFFUSE_TWO(3, 1, V) }
 #endif
+  static const Tile tiles[][kRowsOneTap] = {DIFFUSE_TILES(1), DIFFUSE_TILES(2)};
 #undef DIFFUSE_TILES
-  (t.columns <= kLanes ? one_vector : two_vectors)[rows - 1](t);
+#undef DIFFUSE_TWO
+  tiles[2 * (t.columns > kLanes) + (taps == 3)][rows - 1](t);
 }
 
 // How the work is cut. The first group depends on the shape alone.
@@ -108,7 +134,7 @@ struct ReductionTiling {
   int64_t strips() const { return groups * row_strips * column_strips; }
 };
 
-constexpr int64_t kStripPixels = 128;
+constexpr int64_t kStripPixels = 256;
 constexpr int64_t kParts = 32;              // tasks that even weights of 64 x 64 channels should give
 constexpr int64_t kPartialBytes = 8 << 20;  // all partial sums together
 constexpr int64_t kReductionTasksAThread = 4;
@@ -142,7 +168,6 @@ static ReductionTiling choose_reduction_tiling(const WeightGradient& w, int thre
       g.channels = round_up(divide_up(g.channels, 2), kBlock);
     else
       g.panels = divide_up(g.panels, 2);
-    if (g.panels == 1 && g.channels > 32 && g.channels < 2 * kBlock) break;
     count();
   }
   g.channels = round_up(divide_up(C, g.channel_blocks), kBlock);
@@ -186,28 +211,30 @@ static void reduce_bias(const float* b, int64_t pixels, int64_t columns, float* 
 static void reduce_strip(const WeightGradient& w, const StripPart& part, const StripLayout& layout, const float* x,
                          const float* dy, int64_t first_panel, int64_t last_panel, float* dweight, bool first) {
   const int64_t K = w.dy.C, run = part.columns * part.images;
+  const int64_t together = w.kernel_width() == 3 ? 3 : 1, most = together == 3 ? kRowsThreeTaps : kRowsOneTap;
   TileReduction tile{};
   tile.a_row = w.window.S * layout.row_step;
   tile.rows = part.rows;
   tile.run = run;
-  tile.d_step = K;
+  tile.d_tap = w.x.C * K;
+  tile.d_row = K;
   tile.first = first;
   for (int64_t panel = first_panel; panel < last_panel; panel++, dy += part.rows * run * kPanel) {
     tile.b = dy;
     tile.columns = at_most(K - panel * kPanel, kPanel);
     for (int64_t c = 0; c < part.depth; c += kBlock) {
-      const int64_t count = at_most(part.depth - c, kBlock), tiles = divide_up(count, kReductionRows);
-      for (int64_t tap = 0; tap < w.taps(); tap++) {
-        const float* a = x + c / kBlock * layout.block_step +
-                         tap_offset(w.window, layout, w.window.dy_min + tap / w.kernel_width(),
-                                    w.window.dx_min + tap % w.kernel_width());
-        float* d = dweight + (tap * w.x.C + part.channel + c) * K + panel * kPanel;
-        for (int64_t index = 0, row = 0; index < tiles; index++) {
+      const int64_t count = at_most(part.depth - c, kBlock), tiles = divide_up(count, most);
+      for (int64_t tap = 0; tap < w.taps(); tap += together) {
+        for (int64_t i = 0; i < together; i++)
+          tile.a_taps[i] = tap_offset(w.window, layout, w.window.dy_min + tap / w.kernel_width(),
+                                      w.window.dx_min + tap % w.kernel_width() + i);
+        tile.a = x + c / kBlock * layout.block_step;
+        tile.d = dweight + (tap * w.x.C + part.channel + c) * K + panel * kPanel;
+        for (int64_t index = 0; index < tiles; index++) {
           int64_t height = count / tiles + (index < count % tiles);
-          tile.a = a + row;
-          tile.d = d + row * K;
-          reduce_rows(tile, static_cast<int>(height));
-          row += height;
+          reduce_rows(tile, static_cast<int>(together), static_cast<int>(height));
+          tile.a += height;
+          tile.d += height * K;
         }
       }
     }
