@@ -137,8 +137,17 @@ export async function* readParameters(
   const file = await openSafetensors(path);
   try {
     const keys = matchParameters(file, parameters);
-    for (const parameter of parameters) {
-      const values = await file.readFloat32(keys.get(parameter.name) as string);
+    const read = (index: number): Promise<Float32Array> | undefined => {
+      const parameter = parameters[index];
+      const values = parameter && file.readFloat32(keys.get(parameter.name) as string);
+      values?.catch(() => undefined); // reported when it is awaited
+      return values;
+    };
+    // The next tensor is read from the disk while this one is reordered.
+    let next = read(0);
+    for (const [index, parameter] of parameters.entries()) {
+      const values = (await next) as Float32Array;
+      next = read(index + 1);
       yield { parameter, values: await toNativeOrder(parameter, values) };
     }
   } finally {

@@ -22,6 +22,9 @@ export interface ParameterLayout {
 /** Elements moved between two turns of the event loop: a millisecond or two of work. */
 const MOVE_ELEMENTS = 2 ** 18;
 
+/** Outputs moved together: 64 bytes. */
+const OUTPUT_BLOCK = 16;
+
 /** Permutation p of a parameter's dimensions: dimension i of the file is dimension p[i] of the native array. */
 export function filePermutation({ shape, layout }: ParameterLayout): readonly number[] {
   if (layout === 'linear') return [1, 0];
@@ -80,21 +83,25 @@ async function reorder(
   }
   if (layout === 'plain') return values;
 
-  // Both layouts are [taps, I, O] natively and [O, I, taps] in the file; a linear map has one tap.
+  // Both layouts are [taps, I, O] natively and [O, I, taps] in the file; a linear map has one tap. A block of outputs is a cache
+  // line natively and as many sequential streams in the file.
   const [inputs = 1, outputs = 1] = shape.slice(-2);
   const taps = count / Math.max(1, inputs * outputs);
   const result = new Float32Array(count);
   let budget = MOVE_ELEMENTS;
-  for (let output = 0; output < outputs; output += 1) {
+  for (let block = 0; block < outputs; block += OUTPUT_BLOCK) {
+    const end = Math.min(block + OUTPUT_BLOCK, outputs);
     for (let input = 0; input < inputs; input += 1) {
       for (let tap = 0; tap < taps; tap += 1) {
-        const native = (tap * inputs + input) * outputs + output;
-        const file = (output * inputs + input) * taps + tap;
-        if (order === 'file') result[file] = values[native] as number;
-        else result[native] = values[file] as number;
+        const native = (tap * inputs + input) * outputs;
+        const file = input * taps + tap;
+        for (let output = block; output < end; output += 1) {
+          if (order === 'file') result[output * inputs * taps + file] = values[native + output] as number;
+          else result[native + output] = values[output * inputs * taps + file] as number;
+        }
       }
     }
-    budget -= inputs * taps;
+    budget -= (end - block) * inputs * taps;
     if (budget <= 0) {
       budget = MOVE_ELEMENTS;
       await setImmediate();
