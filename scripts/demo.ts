@@ -48,7 +48,7 @@ await diffuse(
   `${seconds / 60}`,
 );
 await diffuse('sample', '--model', run, '--out', samples, '-n', '64');
-await diffuse('trajectory', '--model', run, '--out', trajectory, '--class', '7');
+await diffuse('trajectory', '--model', run, '--out', trajectory, '--class', '3');
 
 console.log(`
 Look at
@@ -56,7 +56,7 @@ Look at
   ${trajectory}   how one of them came out of noise: x_t, the predicted noise, the estimate of x_0
 
 Try next
-  pnpm diffuse sample --model ${run} --out ${join(out, 'threes.png')} -n 16 --class 3
+  pnpm diffuse sample --model ${run} --out ${join(out, 'sevens.png')} -n 16 --class 7
   pnpm diffuse trajectory --model ${run} --out ${join(out, 'steps.gif')} -n 8
   pnpm diffuse inspect ${run}
   pnpm diffuse train --data YOUR-IMAGES --preset small --out runs/mine`);

@@ -5,7 +5,7 @@ import type { Report } from '../terminal/report.ts';
 import { buildModel, trainOptions } from './build-model.ts';
 
 /** Time and steps that the measurement takes at least. */
-const measureMs = 1500;
+const measureMs = 2000;
 const measureSteps = 4;
 
 /** Of the time that is left, the share that the planned steps take: previews, checkpoints and a busy machine get the rest. */
@@ -34,7 +34,7 @@ export async function runLength(
   return planned;
 }
 
-/** Mean time of a step after the first ones. */
+/** Median time of a step, the first half left out: caches and clocks settle in it. */
 async function measureStep(
   settings: TrainSettings,
   parts: { diffusion: Diffusion; data: Dataset; device: Device },
@@ -54,6 +54,6 @@ async function measureStep(
     model.weights?.parameters.dispose();
     model.weights?.ema?.dispose();
   }
-  const settled = times.slice(Math.floor(times.length / 4));
-  return settled.reduce((sum, time) => sum + time, 0) / settled.length;
+  const settled = times.slice(Math.floor(times.length / 2)).sort((a, b) => a - b);
+  return settled[Math.floor(settled.length / 2)] ?? Number.NaN;
 }

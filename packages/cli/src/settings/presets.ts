@@ -12,11 +12,11 @@ export const presets: Readonly<Record<string, Preset>> = {
   mnist: {
     description: 'handwritten digits, 28 x 28 grey: minutes on a laptop',
     settings: {
-      modelChannels: [32, 64, 64],
+      modelChannels: [16, 32, 64],
       layers: 1,
       attention: [7],
-      steps: 2000,
-      batchSize: 64,
+      steps: 3000,
+      batchSize: 32,
       lr: 2e-3,
       lrSchedule: 'cosine',
       warmup: 50,
