@@ -3,7 +3,7 @@
 //   N images   H x W input pixels   C input channels   OH x OW output pixels   K output channels   kh x kw window
 //
 //   x, dx  [N, H, W, C]    float32, slices of channels allowed      y, dy  [N, OH, OW, K]  likewise
-//   weight, dweight [kh, kw, C, K]  float32, contiguous, kh and kw 1 .. 7
+//   weight, dweight [kh, kw, C, K]  float32, kh and kw 1 .. 7; dweight contiguous
 //   bias, dbias     [K]    float32, optional
 //
 // forward   y[n, i, j, k] = bias[k] + Σ_a,b,c x[n, stride i + a - padTop, stride j + b - padLeft, c] weight[a, b, c, k]

@@ -3,7 +3,7 @@
 //   M rows (all leading dimensions together)   C input channels   K output channels
 //
 //   x, dx  [..., C]  float32, slices of channels allowed      y, dy  [..., K]  likewise, same leading dimensions
-//   weight, dweight [C, K]  float32      bias, dbias [K]  float32, optional
+//   weight, dweight [C, K]  float32, dweight contiguous      bias, dbias [K]  float32, optional
 //
 // forward   y[m, k] = bias[k] + Σ_c x[m, c] weight[c, k]
 // backward  dx[m, c] = Σ_k dy[m, k] weight[c, k]

@@ -34,8 +34,8 @@ static void plan_forward(TapConvolution& t, const Conv2dShape& s, const Tensor& 
   t.K = s.K;
   t.P = 1;
   t.weight = f32(weight);
-  t.tap_step = s.C * s.K;
-  t.k_step = s.K;
+  t.tap_step = s.C * weight.row_stride;
+  t.k_step = weight.row_stride;
   t.bias = f32(bias);
   t.window.S = s.stride;
   t.class_count = 1;
@@ -57,8 +57,8 @@ static void plan_data_gradient(TapConvolution& t, const Conv2dShape& s, const Te
   t.K = s.C;
   t.P = s.stride;
   t.weight = f32(weight);
-  t.tap_step = s.C * s.K;
-  t.k_step = s.K;
+  t.tap_step = s.C * weight.row_stride;
+  t.k_step = weight.row_stride;
   t.weight_transposed = true;
   t.window.S = 1;
   bool first = true;

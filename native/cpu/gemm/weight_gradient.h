@@ -2,10 +2,10 @@
 //
 //   dweight[t, c, k] = sum over n, i, j of x[n, S i + dy_t, S j + dx_t, c] * dy[n, i, j, k]        dbias[k] = sum of dy
 //
-// The register tile is R input channels by V vectors of output channels for one tap: for each pixel it broadcasts R
-// numbers of x and loads V vectors of dy. About a hundred pixels are one strip, so that the strip of dy for one panel
-// stays in L1 while all taps and channels pass over it; the tile's sum over a strip is then added to dweight. Summing
-// in two levels also keeps the rounding error that of some hundred terms, not of all pixels.
+// The register tile is T taps by R input channels by V vectors of output channels: for each pixel it loads V vectors of
+// dy and broadcasts T * R numbers of x. Some 256 pixels are one strip, so that the strip of dy for one panel stays in
+// L1 while all taps and channels pass over it; the tile's sum over a strip is then added to dweight. Summing in two
+// levels also keeps the rounding error that of some hundred terms, not of all pixels.
 //
 // A task is a block of input channels by a block of panels, which walks over the strips of one part of the pixels. How
 // channels are blocked does not change the result. Into how many parts the pixels are cut does, so that depends on the

@@ -24,7 +24,6 @@ Conv2dShape expect_convolution(const char* kernel, const Call& call, const char*
   expect_rank(kernel, image_name, image, 4, 4);
   expect_rank(kernel, output_name, output, 4, 4);
   expect_rank(kernel, weight_name, weight, 4, 4);
-  expect_contiguous(kernel, weight_name, weight);
   const char* names[] = {"padTop", "padLeft"};
   if (call.attributes[0] != 1 && call.attributes[0] != 2)
     fail("ERR_ARGUMENT", kernel, "stride is %g, expected 1 or 2", call.attributes[0]);
@@ -82,6 +81,7 @@ size_t conv2d_weight_gradient_prepare(const Call& call) {
   const auto& [dweight, dbias, x, dy] = conv2d_weight_gradient_args(call);
   Conv2dShape shape =
       expect_convolution("conv2d_weight_gradient", call, "x", x, "dy", dy, "dweight", dweight, "dbias", &dbias);
+  expect_contiguous("conv2d_weight_gradient", "dweight", dweight);
   WeightGradient plan;
   plan_weight_gradient(plan, shape, dweight, dbias, x, dy);
   return weight_gradient_scratch(call, plan);

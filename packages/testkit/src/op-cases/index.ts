@@ -1,7 +1,10 @@
 import type { OpCase } from '../op-case.ts';
+import { conv2dCases } from './conv2d.ts';
 import { addCases, addChannelsCases, copyCases, divideSamplesCases, fillCases, scaleCases } from './elementwise.ts';
 import { embeddingCases } from './embedding.ts';
 import { groupNormCases } from './group-norm.ts';
+import { linearCases } from './linear.ts';
+import { matmulCases } from './matmul.ts';
 import { noisingCases } from './noising.ts';
 import { adamwEmaCases, gradientNormCases } from './optimizer.ts';
 import { dropoutCases, randomNormalCases, randomUniformCases } from './random.ts';
@@ -18,6 +21,7 @@ export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
   adamwEma: adamwEmaCases,
   add: addCases,
   addChannels: addChannelsCases,
+  conv2d: conv2dCases,
   copy: copyCases,
   divideSamples: divideSamplesCases,
   dropout: dropoutCases,
@@ -26,6 +30,8 @@ export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
   fourierEmbedding: fourierEmbeddingCases,
   gradientNorm: gradientNormCases,
   groupNorm: groupNormCases,
+  linear: linearCases,
+  matmul: matmulCases,
   noising: noisingCases,
   randomNormal: randomNormalCases,
   randomUniform: randomUniformCases,
