@@ -51,6 +51,7 @@ export {
   parameterTable,
   parameterValues,
 } from './models/weights.ts';
+export { type NativeInfo, nativeInfo } from './native/addon.ts';
 export { type Device, type DeviceBuffer, type DeviceOptions, openDevice } from './native/device.ts';
 export { DiffuseError, type ErrorCode } from './native/errors.ts';
 export {

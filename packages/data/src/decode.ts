@@ -137,3 +137,8 @@ function unreadable(error: unknown): never {
   const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
   throw new UnreadableImage(`is damaged or cannot be decoded: ${line.trim()}`, { cause: error });
 }
+
+/** Versions of the libraries that read and write images. */
+export function imageLibraries(): { readonly sharp: string; readonly libvips: string } {
+  return { sharp: sharp.versions.sharp ?? 'unknown', libvips: sharp.versions.vips };
+}

@@ -14,6 +14,11 @@ const settings: SettingTable<DoctorFlags> = {
   check: { kind: flag(), description: 'also compute something and compare it with float64', group: 'Checks:' },
 };
 
+// Loaded when the command runs, so that --help stays quick. Functions of their own, since TypeScript 6.0 leaves the ending .ts of a
+// dynamic import as it is where the function around it has a `using`.
+const loadSelfCheck = () => import('../doctor/self-check.ts');
+const loadEnvironment = () => import('../doctor/environment.ts');
+
 /** `diffuse doctor`. */
 export const doctorCommand: Command<DoctorFlags> = {
   name: 'doctor',
@@ -21,7 +26,7 @@ export const doctorCommand: Command<DoctorFlags> = {
   settings,
   examples: [['diffuse doctor --check', 'look around and compute something']],
   async run({ check = false }, { report }) {
-    const { readEnvironment } = await import('../doctor/environment.ts');
+    const { readEnvironment } = await loadEnvironment();
     const environment = await readEnvironment();
     report.event('environment', { ...environment });
     report.result(columns(describe(environment)));
@@ -29,7 +34,7 @@ export const doctorCommand: Command<DoctorFlags> = {
     if ('error' in environment.images) throw new Failure(exitCodes.failed, environment.images.error);
     if (!check) return;
     const { openDevice } = await import('@diffuse/core');
-    const { selfCheck } = await import('../doctor/self-check.ts');
+    const { selfCheck } = await loadSelfCheck();
     using device = await openDevice('auto');
     const results = await selfCheck(device);
     for (const result of results) report.event('check', { ...result });
@@ -46,13 +51,14 @@ function checkRow({ name, ok, detail }: CheckResult): string[] {
 }
 
 function describe(environment: Environment): string[][] {
-  const { node, platform, cpu, cores, addon, instructionSets, device, images, cacheDirectory } = environment;
-  const [used, ...others] = instructionSets;
+  const { node, platform, cpu, cores, addon, device, images, cacheDirectory } = environment;
+  const [used, ...others] = 'isas' in addon ? addon.isas : [];
   return [
     ['node', node],
     ['platform', platform],
     ['cpu', `${cpu}, ${cores} cores for this process`],
     ['addon', 'path' in addon ? addon.path : `missing: ${addon.error}`],
+    ...('abi' in addon ? [['interface', String(addon.abi)]] : []),
     ...(used === undefined
       ? []
       : [['instruction sets', `${used} (used)${others.map((name) => `, ${name}`).join('')}`]]),

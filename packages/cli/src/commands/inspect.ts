@@ -28,6 +28,11 @@ const settings: SettingTable<InspectFlags> = {
   },
 };
 
+// Loaded when the command runs, so that --help stays quick. Functions of their own, since TypeScript 6.0 leaves the ending .ts of a
+// dynamic import as it is where the function around it has a `using`.
+const loadOpenModel = () => import('../run/open-model.ts');
+const loadModelFacts = () => import('../inspect/model-facts.ts');
+
 /** `diffuse inspect`. */
 export const inspectCommand: Command<InspectFlags> = {
   name: 'inspect',
@@ -35,8 +40,8 @@ export const inspectCommand: Command<InspectFlags> = {
   settings,
   examples: [['diffuse inspect runs/digits --batch-size 64', 'what training with 64 images a step takes']],
   async run({ model: directory = '', batchSize = 1 }, { report, columns: terminalColumns }) {
-    const { openModel } = await import('../run/open-model.ts');
-    const { modelFacts, parametersByPart } = await import('../inspect/model-facts.ts');
+    const { openModel } = await loadOpenModel();
+    const { modelFacts, parametersByPart } = await loadModelFacts();
     const { model, diffusion, classNames, device } = await openModel(directory, { flag: 'MODEL' });
     using _device = device;
     const hasAverage = existsSync(join(directory, 'unet_ema'));

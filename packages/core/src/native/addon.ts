@@ -19,9 +19,20 @@ export function loadAddon(): Addon {
   return findOnce().addon;
 }
 
-/** Where the addon was loaded from. */
-export function addonPath(): string {
-  return findOnce().path;
+/** What there is to know of the addon. */
+export interface NativeInfo {
+  /** Where it was loaded from. */
+  readonly path: string;
+  /** Number of its interface. */
+  readonly abi: number;
+  /** Instruction sets that it contains and this CPU runs, best first. */
+  readonly isas: readonly string[];
+}
+
+/** Describes the addon, loading it if need be. @throws `ERR_NATIVE` as {@link loadAddon} */
+export function nativeInfo(): NativeInfo {
+  const { path, addon } = findOnce();
+  return { path, abi: addon.abi, isas: addon.isas };
 }
 
 function findOnce(): { addon: Addon; path: string } {
