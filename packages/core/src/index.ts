@@ -51,8 +51,14 @@ export {
   parameterTable,
   parameterValues,
 } from './models/weights.ts';
-export { type NativeInfo, nativeInfo } from './native/addon.ts';
-export { type Device, type DeviceBuffer, type DeviceOptions, openDevice } from './native/device.ts';
+export {
+  type Device,
+  type DeviceBuffer,
+  type DeviceOptions,
+  type NativeInfo,
+  nativeInfo,
+  openDevice,
+} from './native/device.ts';
 export { DiffuseError, type ErrorCode } from './native/errors.ts';
 export {
   type KernelName,

@@ -19,20 +19,9 @@ export function loadAddon(): Addon {
   return findOnce().addon;
 }
 
-/** What there is to know of the addon. */
-export interface NativeInfo {
-  /** Where it was loaded from. */
-  readonly path: string;
-  /** Number of its interface. */
-  readonly abi: number;
-  /** Instruction sets that it contains and this CPU runs, best first. */
-  readonly isas: readonly string[];
-}
-
-/** Describes the addon, loading it if need be. @throws `ERR_NATIVE` as {@link loadAddon} */
-export function nativeInfo(): NativeInfo {
-  const { path, addon } = findOnce();
-  return { path, abi: addon.abi, isas: addon.isas };
+/** Where the addon was loaded from. */
+export function addonPath(): string {
+  return findOnce().path;
 }
 
 function findOnce(): { addon: Addon; path: string } {

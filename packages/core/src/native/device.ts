@@ -1,4 +1,4 @@
-import { loadAddon, translateErrors, translateRejections } from './addon.ts';
+import { addonPath, loadAddon, translateErrors, translateRejections } from './addon.ts';
 import type { NativeBuffer, NativeDevice, NativeProgram, NativeProgramDescription } from './bindings.ts';
 import { DiffuseError } from './errors.ts';
 
@@ -130,4 +130,20 @@ async function attempt<T>(start: () => Promise<T>): Promise<T> {
 /** Bytes for people, in MiB or GiB. */
 export function mebibytes(bytes: number): string {
   return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
+/** What there is to know of the addon. */
+export interface NativeInfo {
+  /** Where it was loaded from. */
+  readonly path: string;
+  /** Number of its interface. */
+  readonly abi: number;
+  /** Instruction sets that it contains and this CPU runs, best first. */
+  readonly isas: readonly string[];
+}
+
+/** Describes the addon, loading it if need be. @throws `ERR_NATIVE` */
+export function nativeInfo(): NativeInfo {
+  const { abi, isas } = loadAddon();
+  return { path: addonPath(), abi, isas };
 }

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { Graph } from '../../src/graph/graph.ts';
 import { fill, scale } from '../../src/graph/ops/elementwise.ts';
 import { compile, type Program } from '../../src/graph/program.ts';
-import { loadAddon, nativeInfo } from '../../src/native/addon.ts';
+import { addonPath, loadAddon } from '../../src/native/addon.ts';
 import { type Device, openDevice } from '../../src/native/device.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -113,7 +113,7 @@ describe('life and death', () => {
 
   // The worker is the first and only one in its process to load the addon, so that its exit would unmap it.
   test.each(['idle', 'busy'])('an addon loaded in a worker survives the exit of the worker (%s)', async (when) => {
-    const { stdout } = await run('node', [join(here, 'worker-exit.mjs'), nativeInfo().path, when]);
+    const { stdout } = await run('node', [join(here, 'worker-exit.mjs'), addonPath(), when]);
     expect(stdout.trim()).toBe('alive');
   });
 
@@ -121,7 +121,7 @@ describe('life and death', () => {
     using device = await openDevice('cpu');
     const buffer = device.allocate(4);
     const code = `const { parentPort } = require('node:worker_threads');
-      const device = require(${JSON.stringify(nativeInfo().path)}).openDevice({ kind: 'cpu', threads: 2, isa: '' });
+      const device = require(${JSON.stringify(addonPath())}).openDevice({ kind: 'cpu', threads: 2, isa: '' });
       device.allocate(8).read(0, 8).then((bytes) => parentPort.postMessage(bytes.byteLength));`;
     const worker = new Worker(code, { eval: true });
     expect(await new Promise((resolve) => worker.once('message', resolve))).toBe(8);
