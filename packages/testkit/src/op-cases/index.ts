@@ -1,4 +1,5 @@
 import type { OpCase } from '../op-case.ts';
+import { attentionCases } from './attention.ts';
 import { conv2dCases } from './conv2d.ts';
 import { addCases, addChannelsCases, copyCases, divideSamplesCases, fillCases, scaleCases } from './elementwise.ts';
 import { embeddingCases } from './embedding.ts';
@@ -18,6 +19,7 @@ import { weightedMseCases } from './weighted-mse.ts';
 
 /** Every op case, by op: what the tests, the self-check and the benchmark of single ops walk through. */
 export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
+  attention: attentionCases,
   adamwEma: adamwEmaCases,
   add: addCases,
   addChannels: addChannelsCases,
