@@ -21,7 +21,7 @@ export async function trainSession(config: BenchConfig, threads: number): Promis
   const device = await openDevice('cpu', { threads });
   try {
     const model = benchModel(config);
-    const training = await train({
+    const training = train({
       model,
       diffusion: gaussianDiffusion({ schedule: linearSchedule() }),
       data: noiseImages(model.shape, 256),

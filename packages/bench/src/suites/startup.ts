@@ -59,7 +59,7 @@ async function saveModel(config: BenchConfig, folder: string): Promise<void> {
   const model = benchModel(config);
   const diffusion = gaussianDiffusion({ schedule: linearSchedule() });
   const data = noiseImages(model.shape, 1);
-  const training = await train({ model, diffusion, data, device, steps: 0, batchSize: 1, ema: 0 });
+  const training = train({ model, diffusion, data, device, steps: 0, batchSize: 1, ema: 0 });
   await saveRun(folder, { model, diffusion, state: training.state, fingerprint: data.fingerprint, seed: 0 });
   training.dispose();
   await rm(join(folder, 'state.safetensors'), { force: true });

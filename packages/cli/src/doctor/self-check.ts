@@ -132,7 +132,7 @@ async function checkTraining(device: Device): Promise<Outcome> {
   const model = new UNet2D({ shape: data.shape, channels: [8, 16], layers: 1, attention: [4] });
   const diffusion = gaussianDiffusion({ schedule: createSchedule('cosine'), predict: 'v' });
   let last = Number.NaN;
-  for await (const { loss } of await train({ model, diffusion, data, device, steps, batchSize: 8 })) last = loss;
+  for await (const { loss } of train({ model, diffusion, data, device, steps, batchSize: 8 })) last = loss;
   return { ok: Number.isFinite(last), detail: `the loss after ${steps} steps on noise is ${last.toFixed(3)}` };
 }
 

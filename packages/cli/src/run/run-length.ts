@@ -41,7 +41,7 @@ async function measureStep(
   signal: AbortSignal,
 ): Promise<number> {
   const model = buildModel(settings, parts.data);
-  const training = await train({ ...trainOptions(settings, { ...parts, model }), steps: Number.MAX_SAFE_INTEGER });
+  const training = train({ ...trainOptions(settings, { ...parts, model }), steps: Number.MAX_SAFE_INTEGER });
   const times: number[] = [];
   const begin = performance.now();
   try {

@@ -73,7 +73,7 @@ export async function runTraining(options: TrainingRunOptions): Promise<void> {
   const restored = resume
     ? await loadTrainingState(folder.path, { device, model, ema: ema > 0, fingerprint, seed })
     : undefined;
-  const training = await train({
+  const training = train({
     ...trainOptions(settings, { model, diffusion, data, device }),
     steps,
     ...(restored && { resume: restored }),

@@ -42,6 +42,7 @@ export interface SaveRunOptions {
  */
 export async function saveRun(directory: string, options: SaveRunOptions): Promise<void> {
   const { model, diffusion, state, classNames } = options;
+  await state.ready;
   await fileOperation('create', directory, () => mkdir(directory, { recursive: true }));
   await writeState(join(directory, STATE_NAME), options);
   const scheduler = describeScheduler(diffusion);
@@ -111,7 +112,8 @@ export async function loadTrainingState(
   await using file = await openSafetensors(join(directory, STATE_NAME));
   const step = checkState(file, { fingerprint, seed });
   model.weights = undefined;
-  const state = await createTrainingState(model, device, { seed, ema });
+  const state = createTrainingState(model, device, { seed, ema });
+  await state.ready;
   const slots = state.weights.table.slots;
   const expected = Object.entries(stateBuffers(state)).flatMap(([name, buffer]) =>
     slots.map((slot) => ({ key: `${name}.${slot.name}`, slot, buffer })),

@@ -88,18 +88,19 @@ const defaults = {
  * memory are reported by the call.
  *
  * @example
- * for await (const { step, loss } of await train({ model, diffusion, data, device, steps: 10_000 })) console.log(step, loss);
+ * for await (const { step, loss } of train({ model, diffusion, data, device, steps: 10_000 })) console.log(step, loss);
  *
  * @throws `ERR_ARGUMENT`, `ERR_SHAPE`, `ERR_OUT_OF_MEMORY` at once; while iterating `ERR_CANCELLED`, `ERR_NON_FINITE`, `ERR_DATA`.
  */
-export async function train(options: TrainOptions): Promise<Training> {
+export function train(options: TrainOptions): Training {
   const settings = { ...defaults, optimizer: adamW(), ...definedOnly(options) };
   checkOptions(settings);
   const { model, diffusion, device, seed } = settings;
   const table = parameterTable(model.parameters);
-  const state = settings.resume ?? (await createTrainingState(model, device, { seed, ema: settings.ema > 0 }));
+  const state = settings.resume ?? createTrainingState(model, device, { seed, ema: settings.ema > 0 });
   const levels = device.allocate(diffusion.steps * NOISING_COLUMNS * 4);
-  await levels.write(0, diffusion.noisingTable());
+  const ready = Promise.all([state.ready, levels.write(0, diffusion.noisingTable())]);
+  ready.catch(() => undefined); // reported by the iteration
   let step: Step | undefined;
   const dispose = (): void => {
     step?.dispose();
@@ -117,7 +118,7 @@ export async function train(options: TrainOptions): Promise<Training> {
     state,
     peakBytes: compiled.peakBytes,
     dispose,
-    [Symbol.asyncIterator]: () => iterate(settings, state, compiled, dispose),
+    [Symbol.asyncIterator]: () => iterate(settings, state, compiled, ready, dispose),
   };
 }
 
@@ -127,6 +128,7 @@ async function* iterate(
   settings: Settings,
   state: TrainingState,
   step: Step,
+  ready: Promise<unknown>,
   dispose: () => void,
 ): AsyncGenerator<TrainProgress, void, void> {
   const { data, batchSize, accumulate, seed, steps, signal, optimizer } = settings;
@@ -134,6 +136,7 @@ async function* iterate(
   const batchesAt = (index: number): Promise<Batch>[] =>
     Array.from({ length: accumulate }, (_, micro) => read((index * accumulate + micro) * batchSize));
   try {
+    await ready;
     let next = batchesAt(state.step);
     while (state.step < steps) {
       const begin = performance.now();

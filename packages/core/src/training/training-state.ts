@@ -11,41 +11,45 @@ export interface TrainingState {
   readonly gradients: DeviceBuffer;
   readonly firstMoment: DeviceBuffer;
   readonly secondMoment: DeviceBuffer;
+  /** Settles when the buffers hold the state to begin from. */
+  readonly ready: Promise<void>;
   /** Steps done. */
   step: number;
   dispose(): void;
 }
 
-/** Allocates the state of a training run; fresh weights from `seed`, or the model's own if it has some on this device. */
-export async function createTrainingState(
+/**
+ * Allocates the state of a training run; fresh weights from `seed`, or the model's own if it has some on this device. The buffers are
+ * filled on the device's thread: see {@link TrainingState.ready}.
+ */
+export function createTrainingState(
   model: Model,
   device: Device,
   { seed, ema }: { seed: number; ema: boolean },
-): Promise<TrainingState> {
+): TrainingState {
   const table = model.weights?.table ?? parameterTable(model.parameters);
   const allocate = (): DeviceBuffer => device.allocate(table.size * 4);
-  const owned: DeviceBuffer[] = [];
-  const own = (buffer: DeviceBuffer): DeviceBuffer => {
-    owned.push(buffer);
-    return buffer;
-  };
   const continued = model.weights?.device === device ? model.weights : undefined;
   const parameters = continued?.parameters ?? allocate();
-  if (!continued) await initializeParameters(device, table, parameters, seed);
-  let average = ema ? continued?.ema : undefined;
-  if (ema && !average) {
-    average = allocate();
-    await average.write(0, await parameters.read(0, table.size));
-  }
-  model.weights = { device, table, parameters, ema: average };
+  const average = ema ? (continued?.ema ?? allocate()) : undefined;
+  const [gradients, firstMoment, secondMoment] = [allocate(), allocate(), allocate()];
+  const weights = { device, table, parameters, ema: average };
+  model.weights = weights;
+  const fillBuffers = async (): Promise<void> => {
+    if (!continued) await initializeParameters(device, table, parameters, seed);
+    if (average && !continued?.ema) await average.write(0, await parameters.read(0, table.size));
+  };
+  const ready = fillBuffers();
+  ready.catch(() => undefined); // reported to whoever awaits it
   return {
-    weights: model.weights,
-    gradients: own(allocate()),
-    firstMoment: own(allocate()),
-    secondMoment: own(allocate()),
+    weights,
+    gradients,
+    firstMoment,
+    secondMoment,
+    ready,
     step: 0,
     dispose: () => {
-      for (const buffer of owned) buffer.dispose();
+      for (const buffer of [gradients, firstMoment, secondMoment]) buffer.dispose();
     },
   };
 }

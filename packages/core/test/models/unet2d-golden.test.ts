@@ -85,7 +85,7 @@ describe.each(loadAddon().isas.map((isa) => ({ isa })))('on $isa', ({ isa }) => 
       const golden = await loadFixture(name);
       const timesteps = await golden('timesteps');
       const { graph, loss, placements } = lossGraph(run, timesteps.length);
-      const state = await createTrainingState(run.model, device, { seed: 0, ema: false });
+      const state = createTrainingState(run.model, device, { seed: 0, ema: false });
       const optimizer = adamW({ learningRate: 1e-3, weightDecay: 1e-2 });
       const { table, parameters } = state.weights;
       const { gradients, firstMoment, secondMoment } = state;

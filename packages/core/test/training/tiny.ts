@@ -33,7 +33,7 @@ export function tinyModel({ classes = null }: { classes?: number | null } = {}):
 }
 
 /** A training run of the tiny model with everything switched on. */
-export function tinyTraining(device: Device, options: Partial<TrainOptions> = {}): Promise<Training> {
+export async function tinyTraining(device: Device, options: Partial<TrainOptions> = {}): Promise<Training> {
   const diffusion = gaussianDiffusion({ schedule: cosineSchedule(), predict: 'v' });
   return train({
     model: tinyModel(),

@@ -93,7 +93,7 @@ describe('train', () => {
     const model = new UNet2D({ shape: [32, 32, 3], channels: [64, 128], attention: [16] });
     const data = { ...bands(), shape: [32, 32, 3] as const, read: async () => undefined };
     const diffusion = gaussianDiffusion({ schedule: cosineSchedule() });
-    const training = await train({
+    const training = train({
       model,
       diffusion,
       data,
@@ -140,7 +140,7 @@ describe('train', () => {
     const model = new UNet2D({ shape: [16, 16, 1], channels: [32, 64], attention: [8] });
     const data = { ...bands(), shape: [16, 16, 1] as const, read: async () => undefined };
     const diffusion = gaussianDiffusion({ schedule: cosineSchedule() });
-    const training = await train({ model, diffusion, data, device, steps: 60, batchSize: 16 });
+    const training = train({ model, diffusion, data, device, steps: 60, batchSize: 16 });
     const delay = monitorEventLoopDelay({ resolution: 1 });
     for await (const { step } of training) if (step === 5) delay.enable();
     delay.disable();
