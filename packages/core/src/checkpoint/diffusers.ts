@@ -34,6 +34,9 @@ export {
 /** Name of the weights in every folder that diffusers writes. */
 const WEIGHTS_NAME = 'diffusion_pytorch_model.safetensors';
 
+/** Tensors on their way from the disk at one time: most are small, and what they cost is the wait. */
+const READ_AHEAD = 8;
+
 /** A configuration is a page of text; a file of another size is another kind of file. */
 const MAX_JSON_BYTES = 2 ** 20;
 
@@ -143,11 +146,11 @@ export async function* readParameters(
       values?.catch(() => undefined); // reported when it is awaited
       return values;
     };
-    // The next tensor is read from the disk while this one is reordered.
-    let next = read(0);
+    // The next tensors are read from the disk while this one is reordered.
+    const ahead = Array.from({ length: READ_AHEAD }, (_, i) => read(i));
     for (const [index, parameter] of parameters.entries()) {
-      const values = (await next) as Float32Array;
-      next = read(index + 1);
+      const values = (await ahead.shift()) as Float32Array;
+      ahead.push(read(index + READ_AHEAD));
       yield { parameter, values: await toNativeOrder(parameter, values) };
     }
   } finally {

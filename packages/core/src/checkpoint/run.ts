@@ -88,9 +88,15 @@ export async function loadRun(directory: string, { device, ema = true }: LoadRun
   const table = parameterTable(model.parameters);
   const buffer = device.allocate(table.size * 4);
   const path = (ema ? emaWeightsPath : undefined) ?? weightsPath;
+  // The device takes one tensor in while the next is read and reordered.
+  let written: Promise<void> = Promise.resolve();
   for await (const { parameter, values } of readParameters(path, table.slots)) {
-    await buffer.write((parameter as ParameterSlot).offset, values);
+    const write = buffer.write((parameter as ParameterSlot).offset, values);
+    write.catch(() => undefined); // reported when it is awaited
+    await written;
+    written = write;
   }
+  await written;
   model.weights = { device, table, parameters: buffer, ema: undefined };
   const { name, steps, parameters: numbers } = scheduler.schedule;
   const schedule = createSchedule(name, { steps, ...numbers });
