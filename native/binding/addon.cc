@@ -17,7 +17,7 @@ namespace diffuse::binding {
 namespace {
 
 // Raised whenever the meaning of the exports changes; addon.ts refuses another number.
-constexpr int kAbi = 1;
+constexpr int kAbi = 2;
 
 [[noreturn]] void disposed(const char* what) { throw Error("ERR_DISPOSED", std::string(what) + " has been disposed"); }
 
@@ -52,31 +52,33 @@ class BufferHandle : public Napi::ObjectWrap<BufferHandle> {
     drop(info.Env());
     return info.Env().Undefined();
   }
-  // (byteOffset, byteLength) → Promise<ArrayBuffer>
+  // (byteOffset, byteLength, order?) → Promise<ArrayBuffer>
   Napi::Value read(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       auto memory = this->memory();
       auto [offset, size] = range_of(info[0], info[1].ToNumber().DoubleValue(), *memory);
+      auto order = order_of(info[2], size / sizeof(float));
       auto bytes = std::make_shared<std::vector<std::byte>>(size);
       return run_async(
           info.Env(), *device_,
-          [memory, offset = offset, bytes, device = device_] {
-            device->download(bytes->data(), memory->data() + offset, bytes->size());
+          [memory, offset = offset, bytes, order, device = device_] {
+            device->download(bytes->data(), memory->data() + offset, bytes->size(), order ? &*order : nullptr);
           },
           [bytes](Napi::Env env) -> Napi::Value { return array_buffer(env, bytes->data(), bytes->size()); });
     });
   }
-  // (byteOffset, data) → Promise<void>
+  // (byteOffset, data, order?) → Promise<void>
   Napi::Value write(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       auto memory = this->memory();
       Bytes given = bytes_of(info[1], "data");
       auto [offset, size] = range_of(info[0], static_cast<double>(given.size), *memory);
+      auto order = order_of(info[2], size / sizeof(float));
       auto bytes = std::make_shared<std::vector<std::byte>>(given.data, given.data + size);
       return run_async(
           info.Env(), *device_,
-          [memory, offset = offset, bytes, device = device_] {
-            device->upload(memory->data() + offset, bytes->data(), bytes->size());
+          [memory, offset = offset, bytes, order, device = device_] {
+            device->upload(memory->data() + offset, bytes->data(), bytes->size(), order ? &*order : nullptr);
           },
           [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
     });

@@ -132,6 +132,17 @@ PlannedTensor read_tensor(Reader& code) {
 
 }  // namespace
 
+std::optional<FileOrder> order_of(const Napi::Value& value, size_t elements) {
+  if (value.IsUndefined()) return std::nullopt;
+  auto object = value.As<Napi::Object>();
+  auto size = [&](const char* name) { return static_cast<size_t>(object.Get(name).ToNumber().Int64Value()); };
+  FileOrder order{size("taps"), size("inputs"), size("outputs")};
+  if (order.count() != elements)
+    throw Error("ERR_SHAPE", "an order of " + std::to_string(order.count()) + " elements was given for " +
+                                 std::to_string(elements));
+  return order;
+}
+
 ProgramSpec decode_program(const Napi::Object& description, const std::vector<std::shared_ptr<Memory>>& buffers) {
   ProgramSpec spec;
   spec.buffers = buffers;

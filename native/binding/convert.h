@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,9 @@ struct Bytes {
   size_t size;
 };
 Bytes bytes_of(const Napi::Value& value, const char* what);
+
+// { taps, inputs, outputs } whose product is the number of elements, or undefined. Throws ERR_SHAPE.
+std::optional<FileOrder> order_of(const Napi::Value& value, size_t elements);
 
 // The program description that packages/core/src/graph/program.ts encodes.
 ProgramSpec decode_program(const Napi::Object& description, const std::vector<std::shared_ptr<Memory>>& buffers);

@@ -47,8 +47,24 @@ class CpuDevice final : public Device {
     return static_cast<std::byte*>(memory);
   }
   void release(std::byte* memory, size_t bytes) override { munmap(memory, bytes); }
-  void upload(std::byte* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void download(void* to, const std::byte* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void upload(std::byte* to, const void* from, size_t bytes, const FileOrder* order) override {
+    if (!order) {
+      std::memcpy(to, from, bytes);
+      return;
+    }
+    parallel(static_cast<int64_t>(order->blocks()), [&](int64_t block) {
+      from_file_order(reinterpret_cast<float*>(to), static_cast<const float*>(from), *order, block);
+    });
+  }
+  void download(void* to, const std::byte* from, size_t bytes, const FileOrder* order) override {
+    if (!order) {
+      std::memcpy(to, from, bytes);
+      return;
+    }
+    parallel(static_cast<int64_t>(order->blocks()), [&](int64_t block) {
+      to_file_order(static_cast<float*>(to), reinterpret_cast<const float*>(from), *order, block);
+    });
+  }
 
   size_t prepare(int kernel, Call& call) override {
     call.workers = workers_.get();
@@ -62,6 +78,13 @@ class CpuDevice final : public Device {
   }
 
  private:
+  template <typename Body>
+  void parallel(int64_t count, Body body) {
+    workers_->watch(nullptr);
+    workers_->run(
+        count, [](void* context, int64_t index, int) { (*static_cast<Body*>(context))(index); }, &body);
+  }
+
   const Kernel* kernels_;
   std::string isa_;
   int threads_;

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "engine/file_order.h"
 #include "engine/kernel.h"
 
 namespace diffuse {
@@ -44,8 +45,9 @@ class Device {
   // Zeroed device memory, aligned to at least 64 bytes. Throws ERR_OUT_OF_MEMORY.
   virtual std::byte* allocate(size_t bytes) = 0;
   virtual void release(std::byte* memory, size_t bytes) = 0;
-  virtual void upload(std::byte* to, const void* from, size_t bytes) = 0;
-  virtual void download(void* to, const std::byte* from, size_t bytes) = 0;
+  // Copy between host and device. With an order (float32 only) the elements are in the file's order on the host.
+  virtual void upload(std::byte* to, const void* from, size_t bytes, const FileOrder* order = nullptr) = 0;
+  virtual void download(void* to, const std::byte* from, size_t bytes, const FileOrder* order = nullptr) = 0;
 
   // Checks a call and returns its scratch bytes. `kernel` is an index into ops/kernels.def.
   virtual size_t prepare(int kernel, Call& call) = 0;

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { configJsonSchema, configText, parseConfig } from '../src/settings/config-file.ts';
 import { kebabCase } from '../src/settings/kinds.ts';
 import { presets } from '../src/settings/presets.ts';
@@ -76,6 +77,45 @@ describe('the configuration file', () => {
     }
     const schema = configJsonSchema() as { properties: Record<string, unknown> };
     expect(Object.keys(schema.properties)).toEqual(['preset', ...Object.keys(trainSettings).map(kebabCase)]);
+  });
+
+  test('a kind accepts what its schema accepts', () => {
+    const values = fc.oneof(
+      fc.integer(),
+      fc.double(),
+      fc.constantFrom(
+        0,
+        1,
+        -1,
+        0.5,
+        3,
+        1024,
+        1025,
+        '',
+        'none',
+        '48x64',
+        '0x4',
+        'cosine',
+        [],
+        [1],
+        [0],
+        null,
+        {},
+        2 ** 53,
+      ),
+      fc.string(),
+      fc.boolean(),
+      fc.array(fc.integer({ min: 0, max: 3 })),
+      fc.dictionary(fc.string(), fc.oneof(fc.double(), fc.string())),
+    );
+    for (const [name, { kind }] of Object.entries(trainSettings)) {
+      const schema = z.fromJSONSchema(kind.schema);
+      fc.assert(
+        fc.property(values, (value) => {
+          expect(kind.accepts(value), `${name}: ${JSON.stringify(value)}`).toBe(schema.safeParse(value).success);
+        }),
+      );
+    }
   });
 
   test('the shipped JSON Schema is current', async () => {

@@ -217,15 +217,11 @@ describe('resuming', () => {
 
 describe('when a run goes wrong', () => {
   test('numbers that overflow end it with the step and the tensor; the checkpoint stays', async () => {
-    // A weight decay times learning rate far above 1 makes the weights grow by itself until float32 ends.
-    const { code, stderr } = await train(
-      'overflow',
-      '--steps=60',
-      '--lr=900',
-      '--weight-decay=900',
-      '--checkpoint-every=1',
+    // AdamW moves each weight by about the learning rate: the second forward pass leaves float32.
+    const { code, stderr } = await train('overflow', '--steps=60', '--lr=1e30', '--warmup=0', '--checkpoint-every=1');
+    expect(stderr).toMatch(
+      /\ndiffuse: step 2: time_embedding\.\S+ \(y\) holds an infinity; the weights are as they were/,
     );
-    expect(stderr).toMatch(/\ndiffuse: step \d+: .*(NaN|infinity|finite|inf).*\n$/i);
     expect(stderr).toContain('The last checkpoint');
     expect(code).toBe(1);
     const out = join(folder, 'overflow');

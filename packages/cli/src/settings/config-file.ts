@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parse, stringify, YAMLParseError } from 'yaml';
-import { z } from 'zod';
 import { messageOf, usageError } from '../failure.ts';
-import { checkValue, kebabCase, type Setting } from './kinds.ts';
+import { checkValue, type JsonSchema, kebabCase, type Setting } from './kinds.ts';
 import { presets } from './presets.ts';
 import { didYouMean } from './suggest.ts';
 import { type TrainSettingName, type TrainSettings, trainSettings } from './train-settings.ts';
@@ -16,19 +15,20 @@ export interface TrainConfig {
 const settingNames = Object.keys(trainSettings) as TrainSettingName[];
 const keys = new Map(settingNames.map((name) => [kebabCase(name), name]));
 
-/** The shape of a configuration file: a key for every flag of `train`. */
-export function configSchema(): z.ZodType {
+/** The JSON Schema (draft 2020-12) of a configuration file, for editors; shipped as `config.schema.json`. */
+export function configJsonSchema(): JsonSchema {
+  const preset = { type: 'string', enum: Object.keys(presets), description: 'settings that go well together' };
   const entries = settingNames.map((name) => {
     const { kind, description }: Setting<unknown> = trainSettings[name];
-    return [kebabCase(name), kind.schema.describe(description).optional()] as const;
+    return [kebabCase(name), { ...kind.schema, description }] as const;
   });
-  const preset = z.enum(Object.keys(presets)).describe('settings that go well together').optional();
-  return z.strictObject({ preset, ...Object.fromEntries(entries) });
-}
-
-/** The JSON Schema (draft 2020-12) of a configuration file, for editors; shipped as `config.schema.json`. */
-export function configJsonSchema(): Record<string, unknown> {
-  return { title: 'Configuration of `diffuse train`', ...z.toJSONSchema(configSchema(), { io: 'input' }) };
+  return {
+    title: 'Configuration of `diffuse train`',
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    type: 'object',
+    properties: { preset, ...Object.fromEntries(entries) },
+    additionalProperties: false,
+  };
 }
 
 /**

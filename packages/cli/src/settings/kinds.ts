@@ -1,12 +1,16 @@
-import { z } from 'zod';
 import { usageError } from '../failure.ts';
+
+/** A part of a JSON Schema, draft 2020-12. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** A kind of value that a flag or a key of a configuration file takes. */
 export interface Kind<T> {
   /** Ends the sentence "--flag must be …". */
   readonly expected: string;
-  /** What the value is in a configuration file. */
-  readonly schema: z.ZodType<T>;
+  /** Whether a value is of the kind, as it stands in a configuration file. */
+  readonly accepts: (value: unknown) => value is T;
+  /** What {@link Kind.accepts} accepts, for editors. A test holds the two together. */
+  readonly schema: JsonSchema;
   /** A flag's text as it would stand in a configuration file; what cannot be read stays as it is, for the message. */
   readonly fromText: (text: string) => unknown;
   /** The allowed values, if they are few. */
@@ -36,45 +40,90 @@ export type SettingTable<S> = { readonly [Key in keyof S]-?: Setting<NonNullable
 
 /** Any text, such as a path. */
 export function text(expected: string): Kind<string> {
-  return { expected, schema: z.string().min(1), fromText: (given) => given };
+  return {
+    expected,
+    accepts: (value): value is string => typeof value === 'string' && value !== '',
+    schema: { type: 'string', minLength: 1 },
+    fromText: (given) => given,
+  };
 }
 
 /** A switch: `--flip` or `--no-flip`. */
 export function flag(): Kind<boolean> {
-  return { expected: 'true or false', schema: z.boolean(), fromText: (given) => given, isSwitch: true };
+  return {
+    expected: 'true or false',
+    accepts: (value): value is boolean => typeof value === 'boolean',
+    schema: { type: 'boolean' },
+    fromText: (given) => given,
+    isSwitch: true,
+  };
 }
 
 /** A whole number from `least` to `most`. */
 export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): Kind<number> {
   const range = most === Number.MAX_SAFE_INTEGER ? `at least ${least}` : `from ${least} to ${most}`;
-  return { expected: `a whole number, ${range}`, schema: z.int().min(least).max(most), fromText: numberFrom };
+  return {
+    expected: `a whole number, ${range}`,
+    accepts: (value): value is number => isInteger(value, least, most),
+    schema: { type: 'integer', minimum: least, maximum: most },
+    fromText: numberFrom,
+  };
 }
 
-/** A number for which `range` says what it must be. */
-export function number(range: string, schema: z.ZodType<number>): Kind<number> {
-  return { expected: `a number ${range}`, schema, fromText: numberFrom };
+/** Bounds of a number, in the words of JSON Schema; those that are left out do not bind. */
+export interface Bounds {
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+}
+
+/** A finite number within bounds; `range` says them in words. */
+export function number(range: string, bounds: Bounds): Kind<number> {
+  const { minimum = -Infinity, maximum = Infinity, exclusiveMinimum = -Infinity, exclusiveMaximum = Infinity } = bounds;
+  return {
+    expected: `a number ${range}`,
+    accepts: (value): value is number =>
+      isFiniteNumber(value) &&
+      value >= minimum &&
+      value <= maximum &&
+      value > exclusiveMinimum &&
+      value < exclusiveMaximum,
+    schema: { type: 'number', ...bounds },
+    fromText: numberFrom,
+  };
 }
 
 /** A number above 0. */
 export function positive(): Kind<number> {
-  return number('above 0', z.number().positive());
+  return number('above 0', { exclusiveMinimum: 0 });
 }
 
 /** A number, 0 or more. */
 export function atLeastZero(): Kind<number> {
-  return number('at least 0', z.number().min(0));
+  return number('at least 0', { minimum: 0 });
 }
 
 /** A number in [0, 1). */
 export function share(): Kind<number> {
-  return number('from 0 to below 1', z.number().min(0).lt(1));
+  return number('from 0 to below 1', { minimum: 0, exclusiveMaximum: 1 });
+}
+
+/** Values of a kind, and infinity beside them. Infinity is a word of YAML, not of JSON: the schema knows only the kind. */
+export function orInfinity(kind: Kind<number>): Kind<number> {
+  return {
+    ...kind,
+    expected: `${kind.expected}, or Infinity`,
+    accepts: (value): value is number => value === Infinity || kind.accepts(value),
+  };
 }
 
 /** One of a few names. */
 export function oneOf<Name extends string>(names: readonly Name[]): Kind<Name> {
   return {
     expected: `one of ${names.join(', ')}`,
-    schema: z.enum(names as [Name, ...Name[]]) as z.ZodType<Name>,
+    accepts: (value): value is Name => (names as readonly unknown[]).includes(value),
+    schema: { type: 'string', enum: names },
     fromText: (given) => given,
     choices: names,
   };
@@ -84,7 +133,8 @@ export function oneOf<Name extends string>(names: readonly Name[]): Kind<Name> {
 export function oneOfNumbers(numbers: readonly number[]): Kind<number> {
   return {
     expected: `one of ${numbers.join(', ')}`,
-    schema: z.literal(numbers as [number, ...number[]]) as z.ZodType<number>,
+    accepts: (value): value is number => (numbers as readonly unknown[]).includes(value),
+    schema: { type: 'number', enum: numbers },
     fromText: numberFrom,
     choices: numbers.map(String),
   };
@@ -93,9 +143,12 @@ export function oneOfNumbers(numbers: readonly number[]): Kind<number> {
 /** Whole numbers above 0, as `32,64,128`; in a file a list. */
 export function integers({ least = 1 }: { least?: number } = {}): Kind<readonly number[]> {
   const none = least === 0 ? ', or none' : '';
+  const { accepts, schema } = integer(1);
   return {
     expected: `whole numbers above 0 with commas between them, such as 32,64,128${none}`,
-    schema: z.array(z.int().min(1)).min(least),
+    accepts: (value): value is readonly number[] =>
+      Array.isArray(value) && value.length >= least && value.every(accepts),
+    schema: { type: 'array', items: schema, minItems: least },
     fromText: (given) => (least === 0 && given === 'none' ? [] : given.split(',').map(numberFrom)),
   };
 }
@@ -104,7 +157,12 @@ export function integers({ least = 1 }: { least?: number } = {}): Kind<readonly 
 export function namedNumbers(): Kind<Readonly<Record<string, number>>> {
   return {
     expected: 'names and numbers, such as gamma=5 or betaStart=0.0001,betaEnd=0.02',
-    schema: z.record(z.string(), z.number()),
+    accepts: (value): value is Readonly<Record<string, number>> =>
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.values(value).every(isFiniteNumber),
+    schema: { type: 'object', additionalProperties: { type: 'number' } },
     fromText: (given) =>
       Object.fromEntries(
         given.split(',').map((pair) => {
@@ -115,11 +173,16 @@ export function namedNumbers(): Kind<Readonly<Record<string, number>>> {
   };
 }
 
+const sizePattern = /^[1-9]\d*x[1-9]\d*$/;
+
 /** The size of images: one side of squares, or HEIGHTxWIDTH. */
 export function imageSize(): Kind<number | string> {
+  const side = integer(1);
   return {
     expected: 'a number of pixels, such as 64, or HEIGHTxWIDTH, such as 48x64',
-    schema: z.union([z.int().min(1), z.string().regex(/^[1-9]\d*x[1-9]\d*$/)]),
+    accepts: (value): value is number | string =>
+      side.accepts(value) || (typeof value === 'string' && sizePattern.test(value)),
+    schema: { anyOf: [side.schema, { type: 'string', pattern: sizePattern.source }] },
     fromText: (given) => numberFrom(given),
   };
 }
@@ -138,14 +201,21 @@ export function parseImageSize(size: number | string): readonly [height: number,
  * @throws Failure naming `where`, what was expected and what came.
  */
 export function checkValue<T>(kind: Kind<T>, value: unknown, where: string): T {
-  const result = kind.schema.safeParse(value);
-  if (result.success) return result.data;
+  if (kind.accepts(value)) return value;
   throw usageError(`${where} must be ${kind.expected}; got ${show(value)}`);
 }
 
 /** `batchSize` → `batch-size`: the name of a setting as a flag and as a key of a file. */
 export function kebabCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function isFiniteNumber(value: unknown): value is number {
+  return Number.isFinite(value);
+}
+
+function isInteger(value: unknown, least: number, most: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
 }
 
 function numberFrom(given: string): number | string {

@@ -9,9 +9,19 @@ import {
   samplers,
   spacings,
 } from '@diffuse/core';
-import { z } from 'zod';
 import { usageError } from '../failure.ts';
-import { checkValue, flag, integer, kebabCase, number, oneOf, type SettingTable, text } from './kinds.ts';
+import {
+  checkValue,
+  flag,
+  integer,
+  kebabCase,
+  number,
+  oneOf,
+  orInfinity,
+  positive,
+  type SettingTable,
+  text,
+} from './kinds.ts';
 
 /** What `sample` and `trajectory` have in common. */
 export interface SamplerSettings {
@@ -62,7 +72,7 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
     defaultText: 'trailing',
   },
   eta: {
-    kind: number('from 0 to 1', z.number().min(0).max(1)),
+    kind: number('from 0 to 1', { minimum: 0, maximum: 1 }),
     description: "share of DDPM's noise that ddim adds",
     group: sampling,
     defaultText: '0',
@@ -74,7 +84,7 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
     defaultText: "the model's own",
   },
   clip: {
-    kind: number('above 0, or Infinity', z.union([z.number().positive(), z.literal(Infinity)])),
+    kind: orInfinity(positive()),
     description: 'bound of the estimate of the clean image; Infinity does not clip',
     group: sampling,
     defaultText: "the model's own",

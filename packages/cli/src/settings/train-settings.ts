@@ -8,16 +8,13 @@ import {
   type WeightingName,
   weightings,
 } from '@diffuse/core';
-import { z } from 'zod';
 import {
   atLeastZero,
   flag,
   imageSize,
   integer,
   integers,
-  type Kind,
   namedNumbers,
-  number,
   oneOf,
   oneOfNumbers,
   positive,
@@ -205,7 +202,7 @@ export const trainSettings: SettingTable<TrainSettings> = {
   },
   batchSize: { kind: integer(1, 65_536), description: 'images a forward pass', group: training },
   accumulate: { kind: integer(1, 65_536), description: 'forward passes a step', group: training },
-  lr: { kind: below1000(), description: 'learning rate at its peak', group: training },
+  lr: { kind: positive(), description: 'learning rate at its peak', group: training },
   lrSchedule: {
     kind: oneOf(learningRateShapes),
     description: 'constant, or half a cosine down to 0',
@@ -246,11 +243,6 @@ export const changeableOnResume: ReadonlySet<TrainSettingName> = new Set([
   'device',
   'threads',
 ]);
-
-/** What the optimizer takes as a learning rate. */
-function below1000(): Kind<number> {
-  return number('above 0 and below 1000', z.number().positive().lt(1000));
-}
 
 function namesOf<Name extends string>(registry: Readonly<Record<Name, unknown>>): readonly Name[] {
   return Object.keys(registry) as Name[];

@@ -1,7 +1,7 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRecord, show } from '../config/value-rules.ts';
-import { fileShape, type ParameterLayout, toFileOrder, toNativeOrder } from '../models/parameter-layout.ts';
+import { fileShape, type ParameterLayout } from '../models/parameter-layout.ts';
 import {
   configFromDiffusers,
   configToDiffusers,
@@ -15,13 +15,10 @@ import { openSafetensors, type SafetensorsFile, writeSafetensors } from './safet
 import { type SchedulerDescription, schedulerFromDiffusers, schedulerToDiffusers } from './scheduler-config.ts';
 
 export {
-  filePermutation,
+  fileOrder,
   fileShape,
-  nativePermutation,
   type ParameterLayout,
   parameterSize,
-  toFileOrder,
-  toNativeOrder,
 } from '../models/parameter-layout.ts';
 export { unet2dParameters } from '../models/unet2d-parameters.ts';
 export {
@@ -125,7 +122,7 @@ export async function writePipelineFolder(
 }
 
 /**
- * Reads weights and reorders them to the native layout, one parameter at a time. Names of early files (`query`, `key`,
+ * Reads weights in the order of the file (`fileOrder` tells the device), one parameter at a time. Names of early files (`query`, `key`,
  * `value`, `proj_attn` in attention) are understood, half precision is widened. Before the first parameter arrives, names
  * and shapes of all of them have been checked.
  *
@@ -146,12 +143,12 @@ export async function* readParameters(
       values?.catch(() => undefined); // reported when it is awaited
       return values;
     };
-    // The next tensors are read from the disk while this one is reordered.
+    // The next tensors are read from the disk while the device takes this one.
     const ahead = Array.from({ length: READ_AHEAD }, (_, i) => read(i));
     for (const [index, parameter] of parameters.entries()) {
       const values = (await ahead.shift()) as Float32Array;
       ahead.push(read(index + READ_AHEAD));
-      yield { parameter, values: await toNativeOrder(parameter, values) };
+      yield { parameter, values };
     }
   } finally {
     await file.close();
@@ -159,12 +156,11 @@ export async function* readParameters(
 }
 
 /**
- * Writes weights as diffusers does: float32, reordered from the native layout, one parameter at a time, the file whole or
- * not at all.
+ * Writes weights as diffusers does: float32, one parameter at a time, the file whole or not at all.
  *
  * @param path file to create or replace; its directory must exist.
  * @param parameters what to write, in this order.
- * @param valuesOf the values of a parameter in the native layout; called once for each, in order.
+ * @param valuesOf the values of a parameter in the order of the file; called once for each, in order.
  * @throws DiffuseError `ERR_CHECKPOINT` when the system refuses, `ERR_SHAPE` for another number of values.
  */
 export async function writeParameters(
@@ -176,7 +172,7 @@ export async function writeParameters(
     name: parameter.name,
     dtype: 'F32' as const,
     shape: fileShape(parameter),
-    data: async () => toFileOrder(parameter, await valuesOf(parameter)),
+    data: () => valuesOf(parameter),
   }));
   await writeSafetensors(path, tensors, { format: 'pt' });
 }

@@ -1,10 +1,10 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Diffusion, gaussianDiffusion } from '../diffusion/gaussian.ts';
-import { parameterSize } from '../models/parameter-layout.ts';
+import { fileOrder, parameterSize } from '../models/parameter-layout.ts';
 import { UNet2D } from '../models/unet2d.ts';
 import { type ParameterSlot, parameterTable } from '../models/weights.ts';
-import type { Device, DeviceBuffer } from '../native/device.ts';
+import type { Device, DeviceBuffer, FileOrder } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { createSchedule } from '../schedules/index.ts';
 import { createTrainingState, stateBuffers, type TrainingState } from '../training/training-state.ts';
@@ -53,7 +53,9 @@ export async function saveRun(directory: string, options: SaveRunOptions): Promi
     ema: weights.ema !== undefined,
   });
   const write = (path: string, buffer: DeviceBuffer): Promise<void> =>
-    writeParameters(path, weights.table.slots, (parameter) => readSlot(buffer, parameter as ParameterSlot));
+    writeParameters(path, weights.table.slots, (parameter) =>
+      readSlot(buffer, parameter as ParameterSlot, fileOrder(parameter)),
+    );
   await write(paths.weightsPath, weights.parameters);
   if (weights.ema) await write(paths.emaWeightsPath, weights.ema);
   if (classNames) await writeFileAtomic(join(directory, CLASSES_NAME), `${JSON.stringify(classNames, undefined, 2)}\n`);
@@ -88,10 +90,10 @@ export async function loadRun(directory: string, { device, ema = true }: LoadRun
   const table = parameterTable(model.parameters);
   const buffer = device.allocate(table.size * 4);
   const path = (ema ? emaWeightsPath : undefined) ?? weightsPath;
-  // The device takes one tensor in while the next is read and reordered.
+  // The device takes one tensor in and reorders it while the next is read.
   let written: Promise<void> = Promise.resolve();
   for await (const { parameter, values } of readParameters(path, table.slots)) {
-    const write = buffer.write((parameter as ParameterSlot).offset, values);
+    const write = buffer.write((parameter as ParameterSlot).offset, values, fileOrder(parameter));
     write.catch(() => undefined); // reported when it is awaited
     await written;
     written = write;
@@ -179,8 +181,8 @@ function checkState({ path, metadata }: SafetensorsFile, expected: { fingerprint
   return step;
 }
 
-function readSlot(buffer: DeviceBuffer, slot: ParameterSlot): Promise<Float32Array> {
-  return buffer.read(slot.offset, parameterSize(slot));
+function readSlot(buffer: DeviceBuffer, slot: ParameterSlot, order?: FileOrder): Promise<Float32Array> {
+  return buffer.read(slot.offset, parameterSize(slot), order);
 }
 
 function describeScheduler({ schedule, predict }: Diffusion): SchedulerDescription {

@@ -10,7 +10,7 @@ export interface Addon {
 }
 
 /** The number of the interface below. */
-export const expectedAbi = 1;
+export const expectedAbi = 2;
 
 /** A backend with its own thread. Every method may throw an Error with a `code`. */
 export interface NativeDevice {
@@ -22,11 +22,21 @@ export interface NativeDevice {
   dispose(): void;
 }
 
+/**
+ * The order of a weight in files: float32 `[outputs, inputs, taps]`, where the device has `[taps, inputs, outputs]`. A linear map
+ * has one tap.
+ */
+export interface FileOrder {
+  readonly taps: number;
+  readonly inputs: number;
+  readonly outputs: number;
+}
+
 /** Device memory. */
 export interface NativeBuffer {
-  read(byteOffset: number, byteLength: number): Promise<ArrayBuffer>;
+  read(byteOffset: number, byteLength: number, order?: FileOrder): Promise<ArrayBuffer>;
   /** `data` is copied before the call returns. */
-  write(byteOffset: number, data: ArrayBufferView): Promise<void>;
+  write(byteOffset: number, data: ArrayBufferView, order?: FileOrder): Promise<void>;
   dispose(): void;
 }
 

@@ -1,6 +1,8 @@
 import { addonPath, loadAddon, translateErrors, translateRejections } from './addon.ts';
-import type { NativeBuffer, NativeDevice, NativeProgram, NativeProgramDescription } from './bindings.ts';
+import type { FileOrder, NativeBuffer, NativeDevice, NativeProgram, NativeProgramDescription } from './bindings.ts';
 import { DiffuseError } from './errors.ts';
+
+export type { FileOrder } from './bindings.ts';
 
 /** Options of {@link openDevice}. */
 export interface DeviceOptions {
@@ -33,10 +35,20 @@ export interface Device {
 export interface DeviceBuffer {
   readonly byteLength: number;
   readonly native: NativeBuffer;
-  /** Float32 elements `[offset, offset + count)`. @throws `ERR_SHAPE` when they are not all in the buffer, `ERR_DISPOSED` */
-  read(offset: number, count: number): Promise<Float32Array>;
-  /** Writes float32 elements from `offset` on; `data` is copied before the call returns. @throws as {@link read} */
-  write(offset: number, data: Float32Array): Promise<void>;
+  /**
+   * Float32 elements `[offset, offset + count)`.
+   *
+   * @param order reorders them to that of files on the way.
+   * @throws `ERR_SHAPE` when they are not all in the buffer or are not those of the order, `ERR_DISPOSED`
+   */
+  read(offset: number, count: number, order?: FileOrder): Promise<Float32Array>;
+  /**
+   * Writes float32 elements from `offset` on; `data` is copied before the call returns.
+   *
+   * @param order the order of `data`, if it is that of files.
+   * @throws as {@link read}
+   */
+  write(offset: number, data: Float32Array, order?: FileOrder): Promise<void>;
   dispose(): void;
   [Symbol.dispose](): void;
 }
@@ -112,9 +124,9 @@ function wrapBuffer(native: NativeBuffer, byteLength: number, onDispose: () => v
   const buffer: DeviceBuffer = {
     byteLength,
     native,
-    read: async (offset, count) =>
-      new Float32Array(await translateRejections(attempt(() => native.read(4 * offset, 4 * count)))),
-    write: (offset, data) => translateRejections(attempt(() => native.write(4 * offset, data))),
+    read: async (offset, count, order) =>
+      new Float32Array(await translateRejections(attempt(() => native.read(4 * offset, 4 * count, order)))),
+    write: (offset, data, order) => translateRejections(attempt(() => native.write(4 * offset, data, order))),
     dispose,
     [Symbol.dispose]: dispose,
   };

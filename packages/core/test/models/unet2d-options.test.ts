@@ -5,7 +5,7 @@ import { Graph, type Value } from '../../src/graph/graph.ts';
 import { fill } from '../../src/graph/ops/elementwise.ts';
 import { weightedMse } from '../../src/graph/ops/weighted-mse.ts';
 import { compile, type TensorData } from '../../src/graph/program.ts';
-import { parameterSize, toNativeOrder } from '../../src/models/parameter-layout.ts';
+import { fileOrder, parameterSize } from '../../src/models/parameter-layout.ts';
 import { UNet2D } from '../../src/models/unet2d.ts';
 import { configFromDiffusers } from '../../src/models/unet2d-config.ts';
 import { type ParameterSlot, parameterTable, parameterValues } from '../../src/models/weights.ts';
@@ -52,7 +52,7 @@ describe('options of UNet2DModel', () => {
     const table = parameterTable(model.parameters);
     using parameters = device.allocate(table.size * 4);
     for (const [index, slot] of table.slots.entries()) {
-      await parameters.write(slot.offset, await toNativeOrder(slot, weightsOf(slot, index)));
+      await parameters.write(slot.offset, weightsOf(slot, index), fileOrder(slot));
     }
     const graph = new Graph();
     const values = parameterValues(graph, table);

@@ -1,0 +1,69 @@
+import yargs, { type Argv } from 'yargs';
+import { parserConfiguration } from './arguments.ts';
+import type { AnyCommand, HelpSection } from './command.ts';
+import { kebabCase, type Setting } from './settings/kinds.ts';
+import { columns } from './terminal/format.ts';
+
+/** Columns of a help text: the same everywhere, so that it reads the same everywhere. */
+const helpColumns = 100;
+
+/** The help text of one command, or of all. */
+export async function helpText(commands: readonly AnyCommand[], command?: AnyCommand): Promise<string> {
+  let parser = yargs()
+    .scriptName('diffuse')
+    .locale('en')
+    .usage('$0 <command> [flags]\n\nTrains diffusion models on your own images and draws from them.')
+    .parserConfiguration(parserConfiguration)
+    .exitProcess(false)
+    .wrap(helpColumns)
+    .version('')
+    .help()
+    .option('json', { type: 'boolean', describe: 'machine-readable lines on stdout, nothing else there' })
+    .option('quiet', { type: 'boolean', describe: 'no progress on stderr' }) as Argv;
+  for (const each of commands) {
+    const positional = Object.entries(each.settings).find(([, setting]) => setting.positional);
+    parser = parser.command(
+      positional ? `${each.name} <${positional[0]}>` : each.name,
+      each.summary,
+      (builder) => describeCommand(builder as Argv, each),
+      () => undefined,
+    ) as Argv;
+  }
+  parser = parser.epilogue('Every command explains itself: diffuse <command> --help');
+  return new Promise((resolve, reject) => {
+    const args = [...(command ? [command.name] : []), '--help'];
+    parser.parse(args, {}, (error: unknown, _argv: unknown, output: string) =>
+      error ? reject(error) : resolve(output),
+    );
+  });
+}
+
+/** Tells yargs the flags of a command. */
+function describeCommand(builder: Argv, { name, summary, settings, sections = [], examples }: AnyCommand): Argv {
+  const positional = Object.entries(settings).find(([, setting]) => setting.positional);
+  let parser = builder.usage(`$0 ${name}${positional ? ` ${positional[0].toUpperCase()}` : ''} [flags]\n\n${summary}`);
+  for (const [key, setting] of Object.entries<Setting<unknown>>(settings)) {
+    const { kind, description, group, defaultText, alias, required = false } = setting;
+    if (setting.positional) {
+      parser = parser.positional(key, { describe: description }) as Argv;
+      continue;
+    }
+    const shown = defaultText ? `${description} [${defaultText}]` : description;
+    parser = parser.option(kebabCase(key), {
+      describe: required ? `${description} (required)` : shown,
+      group,
+      ...(alias !== undefined && { alias }),
+      ...(kind.isSwitch ? { type: 'boolean' } : { nargs: 1, requiresArg: true }),
+      ...(kind.choices && {
+        describe: `${description}: ${kind.choices.join(', ')}${defaultText ? ` [${defaultText}]` : ''}`,
+      }),
+    }) as Argv;
+  }
+  for (const [command, what] of examples) parser = parser.example(command, what) as Argv;
+  return parser.epilogue(sections.map(sectionText).join('\n\n'));
+}
+
+function sectionText([heading, entries]: HelpSection): string {
+  const rows = Object.entries(entries).map(([name, { description }]) => [`  ${name}`, description]);
+  return `${heading}\n${columns(rows)}`;
+}
