@@ -138,8 +138,8 @@ std::optional<FileOrder> order_of(const Napi::Value& value, size_t elements) {
   auto size = [&](const char* name) { return static_cast<size_t>(object.Get(name).ToNumber().Int64Value()); };
   FileOrder order{size("taps"), size("inputs"), size("outputs")};
   if (order.count() != elements)
-    throw Error("ERR_SHAPE", "an order of " + std::to_string(order.count()) + " elements was given for " +
-                                 std::to_string(elements));
+    throw Error("ERR_SHAPE",
+                "an order of " + std::to_string(order.count()) + " elements was given for " + std::to_string(elements));
   return order;
 }
 

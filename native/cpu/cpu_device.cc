@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -14,6 +15,7 @@ namespace diffuse {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
+const size_t kPage = static_cast<size_t>(sysconf(_SC_PAGESIZE));
 
 int available_cores() {
 #if defined(__linux__)
@@ -37,14 +39,25 @@ class CpuDevice final : public Device {
   int threads() const override { return threads_; }
 
   std::byte* allocate(size_t bytes) override {
-    // Straight from the system: zeroed, and given back at once when released.
-    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
+    // Straight from the system: zeroed, and given back at once when released. Large memory begins at a huge page, so
+    // that all of it can be huge pages.
+    const bool large = bytes >= kHugePage;
+    const size_t slack = large ? kHugePage : 0;
+    void* mapped = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED)
       throw Error("ERR_OUT_OF_MEMORY", "the system has no " + std::to_string(bytes >> 20) + " MiB of memory left");
+    auto* memory = static_cast<std::byte*>(mapped);
+    if (!large) return memory;
+    const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(memory) % kHugePage) % kHugePage;
+    if (before) munmap(memory, before);
+    memory += before;
+    // Mappings are whole pages: what is kept of the last one is released with it.
+    const size_t kept = (bytes + kPage - 1) / kPage * kPage;
+    if (const size_t end = bytes + slack - before; kept < end) munmap(memory + kept, end - kept);
 #ifdef MADV_HUGEPAGE
-    if (bytes >= 2 * kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
+    madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
-    return static_cast<std::byte*>(memory);
+    return memory;
   }
   void release(std::byte* memory, size_t bytes) override { munmap(memory, bytes); }
   void upload(std::byte* to, const void* from, size_t bytes, const FileOrder* order) override {

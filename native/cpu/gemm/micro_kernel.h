@@ -100,6 +100,10 @@ __attribute__((noinline)) void multiply_tile(const TileProduct& t) {
   DIFFUSE_UNROLL
   for (int r = 0; r < R; r++) DIFFUSE_UNROLL
   for (int v = 0; v < V; v++) acc[r][v] = zero();
+  // The outputs are asked for now and arrive while the tile is computed. Into L2: their rows often compete for one set
+  // of L1.
+  for (int r = 0; r < R; r++) DIFFUSE_UNROLL
+  for (int v = 0; v < V; v++) __builtin_prefetch(t.c + t.c_rows[r] + v * kLanes, 1, 2);
 
   const int64_t b_step = t.b_step;
   const float *a_block = t.a, *b_block = t.b;

@@ -10,10 +10,10 @@
 //            every other tap only, and by which ones depends on the parities of its row and column: four classes of
 //            (for 3x3) 1, 2, 2 and 4 taps. So no multiplication is spent on zeros matrix product: one tap
 //
-// Loops, from the outside: the weights are packed once, by all threads; then tasks of (images, rows, columns of the
-// lattice, output panels), each of which packs its strip of the input into its thread's scratch, where it stays in L2,
-// and multiplies it by panel after panel. Each panel is read from L2 once a tile and each tile reads its pixels from
-// L1.
+// Loops, from the outside: parts of the input channels, whose weights are packed by all threads together; then tasks of
+// (images, rows, columns of the lattice, output panels), each of which packs its strip of the input into its thread's
+// scratch, where it stays in L2, and multiplies it by panel after panel. A thread whose last task had the same strip
+// does not pack it again. Each panel is read from L2 once a tile and each tile reads its pixels from L1.
 //
 // One output is one sum in a fixed order (micro_kernel.h), so how the work is cut does not change a bit of the result;
 // it may therefore depend on the number of threads.
@@ -26,6 +26,7 @@ namespace diffuse::DIFFUSE_ISA {
 namespace {
 
 constexpr int kMaxKernel = 7;
+constexpr int kMaxThreads = 1024;  // that a device has
 constexpr int kMaxTaps = kMaxKernel * kMaxKernel;
 
 struct TapClass {
@@ -55,25 +56,32 @@ struct Tiling {
   int64_t images, rows, columns;              // of a strip
   int64_t groups, row_strips, column_strips;  // number of strips in each direction
   int64_t panels, panels_together, panel_groups;
-  int64_t depth;       // channels of a strip; with more channels the sums are continued in y
-  bool packs_weights;  // false: the weights are read where they lie
-  int64_t weight_floats, strip_floats;
+  int64_t depth;                        // channels of a strip; with more channels the sums are continued in y
+  bool packs_weights;                   // false: the weights are read where they lie
+  int64_t weight_floats, strip_floats;  // strip_floats: of each thread
 
   int64_t strips() const { return groups * row_strips * column_strips; }
 };
 
 constexpr int64_t kStripBytes = 640 << 10;  // of L2, beside one panel of weights
 constexpr int64_t kPanelBytes = 640 << 10;
-constexpr int64_t kDepth = 1024;     // channels of a strip, at most
-constexpr int64_t kStripRun = 1024;  // lattice columns times images of a strip, at most
-constexpr int64_t kTasksAThread = 12;
+constexpr int64_t kDepth = 1024;       // channels of a strip, at most
+constexpr int64_t kOneTapDepth = 512;  // the same where only pixels and panels share them, and a strip should be long
+constexpr int64_t kStripRun = 1024;    // lattice columns times images of a strip, at most
+constexpr int64_t kStripsAThread = 12;
+constexpr int64_t kTasksAThread = 24;  // strips times groups of panels
+
+// Channels of packed weights.
+DIFFUSE_INLINE int64_t part_depth(const TapConvolution& t, const Tiling& g) {
+  return at_most(round_up(t.x.C, kBlock), g.depth);
+}
 
 static Tiling choose_tiling(const TapConvolution& t, int threads) {
   const int64_t I = divide_up(t.H, t.P), J = divide_up(t.W, t.P), C = t.x.C;
   int64_t taps = 1;
   for (int c = 0; c < t.class_count; c++) taps = at_least(taps, t.classes[c].tap_count);
   Tiling g{};
-  int64_t deepest = at_most(kPanelBytes / 4 / kPanel / taps, kDepth);
+  int64_t deepest = at_most(kPanelBytes / 4 / kPanel / taps, taps == 1 ? kOneTapDepth : kDepth);
   g.depth = round_up(divide_up(C, divide_up(C, deepest)), kBlock);
   g.panels = divide_up(t.K, kPanel);
 
@@ -98,8 +106,9 @@ static Tiling choose_tiling(const TapConvolution& t, int threads) {
   }
   // Enough tasks that the threads finish together, but none smaller than a few tiles.
   count();
-  const int64_t wanted = threads > 1 ? kTasksAThread * threads : 1;
-  const int64_t few = 4 * kTileRows;
+  const int64_t wanted = threads > 1 ? kStripsAThread * threads : 1;
+  // With one tap a panel of weights serves a pixel once: it takes more pixels to be worth its way from L3.
+  const int64_t few = (taps == 1 ? 9 : 4) * kTileRows;
   while (g.strips() < wanted && g.rows > 1 && g.rows / 2 * g.columns * g.images >= few) {
     g.rows = divide_up(g.rows, 2);
     count();
@@ -112,13 +121,14 @@ static Tiling choose_tiling(const TapConvolution& t, int threads) {
   g.columns = divide_up(J, g.column_strips);
   if (g.column_strips > 1) g.columns = at_most(round_up(g.columns, kTileRows), at_most(J, kStripRun / g.images));
   count();
-  g.panels_together = divide_up(g.panels, at_most(g.panels, divide_up(wanted, g.strips())));
+  const int64_t groups = threads > 1 ? divide_up(kTasksAThread * threads, g.strips()) : 1;
+  g.panels_together = divide_up(g.panels, at_most(g.panels, groups));
   g.panel_groups = divide_up(g.panels, g.panels_together);
 
   // Copying the weights pays when they are read several times.
   g.packs_weights = t.weight_transposed || t.K % kLanes || t.x.N * I * J > 8 * kTileRows;
   for (int c = 0; c < t.class_count && g.packs_weights; c++)
-    g.weight_floats += t.classes[c].tap_count * round_up(C, kBlock) * g.panels * kPanel;
+    g.weight_floats += t.classes[c].tap_count * part_depth(t, g) * g.panels * kPanel;
   g.strip_floats = round_up(strip_floats(t.window, {0, g.images, 0, g.rows, 0, g.columns, 0, at_most(C, g.depth)}), 16);
   return g;
 }
@@ -127,20 +137,22 @@ static Tiling choose_tiling(const TapConvolution& t, int threads) {
 DIFFUSE_INLINE int64_t class_offset(const TapConvolution& t, const Tiling& g, int c) {
   int64_t taps = 0;
   for (int i = 0; i < c; i++) taps += t.classes[i].tap_count;
-  return taps * round_up(t.x.C, kBlock) * g.panels * kPanel;
+  return taps * part_depth(t, g) * g.panels * kPanel;
 }
 
-// weight → [class][panel][block][tap][k][kPanel]. A task walks along the rows as they are stored.
-static void pack_weights(const Call& call, const TapConvolution& t, const Tiling& g, float* packed) {
-  const int64_t blocks = divide_up(t.x.C, kBlock);
+// weight → [class][panel][block][tap][k][kPanel], for the channels from `channel` on that are one part. A task walks
+// along the rows as they are stored.
+static void pack_weights(const Call& call, const TapConvolution& t, const Tiling& g, int64_t channel, float* packed) {
+  const int64_t part_blocks = part_depth(t, g) / kBlock;
+  const int64_t end = at_most(channel + g.depth, t.x.C), blocks = divide_up(end - channel, kBlock);
   const int64_t task_panels = t.weight_transposed ? 1 : 8, task_blocks = t.weight_transposed ? 8 : 1;
   const int64_t across = divide_up(g.panels, task_panels);
   auto pack = [&](int64_t panel, int64_t block) {
-    int64_t k = panel * kPanel, c = block * kBlock;
-    int64_t columns = at_most(t.K - k, kPanel), depth = at_most(t.x.C - c, kBlock);
+    int64_t k = panel * kPanel, c = channel + block * kBlock;
+    int64_t columns = at_most(t.K - k, kPanel), depth = at_most(end - c, kBlock);
     for (int i = 0; i < t.class_count; i++) {
       const TapClass& taps = t.classes[i];
-      float* to = packed + class_offset(t, g, i) + (panel * blocks + block) * taps.tap_count * kBlock * kPanel;
+      float* to = packed + class_offset(t, g, i) + (panel * part_blocks + block) * taps.tap_count * kBlock * kPanel;
       for (int64_t tap = 0; tap < taps.tap_count; tap++, to += kBlock * kPanel) {
         const float* from = t.weight + taps.weight[tap] * t.tap_step;
         if (t.weight_transposed)
@@ -173,7 +185,7 @@ static void multiply_strip(const TapConvolution& t, const Tiling& g, int c, cons
   const int64_t run = columns * part.images;
   for (int64_t r = 0; r < run; r++) c_rows[r] = (r % part.images * t.H * t.W + t.P * (r / part.images)) * t.y_stride;
 
-  const int64_t blocks = divide_up(t.x.C, kBlock), first_block = part.channel / kBlock;
+  const int64_t panel_floats = part_depth(t, g) * taps.tap_count * kPanel;
   const TileCut cut = cut_rows(run);
   TileProduct tile{};
   tile.a_block = layout.block_step;
@@ -188,9 +200,8 @@ static void multiply_strip(const TapConvolution& t, const Tiling& g, int c, cons
   for (int64_t panel = first_panel; panel < last_panel; panel++) {
     tile.columns = at_most(t.K - panel * kPanel, kPanel);
     tile.bias = t.bias ? t.bias + panel * kPanel : nullptr;
-    tile.b = g.packs_weights
-                 ? packed + class_offset(t, g, c) + (panel * blocks + first_block) * taps.tap_count * kBlock * kPanel
-                 : t.weight + part.channel * t.k_step + panel * kPanel;
+    tile.b = g.packs_weights ? packed + class_offset(t, g, c) + panel * panel_floats
+                             : t.weight + part.channel * t.k_step + panel * kPanel;
     for (int64_t i = 0; i < rows; i++) {
       int64_t y_row = (part.n * t.H + taps.f + t.P * (part.i + i)) * t.W + taps.g + t.P * part.j;
       tile.c = t.y + y_row * t.y_stride + panel * kPanel;
@@ -216,28 +227,33 @@ static void tap_convolution(const Call& call, const TapConvolution& t) {
   const Tiling g = choose_tiling(t, thread_count(call.workers));
   float* packed = reinterpret_cast<float*>(call.scratch);
   float* strips = packed + g.weight_floats;
-  if (g.packs_weights) pack_weights(call, t, g, packed);
   const int64_t I = divide_up(t.H, t.P), J = divide_up(t.W, t.P);
-  parallel_for(call, g.strips() * g.panel_groups, [&](int64_t index, int thread) {
-    // Tasks that run at the same time share panels of weights rather than pixels.
-    int64_t strip = index % g.strips(), first_panel = index / g.strips() * g.panels_together;
-    int64_t last_panel = at_most(first_panel + g.panels_together, g.panels);
-    StripPart part{};
-    part.j = strip % g.column_strips * g.columns;
-    part.i = strip / g.column_strips % g.row_strips * g.rows;
-    part.n = strip / g.column_strips / g.row_strips * g.images;
-    part.images = at_most(g.images, t.x.N - part.n);
-    part.rows = at_most(g.rows, I - part.i);
-    part.columns = at_most(g.columns, J - part.j);
-    float* own = strips + thread * g.strip_floats;
-    for (part.channel = 0; part.channel < t.x.C; part.channel += g.depth) {
-      part.depth = at_most(g.depth, t.x.C - part.channel);
+  // Which strip each thread's scratch holds.
+  int64_t held[kMaxThreads];
+  for (int64_t channel = 0; channel < t.x.C; channel += g.depth) {
+    if (g.packs_weights) pack_weights(call, t, g, channel, packed);
+    for (int64_t& strip : held) strip = -1;
+    parallel_for(call, g.strips() * g.panel_groups, [&](int64_t index, int thread) {
+      // Consecutive tasks have the same strip.
+      int64_t strip = index / g.panel_groups, first_panel = index % g.panel_groups * g.panels_together;
+      int64_t last_panel = at_most(first_panel + g.panels_together, g.panels);
+      StripPart part{};
+      part.channel = channel;
+      part.depth = at_most(g.depth, t.x.C - channel);
+      part.j = strip % g.column_strips * g.columns;
+      part.i = strip / g.column_strips % g.row_strips * g.rows;
+      part.n = strip / g.column_strips / g.row_strips * g.images;
+      part.images = at_most(g.images, t.x.N - part.n);
+      part.rows = at_most(g.rows, I - part.i);
+      part.columns = at_most(g.columns, J - part.j);
+      float* own = strips + thread * g.strip_floats;
       StripLayout layout = strip_layout(t.window, part);
-      pack_strip(t.x, t.window, part, layout, own);
+      if (held[thread] != strip) pack_strip(t.x, t.window, part, layout, own);
+      held[thread] = strip;
       for (int c = 0; c < t.class_count; c++)
         multiply_strip(t, g, c, part, layout, own, packed, first_panel, last_panel);
-    }
-  });
+    });
+  }
 }
 
 // c[M][N] = op(a)[M][K] op(b)[K][N] (+ bias[N]), as an image of one row of M pixels.
