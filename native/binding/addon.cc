@@ -24,9 +24,10 @@ constexpr int kAbi = 2;
 class BufferHandle : public Napi::ObjectWrap<BufferHandle> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Buffer",
-                       {InstanceMethod("read", &BufferHandle::read), InstanceMethod("write", &BufferHandle::write),
-                        InstanceMethod("dispose", &BufferHandle::dispose)});
+    return DefineClass(
+        env, "Buffer",
+        {InstanceMethod("read", &BufferHandle::read), InstanceMethod("write", &BufferHandle::write),
+         InstanceMethod("writeFile", &BufferHandle::write_file), InstanceMethod("dispose", &BufferHandle::dispose)});
   }
   explicit BufferHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<BufferHandle>(info) {}
 
@@ -79,6 +80,22 @@ class BufferHandle : public Napi::ObjectWrap<BufferHandle> {
           info.Env(), *device_,
           [memory, offset = offset, bytes, order, device = device_] {
             device->upload(memory->data() + offset, bytes->data(), bytes->size(), order ? &*order : nullptr);
+          },
+          [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+    });
+  }
+  // (byteOffset, fileDescriptor, position, byteLength, order?) → Promise<void>
+  Napi::Value write_file(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      auto memory = this->memory();
+      auto [offset, size] = range_of(info[0], info[3].ToNumber().DoubleValue(), *memory);
+      int file = info[1].ToNumber().Int32Value();
+      auto position = static_cast<size_t>(info[2].ToNumber().Int64Value());
+      auto order = order_of(info[4], size / sizeof(float));
+      return run_async(
+          info.Env(), *device_,
+          [memory, offset = offset, size = size, file, position, order, device = device_] {
+            device->upload_file(memory->data() + offset, file, position, size, order ? &*order : nullptr);
           },
           [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
     });

@@ -4,7 +4,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
+#include <mutex>
+#include <optional>
+#include <vector>
 
 #include "cpu/dispatch.h"
 #include "engine/error.h"
@@ -23,6 +27,19 @@ int available_cores() {
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
 #endif
   return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+void read_file(std::byte* to, int file, size_t position, size_t bytes) {
+  while (bytes > 0) {
+    const ssize_t count = pread(file, to, bytes, static_cast<off_t>(position));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw Error("ERR_CHECKPOINT", std::strerror(errno));
+    if (count == 0)
+      throw Error("ERR_CHECKPOINT", "was cut off at byte " + std::to_string(position) + " while it was open");
+    to += count;
+    position += static_cast<size_t>(count);
+    bytes -= static_cast<size_t>(count);
+  }
 }
 
 class CpuDevice final : public Device {
@@ -65,17 +82,45 @@ class CpuDevice final : public Device {
       std::memcpy(to, from, bytes);
       return;
     }
-    parallel(static_cast<int64_t>(order->blocks()), [&](int64_t block) {
-      from_file_order(reinterpret_cast<float*>(to), static_cast<const float*>(from), *order, block);
+    parallel(static_cast<int64_t>(order->blocks()), [&](int64_t block, int) {
+      from_file_order(reinterpret_cast<float*>(to), static_cast<const float*>(from) + order->block_offset(block),
+                      *order, block);
     });
+  }
+  void upload_file(std::byte* to, int file, size_t position, size_t bytes, const FileOrder* order) override {
+    if (!order) {
+      read_file(to, file, position, bytes);
+      return;
+    }
+    const size_t block_bytes =
+        std::min(order->outputs, FileOrder::kBlock) * order->inputs * order->taps * sizeof(float);
+    // A block is read to where it stays in the cache until it is moved.
+    std::vector<std::vector<std::byte>> staging(threads_);
+    std::mutex mutex;
+    std::optional<Error> failure;
+    parallel(static_cast<int64_t>(order->blocks()), [&](int64_t block, int thread) {
+      staging[thread].resize(block_bytes);
+      try {
+        read_file(staging[thread].data(), file, position + order->block_offset(block) * sizeof(float),
+                  order->block_outputs(block) * order->inputs * order->taps * sizeof(float));
+      } catch (const Error& error) {
+        std::lock_guard lock(mutex);
+        failure = error;
+        return;
+      }
+      from_file_order(reinterpret_cast<float*>(to), reinterpret_cast<const float*>(staging[thread].data()), *order,
+                      block);
+    });
+    if (failure) throw *failure;
   }
   void download(void* to, const std::byte* from, size_t bytes, const FileOrder* order) override {
     if (!order) {
       std::memcpy(to, from, bytes);
       return;
     }
-    parallel(static_cast<int64_t>(order->blocks()), [&](int64_t block) {
-      to_file_order(static_cast<float*>(to), reinterpret_cast<const float*>(from), *order, block);
+    parallel(static_cast<int64_t>(order->blocks()), [&](int64_t block, int) {
+      to_file_order(static_cast<float*>(to) + order->block_offset(block), reinterpret_cast<const float*>(from), *order,
+                    block);
     });
   }
 
@@ -95,7 +140,7 @@ class CpuDevice final : public Device {
   void parallel(int64_t count, Body body) {
     workers_->watch(nullptr);
     workers_->run(
-        count, [](void* context, int64_t index, int) { (*static_cast<Body*>(context))(index); }, &body);
+        count, [](void* context, int64_t index, int thread) { (*static_cast<Body*>(context))(index, thread); }, &body);
   }
 
   const Kernel* kernels_;

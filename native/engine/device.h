@@ -47,6 +47,8 @@ class Device {
   virtual void release(std::byte* memory, size_t bytes) = 0;
   // Copy between host and device. With an order (float32 only) the elements are in the file's order on the host.
   virtual void upload(std::byte* to, const void* from, size_t bytes, const FileOrder* order = nullptr) = 0;
+  // Copies `bytes` of an open file, from `position` on, to the device. Throws ERR_CHECKPOINT.
+  virtual void upload_file(std::byte* to, int file, size_t position, size_t bytes, const FileOrder* order) = 0;
   virtual void download(void* to, const std::byte* from, size_t bytes, const FileOrder* order = nullptr) = 0;
 
   // Checks a call and returns its scratch bytes. `kernel` is an index into ops/kernels.def.

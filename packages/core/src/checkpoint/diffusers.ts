@@ -1,13 +1,15 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRecord, show } from '../config/value-rules.ts';
-import { fileShape, type ParameterLayout } from '../models/parameter-layout.ts';
+import { fileOrder, fileShape, type ParameterLayout } from '../models/parameter-layout.ts';
 import {
   configFromDiffusers,
   configToDiffusers,
   DIFFUSERS_VERSION,
   type UNet2DConfig,
 } from '../models/unet2d-config.ts';
+import type { ParameterSlot } from '../models/weights.ts';
+import type { DeviceBuffer } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { writeFileAtomic } from './atomic-file.ts';
 import { fileOperation } from './file-errors.ts';
@@ -31,8 +33,8 @@ export {
 /** Name of the weights in every folder that diffusers writes. */
 const WEIGHTS_NAME = 'diffusion_pytorch_model.safetensors';
 
-/** Tensors on their way from the disk at one time: most are small, and what they cost is the wait. */
-const READ_AHEAD = 8;
+/** Weights on their way to the device at one time: most are small, and what they cost is the wait. */
+const LOAD_AHEAD = 8;
 
 /** A configuration is a page of text; a file of another size is another kind of file. */
 const MAX_JSON_BYTES = 2 ** 20;
@@ -122,35 +124,32 @@ export async function writePipelineFolder(
 }
 
 /**
- * Reads weights in the order of the file (`fileOrder` tells the device), one parameter at a time. Names of early files (`query`, `key`,
- * `value`, `proj_attn` in attention) are understood, half precision is widened. Before the first parameter arrives, names
- * and shapes of all of them have been checked.
+ * Loads weights into a device buffer. Names of early files (`query`, `key`, `value`, `proj_attn` in attention) are understood,
+ * half precision is widened. Before the first weight is read, names and shapes of all of them have been checked.
  *
  * @param path a safetensors file.
- * @param parameters what the file must hold, neither less nor more; yielded in this order.
+ * @param slots what the file must hold, neither less nor more, and where it goes.
  * @throws DiffuseError `ERR_CHECKPOINT` naming the file and what does not fit.
  */
-export async function* readParameters(
+export async function loadParameters(
   path: string,
-  parameters: readonly ParameterLayout[],
-): AsyncGenerator<{ readonly parameter: ParameterLayout; readonly values: Float32Array }, void, undefined> {
+  slots: readonly ParameterSlot[],
+  buffer: DeviceBuffer,
+): Promise<void> {
   const file = await openSafetensors(path);
+  // The device's thread takes one weight after the other; a few wait, so that it never does.
+  const loading = new Set<Promise<void>>();
   try {
-    const keys = matchParameters(file, parameters);
-    const read = (index: number): Promise<Float32Array> | undefined => {
-      const parameter = parameters[index];
-      const values = parameter && file.readFloat32(keys.get(parameter.name) as string);
-      values?.catch(() => undefined); // reported when it is awaited
-      return values;
-    };
-    // The next tensors are read from the disk while the device takes this one.
-    const ahead = Array.from({ length: READ_AHEAD }, (_, i) => read(i));
-    for (const [index, parameter] of parameters.entries()) {
-      const values = (await ahead.shift()) as Float32Array;
-      ahead.push(read(index + READ_AHEAD));
-      yield { parameter, values };
+    const keys = matchParameters(file, slots);
+    for (const slot of slots) {
+      const place = { offset: slot.offset, order: fileOrder(slot) };
+      const load = file.loadFloat32(keys.get(slot.name) as string, buffer, place).finally(() => loading.delete(load));
+      loading.add(load);
+      if (loading.size >= LOAD_AHEAD) await Promise.race(loading);
     }
+    await Promise.all(loading);
   } finally {
+    await Promise.allSettled(loading);
     await file.close();
   }
 }

@@ -9,7 +9,7 @@ import { DiffuseError } from '../native/errors.ts';
 import { createSchedule } from '../schedules/index.ts';
 import { createTrainingState, stateBuffers, type TrainingState } from '../training/training-state.ts';
 import { writeFileAtomic } from './atomic-file.ts';
-import { readParameters, readPipelineFolder, writeParameters, writePipelineFolder } from './diffusers.ts';
+import { loadParameters, readPipelineFolder, writeParameters, writePipelineFolder } from './diffusers.ts';
 import { fileOperation } from './file-errors.ts';
 import { openSafetensors, type SafetensorsFile, type SafetensorsSource, writeSafetensors } from './safetensors.ts';
 import type { SchedulerDescription, SchedulerScheduleName } from './scheduler-config.ts';
@@ -90,15 +90,7 @@ export async function loadRun(directory: string, { device, ema = true }: LoadRun
   const table = parameterTable(model.parameters);
   const buffer = device.allocate(table.size * 4);
   const path = (ema ? emaWeightsPath : undefined) ?? weightsPath;
-  // The device takes one tensor in and reorders it while the next is read.
-  let written: Promise<void> = Promise.resolve();
-  for await (const { parameter, values } of readParameters(path, table.slots)) {
-    const write = buffer.write((parameter as ParameterSlot).offset, values, fileOrder(parameter));
-    write.catch(() => undefined); // reported when it is awaited
-    await written;
-    written = write;
-  }
-  await written;
+  await loadParameters(path, table.slots, buffer);
   model.weights = { device, table, parameters: buffer, ema: undefined };
   const { name, steps, parameters: numbers } = scheduler.schedule;
   const schedule = createSchedule(name, { steps, ...numbers });
@@ -141,7 +133,7 @@ export async function loadTrainingState(
         `${file.path}: has ${key} ${has}, this model needs [${slot.shape.join(', ')}]`,
       );
     }
-    await buffer.write(slot.offset, await file.readFloat32(key));
+    await file.loadFloat32(key, buffer, { offset: slot.offset });
   }
   state.step = step;
   return state;

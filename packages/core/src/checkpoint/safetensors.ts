@@ -1,5 +1,6 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
+import type { DeviceBuffer, FileOrder } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { withAtomicFile } from './atomic-file.ts';
 import { fileOperation } from './file-errors.ts';
@@ -62,6 +63,18 @@ export interface SafetensorsFile extends AsyncDisposable {
    * @throws DiffuseError `ERR_CHECKPOINT` as `read`, and when the tensor holds integers or booleans.
    */
   readFloat32(name: string): Promise<Float32Array>;
+  /**
+   * Fills a range of a device buffer with a tensor of a floating-point dtype as float32. `F32` goes straight from the file to the
+   * device.
+   *
+   * @param place offset in elements, and the order of the tensor if it is not the device's.
+   * @throws DiffuseError as `readFloat32`; `ERR_SHAPE`, `ERR_DISPOSED` as {@link DeviceBuffer.write}.
+   */
+  loadFloat32(
+    name: string,
+    buffer: DeviceBuffer,
+    place: { offset: number; order?: FileOrder | undefined },
+  ): Promise<void>;
   /** Closes the file after the reads that are under way. Closing twice is harmless. */
   close(): Promise<void>;
 }
@@ -159,7 +172,19 @@ function safetensorsFile(
     return values as Float32Array;
   };
 
-  return { path, metadata, tensors, read, readFloat32, close, [Symbol.asyncDispose]: close };
+  const loadFloat32: SafetensorsFile['loadFloat32'] = async (name, buffer, { offset, order }) => {
+    const entry = tensors.get(name);
+    if (closing || entry?.dtype !== 'F32') return buffer.write(offset, await readFloat32(name), order);
+    const range = { position: entry.byteOffset, count: entry.byteLength / dtypeBytes.F32 };
+    try {
+      await buffer.writeFile(offset, handle.fd, range, order);
+    } catch (error) {
+      if (!(error instanceof DiffuseError) || error.code !== 'ERR_CHECKPOINT') throw error;
+      throw new DiffuseError('ERR_CHECKPOINT', `${path}: ${error.message}`, { cause: error });
+    }
+  };
+
+  return { path, metadata, tensors, read, readFloat32, loadFloat32, close, [Symbol.asyncDispose]: close };
 }
 
 /** Converts piece by piece, so that timers and sockets get their turn between the pieces. */

@@ -37,6 +37,14 @@ export interface NativeBuffer {
   read(byteOffset: number, byteLength: number, order?: FileOrder): Promise<ArrayBuffer>;
   /** `data` is copied before the call returns. */
   write(byteOffset: number, data: ArrayBufferView, order?: FileOrder): Promise<void>;
+  /** Fills a range from an open file, which must stay open until the promise settles. */
+  writeFile(
+    byteOffset: number,
+    fileDescriptor: number,
+    position: number,
+    byteLength: number,
+    order?: FileOrder,
+  ): Promise<void>;
   dispose(): void;
 }
 

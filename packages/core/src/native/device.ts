@@ -49,6 +49,19 @@ export interface DeviceBuffer {
    * @throws as {@link read}
    */
   write(offset: number, data: Float32Array, order?: FileOrder): Promise<void>;
+  /**
+   * Writes float32 elements that lie in an open file, little-endian, without a way through JavaScript. The file must stay open until
+   * the promise settles.
+   *
+   * @param range where in the file; `position` in bytes, `count` in elements.
+   * @throws as {@link write}; `ERR_CHECKPOINT` with the system's words when the file cannot be read so far.
+   */
+  writeFile(
+    offset: number,
+    fileDescriptor: number,
+    range: { readonly position: number; readonly count: number },
+    order?: FileOrder,
+  ): Promise<void>;
   dispose(): void;
   [Symbol.dispose](): void;
 }
@@ -127,6 +140,8 @@ function wrapBuffer(native: NativeBuffer, byteLength: number, onDispose: () => v
     read: async (offset, count, order) =>
       new Float32Array(await translateRejections(attempt(() => native.read(4 * offset, 4 * count, order)))),
     write: (offset, data, order) => translateRejections(attempt(() => native.write(4 * offset, data, order))),
+    writeFile: (offset, fileDescriptor, { position, count }, order) =>
+      translateRejections(attempt(() => native.writeFile(4 * offset, fileDescriptor, position, 4 * count, order))),
     dispose,
     [Symbol.dispose]: dispose,
   };

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
@@ -7,9 +7,9 @@ import { describe, expect, test } from 'vitest';
 import {
   fileOrder,
   fileShape,
+  loadParameters,
   type ParameterLayout,
   parameterSize,
-  readParameters,
   readPipelineFolder,
   type SchedulerDescription,
   schedulerFromDiffusers,
@@ -20,6 +20,7 @@ import {
 } from '../../src/checkpoint/diffusers.ts';
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts';
 import { configFromDiffusers } from '../../src/models/unet2d-config.ts';
+import { parameterTable } from '../../src/models/weights.ts';
 import { openDevice } from '../../src/native/device.ts';
 import { expectDiffuseError, failureOf, golden, scratchFolder } from './folders.ts';
 
@@ -115,16 +116,23 @@ describe('storage order', () => {
   });
 });
 
+/** Loads weights to a device and reads them back in the order of files. */
+async function loadAll(path: string, parameters: readonly ParameterLayout[]): Promise<Map<string, Float32Array>> {
+  using device = await openDevice('cpu', { threads: 2 });
+  const table = parameterTable(parameters);
+  using buffer = device.allocate(4 * table.size);
+  await loadParameters(path, table.slots, buffer);
+  const entries = table.slots.map(async (slot) => {
+    return [slot.name, await buffer.read(slot.offset, parameterSize(slot), fileOrder(slot))] as const;
+  });
+  return new Map(await Promise.all(entries));
+}
+
 describe('weights', () => {
   test.each(pipelines)('%s: read and written again, tensor for tensor', async (name) => {
     const { unetConfig, weightsPath } = await readPipelineFolder(golden(name));
     const parameters = unet2dParameters(unetConfig);
-    const all = new Map<string, Float32Array>();
-    for await (const { parameter, values } of readParameters(weightsPath, parameters)) {
-      all.set(parameter.name, values);
-    }
-    expect([...all.keys()]).toEqual(parameters.map((parameter) => parameter.name));
-
+    const all = await loadAll(weightsPath, parameters);
     await using original = await openSafetensors(weightsPath);
     const copy = join(await scratchFolder(), WEIGHTS);
     await writeParameters(copy, parameters, ({ name: key }) => all.get(key) as Float32Array);
@@ -153,12 +161,6 @@ describe('weights', () => {
     await writeSafetensors(path, sources);
     return [path, unet2dParameters(unetConfig)];
   }
-  const drain = async (path: string, parameters: readonly ParameterLayout[]): Promise<Float32Array[]> => {
-    const all: Float32Array[] = [];
-    for await (const { values } of readParameters(path, parameters)) all.push(values);
-    return all;
-  };
-
   test('the names of early files are understood', async () => {
     const [now, parameters] = await rewrite((key) => key);
     const [early] = await rewrite((key) =>
@@ -171,23 +173,58 @@ describe('weights', () => {
     await using file = await openSafetensors(early);
     expect(file.tensors.has('mid_block.attentions.0.proj_attn.weight')).toBe(true);
     expect(file.tensors.has('mid_block.attentions.0.to_out.0.weight')).toBe(false);
-    expect(await drain(early, parameters)).toEqual(await drain(now, parameters));
+    expect(await loadAll(early, parameters)).toEqual(await loadAll(now, parameters));
+  });
+
+  test('half and double precision are converted on the way', async () => {
+    const { unetConfig, weightsPath } = await readPipelineFolder(golden('unet-ddpm-tiny'));
+    const parameters = unet2dParameters(unetConfig);
+    const expected = await loadAll(weightsPath, parameters);
+    await using file = await openSafetensors(weightsPath);
+    const path = join(await scratchFolder(), WEIGHTS);
+    const doubles = [...file.tensors].map(([name, { shape }]) => ({
+      name,
+      dtype: 'F64' as const,
+      shape,
+      data: async () => Float64Array.from(await file.readFloat32(name)),
+    }));
+    await writeSafetensors(path, doubles);
+    expect(await loadAll(path, parameters)).toEqual(expected);
+  });
+
+  test('a file that is cut off while it is open is named with the place', async () => {
+    const { unetConfig, weightsPath } = await readPipelineFolder(golden('unet-ddpm-tiny'));
+    const path = join(await scratchFolder(), WEIGHTS);
+    await cp(weightsPath, path);
+    using device = await openDevice('cpu', { threads: 2 });
+    const { slots, size } = parameterTable(unet2dParameters(unetConfig));
+    using buffer = device.allocate(4 * size);
+    await using file = await openSafetensors(path);
+    await truncate(path, 40_000);
+    const cut = /was cut off at byte \d+ while it was open/;
+    const loads = slots.map(
+      (slot) => () => file.loadFloat32(slot.name, buffer, { offset: slot.offset, order: fileOrder(slot) }),
+    );
+    const outcomes = await Promise.allSettled(loads.map((load) => load()));
+    const failed = outcomes.filter((outcome) => outcome.status === 'rejected');
+    expect(failed.length).toBeGreaterThan(10);
+    for (const { reason } of failed) expectDiffuseError(reason, 'ERR_CHECKPOINT', path, cut);
   });
 
   test('what does not fit the network is named', async () => {
     const [lacking, parameters] = await rewrite((key) => (key.startsWith('mid_block') ? undefined : key));
     const lacks = /lacks mid_block\S+, mid_block\S+, mid_block\S+ and \d+ more of the network in config\.json/;
-    expectDiffuseError(await failureOf(() => drain(lacking, parameters)), 'ERR_CHECKPOINT', lacking, lacks);
+    expectDiffuseError(await failureOf(() => loadAll(lacking, parameters)), 'ERR_CHECKPOINT', lacking, lacks);
     const [more] = await rewrite((key) => key, 'class_embedding.weight');
     const has = /has class_embedding\.weight that the network/;
-    expectDiffuseError(await failureOf(() => drain(more, parameters)), 'ERR_CHECKPOINT', more, has);
+    expectDiffuseError(await failureOf(() => loadAll(more, parameters)), 'ERR_CHECKPOINT', more, has);
     const [twice] = await rewrite((key) => key, 'mid_block.attentions.0.query.bias');
     const same = /mid_block\.attentions\.0\.query\.bias are the same parameter/;
-    expectDiffuseError(await failureOf(() => drain(twice, parameters)), 'ERR_CHECKPOINT', twice, same);
+    expectDiffuseError(await failureOf(() => loadAll(twice, parameters)), 'ERR_CHECKPOINT', twice, same);
     const [file] = await rewrite((key) => key);
     const wider = parameters.map((p) => (p.name === 'conv_in.bias' ? { ...p, shape: [17] } : p));
     const shape = /conv_in\.bias is \[16\]; the network in config\.json needs \[17\]/;
-    expectDiffuseError(await failureOf(() => drain(file, wider)), 'ERR_CHECKPOINT', file, shape);
+    expectDiffuseError(await failureOf(() => loadAll(file, wider)), 'ERR_CHECKPOINT', file, shape);
   });
 });
 
@@ -422,8 +459,7 @@ describe('pipeline folders', () => {
     const folder = join(await scratchFolder(), 'run');
     const paths = await writePipelineFolder(folder, { unetConfig, scheduler });
     const parameters = unet2dParameters(unetConfig);
-    const all = new Map<string, Float32Array>();
-    for await (const { parameter, values } of readParameters(weightsPath, parameters)) all.set(parameter.name, values);
+    const all = await loadAll(weightsPath, parameters);
     await writeParameters(paths.weightsPath, parameters, ({ name }) => all.get(name) as Float32Array);
     const script = [
       'import sys, torch',
