@@ -93,8 +93,11 @@ void add_elementwise(Cases& cases) {
     cases.add("scale", {x, x}, {-2});
     cases.add("add", {x, x, x}, {1, -0.5});
     cases.add("add_channels", {x, x, noise({3, C})});
+    cases.add("multiply", {x, x, x});
+    cases.add("multiply_samples", {x, x, positive({3})});
     cases.add("divide_samples", {x, x, positive({3})});
     cases.add("sum_pixels", {noise({3, C}), x});
+    cases.add("sum_samples", {dense({3}), x});
     cases.add("sum", {dense({1}), x});
     cases.add("scale_shift_forward", {x, x, noise({3, 2 * C})});
     cases.add("scale_shift_backward", {x, noise({3, 2 * C}), x, x, noise({3, 2 * C})});
@@ -109,6 +112,7 @@ void add_elementwise(Cases& cases) {
   cases.add("silu_forward", {large, large});
   cases.add("sum", {dense({1}), large});
   cases.add("sum_pixels", {noise({5, 7}), large});
+  cases.add("sum_samples", {dense({5}), large});
   cases.add("weighted_mse_forward", {dense({1}), dense({5}), large, large, positive({5})});
 }
 

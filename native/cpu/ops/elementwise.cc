@@ -62,6 +62,21 @@ void add(const Call& call) {
       call, [=](Vec a, Vec b) { return madd(alpha, a, beta * b); }, y, a, b);
 }
 
+// --- multiply
+
+size_t multiply_prepare(const Call& call) {
+  const auto& [y, a, b] = tensors<3>(call);
+  expect_same_shape("multiply", "y", y, a);
+  expect_same_shape("multiply", "b", b, a);
+  return 0;
+}
+
+void multiply(const Call& call) {
+  const auto& [y, a, b] = tensors<3>(call);
+  transform(
+      call, [](Vec a, Vec b) { return a * b; }, y, a, b);
+}
+
 // --- add_channels
 
 size_t add_channels_prepare(const Call& call) {
@@ -78,29 +93,47 @@ void add_channels(const Call& call) {
       call, [](Vec x, Vec t) { return x + t; }, y, x, [&t = t](int64_t n) { return row(t, n); });
 }
 
-// --- divide_samples
+// --- multiply_samples, divide_samples
 
-size_t divide_samples_prepare(const Call& call) {
-  const auto& [y, x, divisor] = tensors<3>(call);
-  expect_rank("divide_samples", "x", x, 2, kMaxRank);
-  expect_same_shape("divide_samples", "y", y, x);
-  expect_shape("divide_samples", "divisor", divisor, x.shape[0]);
-  return 0;
-}
-
-void divide_samples(const Call& call) {
-  const auto& [y, x, divisor] = tensors<3>(call);
+// y[n, ...] = f(x[n, ...], operand[n]). With an operand for each sample, not each channel, rows are worked on one by one.
+template <typename Function>
+DIFFUSE_INLINE void transform_samples(const Call& call, Function&& f) {
+  const auto& [y, x, operand] = tensors<3>(call);
   const Sizes size = sizes(x);
-  const float* d = f32(divisor);
-  // With an operand for each pixel, not each channel, rows are worked on one by one.
+  const float* a = f32(operand);
   parallel_pixels(call, size, [&, &y = y, &x = x](int64_t n, int64_t begin, int64_t end) {
     for (int64_t p = n * size.P + begin; p < n * size.P + end; p++) {
       for_each_panel(size.C, [&](auto panel, int64_t c) {
         DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-            panel.store(row(y, p) + c, v, panel.load(row(x, p) + c, v) / splat(d[n]));
+            panel.store(row(y, p) + c, v, f(panel.load(row(x, p) + c, v), splat(a[n])));
       });
     }
   });
+}
+
+static void expect_sample_operand(const char* kernel, const char* name, const Call& call) {
+  const auto& [y, x, operand] = tensors<3>(call);
+  expect_rank(kernel, "x", x, 2, kMaxRank);
+  expect_same_shape(kernel, "y", y, x);
+  expect_shape(kernel, name, operand, x.shape[0]);
+}
+
+size_t multiply_samples_prepare(const Call& call) {
+  expect_sample_operand("multiply_samples", "factor", call);
+  return 0;
+}
+
+void multiply_samples(const Call& call) {
+  transform_samples(call, [](Vec x, Vec factor) { return x * factor; });
+}
+
+size_t divide_samples_prepare(const Call& call) {
+  expect_sample_operand("divide_samples", "divisor", call);
+  return 0;
+}
+
+void divide_samples(const Call& call) {
+  transform_samples(call, [](Vec x, Vec divisor) { return x / divisor; });
 }
 
 }  // namespace diffuse::DIFFUSE_ISA

@@ -34,6 +34,23 @@ void sum_pixels(const Call& call) {
   });
 }
 
+// --- sum_samples
+
+size_t sum_samples_prepare(const Call& call) {
+  const auto& [y, x] = tensors<2>(call);
+  expect_rank("sum_samples", "x", x, 2, kMaxRank);
+  expect_shape("sum_samples", "y", y, x.shape[0]);
+  return sum_samples_bytes(x.shape[0], x);
+}
+
+void sum_samples(const Call& call) {
+  const auto& [y, x] = tensors<2>(call);
+  float* result = f32(y);
+  sum_samples(
+      call, x.shape[0], [=](int64_t n, double total) { result[n] = static_cast<float>(total); },
+      [](VecDouble x) { return x; }, x);
+}
+
 // --- sum
 
 size_t sum_prepare(const Call& call) {

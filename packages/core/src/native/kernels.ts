@@ -32,9 +32,12 @@ export const kernelSignatures = {
   scale: 'y!, x; factor',
   add: 'y!, a, b; alpha, beta',
   add_channels: 'y!, x, t;',
+  multiply: 'y!, a, b;',
+  multiply_samples: 'y!, x, factor;',
   divide_samples: 'y!, x, divisor;',
   // native/ops/reductions.h
   sum_pixels: 'y!, x;',
+  sum_samples: 'y!, x;',
   sum: 'y!, x;',
   // native/ops/scale_shift.h
   scale_shift_forward: 'y!, x, scaleShift;',

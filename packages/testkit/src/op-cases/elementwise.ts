@@ -1,4 +1,4 @@
-import { add, addChannels, copy, divideSamples, fill, scale } from '@diffuse/core';
+import { add, addChannels, copy, divideSamples, fill, multiply, multiplySamples, scale } from '@diffuse/core';
 import { type OpCase, tensor64 } from '../op-case.ts';
 import { activationShapes, at, sizesOf, typedCase } from './typed-case.ts';
 
@@ -43,6 +43,29 @@ export const addCases: readonly OpCase[] = activationShapes.map(([what, shape]) 
     inputs: { a: { shape }, b: { shape } },
     build: ({ a, b }) => ({ y: add(a, b, { alpha: 0.7, beta: -1.3 }) }),
     reference: ({ a, b }) => ({ y: tensor64(a.shape, (i) => 0.7 * at(a, i) - 1.3 * at(b, i)) }),
+  }),
+);
+
+/** Op cases of `multiply`. */
+export const multiplyCases: readonly OpCase[] = activationShapes.map(([what, shape]) =>
+  typedCase({
+    name: `multiply, ${what}`,
+    inputs: { a: { shape }, b: { shape } },
+    build: ({ a, b }) => ({ y: multiply(a, b) }),
+    reference: ({ a, b }) => ({ y: tensor64(a.shape, (i) => at(a, i) * at(b, i)) }),
+  }),
+);
+
+/** Op cases of `multiplySamples`. */
+export const multiplySamplesCases: readonly OpCase[] = activationShapes.map(([what, shape]) =>
+  typedCase({
+    name: `multiplySamples, ${what}`,
+    inputs: { x: { shape }, factor: { shape: [shape[0] as number], values: (n) => 0.3 - 1.7 * n } },
+    build: ({ x, factor }) => ({ y: multiplySamples(x, factor) }),
+    reference: ({ x, factor }) => {
+      const { P, C } = sizesOf(x);
+      return { y: tensor64(x.shape, (i) => at(x, i) * at(factor, Math.floor(i / (P * C)))) };
+    },
   }),
 );
 

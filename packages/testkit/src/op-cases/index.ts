@@ -1,7 +1,16 @@
 import type { OpCase } from '../op-case.ts';
 import { attentionCases } from './attention.ts';
 import { conv2dCases } from './conv2d.ts';
-import { addCases, addChannelsCases, copyCases, divideSamplesCases, fillCases, scaleCases } from './elementwise.ts';
+import {
+  addCases,
+  addChannelsCases,
+  copyCases,
+  divideSamplesCases,
+  fillCases,
+  multiplyCases,
+  multiplySamplesCases,
+  scaleCases,
+} from './elementwise.ts';
 import { embeddingCases } from './embedding.ts';
 import { groupNormCases } from './group-norm.ts';
 import { linearCases } from './linear.ts';
@@ -9,7 +18,7 @@ import { matmulCases } from './matmul.ts';
 import { noisingCases } from './noising.ts';
 import { adamwEmaCases, gradientNormCases } from './optimizer.ts';
 import { dropoutCases, randomNormalCases, randomUniformCases } from './random.ts';
-import { sumCases, sumPixelsCases } from './reductions.ts';
+import { sumCases, sumPixelsCases, sumSamplesCases } from './reductions.ts';
 import { samplerUpdateCases } from './sampler-update.ts';
 import { scaleShiftCases } from './scale-shift.ts';
 import { siluCases } from './silu.ts';
@@ -34,6 +43,8 @@ export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
   groupNorm: groupNormCases,
   linear: linearCases,
   matmul: matmulCases,
+  multiply: multiplyCases,
+  multiplySamples: multiplySamplesCases,
   noising: noisingCases,
   randomNormal: randomNormalCases,
   randomUniform: randomUniformCases,
@@ -43,6 +54,7 @@ export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
   silu: siluCases,
   sum: sumCases,
   sumPixels: sumPixelsCases,
+  sumSamples: sumSamplesCases,
   timeEmbedding: timeEmbeddingCases,
   upsampleNearest: upsampleNearestCases,
   weightedMse: weightedMseCases,

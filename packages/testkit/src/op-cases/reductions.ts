@@ -1,4 +1,4 @@
-import { sum, sumPixels } from '@diffuse/core';
+import { sum, sumPixels, sumSamples } from '@diffuse/core';
 import { type OpCase, tensor64 } from '../op-case.ts';
 import { activationShapes, at, sizesOf, typedCase } from './typed-case.ts';
 
@@ -19,6 +19,29 @@ export const sumPixelsCases: readonly OpCase[] = activationShapes.map(([what, sh
     },
   }),
 );
+
+/** Op cases of `sumSamples`. */
+export const sumSamplesCases: readonly OpCase[] = [
+  ...activationShapes.map(([what, shape]) => samples(what, shape)),
+  samples('samples in several tasks', [3, 70_001]),
+  // A float32 accumulator would be off by 1e-3 here.
+  samples('many equal numbers', [2, 300_000], () => 0.1),
+];
+
+function samples(name: string, shape: readonly number[], values?: (i: number) => number): OpCase {
+  return typedCase({
+    name: `sumSamples, ${name}`,
+    inputs: { x: values ? { shape, values } : { shape } },
+    build: ({ x }) => ({ y: sumSamples(x) }),
+    reference: ({ x }) => {
+      const { N, P, C } = sizesOf(x);
+      const one = (n: number): Float64Array => x.data.subarray(n * P * C, (n + 1) * P * C);
+      return { y: tensor64([N], (n) => one(n).reduce((partial, value) => partial + value, 0)) };
+    },
+    // Finite differences of so many elements would take seconds, and show nothing that the other shapes do not.
+    ...(values && { gradients: [] }),
+  });
+}
 
 const total = (name: string, shape: readonly number[], values?: (i: number) => number): OpCase =>
   typedCase({

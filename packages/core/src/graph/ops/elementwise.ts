@@ -29,6 +29,23 @@ export function scale(x: Value, factor: number): Value {
   }).y;
 }
 
+/**
+ * Product element by element, `y = a * b`.
+ *
+ * @param a float32 [..., C]
+ * @param b float32, the shape of `a`
+ */
+export function multiply(a: Value, b: Value): Value {
+  expectShape('second operand of multiply', b.shape, a.shape);
+  return emit({
+    kernel: 'multiply',
+    outputs: { y: a.shape },
+    inputs: { a, b },
+    gradient: ({ y: dy }, wanted) =>
+      dy ? { a: wanted.has('a') ? multiply(dy, b) : undefined, b: wanted.has('b') ? multiply(dy, a) : undefined } : {},
+  }).y;
+}
+
 /** A float32 tensor with the same number everywhere. */
 export function fill(graph: Graph, shape: Shape, value: Attribute): Value {
   return graph.emit({ kernel: 'fill', outputs: { y: shape }, inputs: {}, attributes: { value } }).y;
