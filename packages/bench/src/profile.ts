@@ -2,12 +2,13 @@ import {
   adamW,
   type CallTime,
   compile,
+  diffusionObjective,
   gaussianDiffusion,
   initializeModel,
   linearSchedule,
-  NOISING_COLUMNS,
   openDevice,
   trainStepGraph,
+  uploadTables,
 } from '@diffuse/core';
 import { type BenchConfig, benchModel } from './configs.ts';
 import { median } from './statistics.ts';
@@ -49,15 +50,15 @@ async function profileTrainStep(config: BenchConfig, threads: number): Promise<r
   const model = benchModel(config);
   const { table: layout, parameters } = await initializeModel(model, device);
   const diffusion = gaussianDiffusion({ schedule: linearSchedule() });
-  const levels = device.allocate(diffusion.steps * NOISING_COLUMNS * 4);
-  await levels.write(0, diffusion.noisingTable());
+  const objective = diffusionObjective(diffusion);
+  const tables = uploadTables(device, objective);
+  await tables.ready;
   const { graph, outputs, placements } = trainStepGraph({
     model,
     table: layout,
-    diffusion,
+    objective,
     batchSize: config.batch,
     seed: 0,
-    flip: false,
     optimizer: adamW(),
     clipNorm: 0,
     ema: false,
@@ -65,11 +66,11 @@ async function profileTrainStep(config: BenchConfig, threads: number): Promise<r
   });
   const flat = ['gradients', 'firstMoment', 'secondMoment'];
   const own = Object.fromEntries(flat.map((name) => [name, device.allocate(layout.size * 4)]));
-  using program = compile(graph, { device, outputs, placements, buffers: { parameters, table: levels, ...own } });
+  using program = compile(graph, { device, outputs, placements, buffers: { parameters, ...tables.buffers, ...own } });
   const images = new Uint8Array(config.batch * model.shape.reduce((product, size) => product * size, 1)).fill(100);
   const step = (index: number): Promise<CallTime[]> =>
     program.profile({
-      inputs: { images },
+      inputs: { data: images },
       scalars: {
         ...{ step: index, sampleOffset: 0, learningRate: 2e-4, emaDecay: 0 },
         ...{ biasCorrection1: 1 - 0.9 ** (index + 1), biasCorrection2: 1 - 0.999 ** (index + 1) },

@@ -10,6 +10,7 @@ const progress = (step: number) => ({
   loss: 0.5,
   gradientNorm: 1,
   learningRate: 0.1,
+  outputs: {},
   imagesPerSecond: Math.random(),
   timeMs: Math.random(),
 });

@@ -39,7 +39,7 @@ export {
   type RunOptions,
   type TensorData,
 } from './graph/program.ts';
-export type { Model, ModelInputs, Randomness } from './models/model.ts';
+export type { Model, ModelInputs, Network, Randomness } from './models/model.ts';
 export { type ParameterLayout, parameterSize } from './models/parameter-layout.ts';
 export { UNet2D, type UNet2DShape } from './models/unet2d.ts';
 export { resolveUNet2DConfig, type UNet2DConfig, type UNet2DOptions } from './models/unet2d-config.ts';
@@ -70,9 +70,24 @@ export {
 export * from './samplers/index.ts';
 export { type SampleOptions, type SampleProgress, type SampleStep, type Samples, sample } from './samplers/sample.ts';
 export * from './schedules/index.ts';
-export type { Dataset } from './training/dataset.ts';
+export type { Dataset, DataType } from './training/dataset.ts';
 export { type LearningRateShape, learningRateShapes } from './training/learning-rate.ts';
+export {
+  type Objective,
+  type ObjectiveContext,
+  type ObjectiveResult,
+  type ObjectiveTables,
+  uploadTables,
+} from './training/objective.ts';
+export { type DiffusionObjectiveOptions, diffusionObjective } from './training/objectives/denoising.ts';
 export { type AdamW, adamW } from './training/optimizer.ts';
-export { type Training, type TrainOptions, type TrainProgress, train } from './training/train.ts';
+export {
+  type CommonTrainOptions,
+  type ObjectiveTrainOptions,
+  type Training,
+  type TrainOptions,
+  type TrainProgress,
+  train,
+} from './training/train.ts';
 export { type StepGraph, type TrainStepOptions, trainStepGraph } from './training/train-step.ts';
 export type { TrainingState } from './training/training-state.ts';

@@ -12,6 +12,8 @@ export interface DatasetStatistics {
 
 /** Images ready for training, packed as uint8 [count, height, width, channels] in memory or in a cache file. */
 export interface ImageDataset extends Dataset {
+  readonly shape: readonly [height: number, width: number, channels: number];
+  readonly dtype?: 'u8';
   /** Last part of the path it was opened from. */
   readonly name: string;
   /** Files that were left out and why, sorted by path. */
@@ -19,6 +21,8 @@ export interface ImageDataset extends Dataset {
   /** The packed file, if one was needed. */
   readonly cachePath?: string;
   readonly statistics: DatasetStatistics;
+  /** Copies images into `target`, uint8 [indices.length, height, width, channels]; see `Dataset`. */
+  read(indices: Int32Array, target: Uint8Array): Promise<void>;
   /** Frees the memory and closes the file; reading fails with `ERR_DISPOSED` from then on. */
   close(): void;
   /** Same as {@link ImageDataset.close}, for `using`. */

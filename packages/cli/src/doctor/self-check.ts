@@ -118,9 +118,10 @@ function compare(actual: Float32Array, expected: (index: number) => [number, num
 
 async function checkTraining(device: Device): Promise<Outcome> {
   const [side, count, steps] = [8, 16, 3];
+  const shape = [side, side, 1] as const;
   const pixels = Uint8Array.from(numbers(count * side * side, 5), (value) => Math.round((value + 1) * 127.5));
   const data: Dataset = {
-    shape: [side, side, 1],
+    shape,
     count,
     fingerprint: 'random',
     async read(indices, target) {
@@ -129,7 +130,7 @@ async function checkTraining(device: Device): Promise<Outcome> {
       });
     },
   };
-  const model = new UNet2D({ shape: data.shape, channels: [8, 16], layers: 1, attention: [4] });
+  const model = new UNet2D({ shape, channels: [8, 16], layers: 1, attention: [4] });
   const diffusion = gaussianDiffusion({ schedule: createSchedule('cosine'), predict: 'v' });
   let last = Number.NaN;
   for await (const { loss } of train({ model, diffusion, data, device, steps, batchSize: 8 })) last = loss;

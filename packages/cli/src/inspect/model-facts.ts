@@ -2,15 +2,16 @@ import {
   adamW,
   type Device,
   type Diffusion,
+  diffusionObjective,
   estimateMemory,
   Graph,
   type MemoryEstimate,
-  NOISING_COLUMNS,
   type ParameterTable,
   parameterSize,
   parameterValues,
   trainStepGraph,
   type UNet2D,
+  uploadTables,
   type Value,
 } from '@diffuse/core';
 import { countFlops, type FlopCount } from '../flops.ts';
@@ -58,19 +59,19 @@ function trainingFacts(
   device: Device,
   batchSize: number,
 ): StepFacts {
+  const objective = diffusionObjective(diffusion);
   const { graph, outputs, placements } = trainStepGraph({
     model,
     table,
-    diffusion,
+    objective,
     batchSize,
     seed: 0,
-    flip: false,
     optimizer: adamW(),
     clipNorm: 1,
     ema: true,
     accumulate: 1,
   });
-  using levels = device.allocate(diffusion.steps * NOISING_COLUMNS * 4);
+  const tables = uploadTables(device, objective);
   // Nothing runs: one buffer of the right size stands for all of its kind.
   const flat = {
     parameters,
@@ -79,10 +80,12 @@ function trainingFacts(
     secondMoment: parameters,
     ema: parameters,
   };
-  const memory = estimateMemory(graph, { device, buffers: { ...flat, table: levels }, outputs, placements });
+  const memory = estimateMemory(graph, { device, buffers: { ...flat, ...tables.buffers }, outputs, placements });
+  const tableBytes = Object.values(tables.buffers).reduce((sum, { byteLength }) => sum + byteLength, 0);
+  tables.dispose();
   return {
     flops: countFlops(graph),
-    memoryBytes: peak(memory) + Object.keys(flat).length * parameters.byteLength + levels.byteLength,
+    memoryBytes: peak(memory) + Object.keys(flat).length * parameters.byteLength + tableBytes,
   };
 }
 

@@ -9,11 +9,15 @@ import {
   type TrainOptions,
   UNet2D,
 } from '@diffuse/core';
+import type { ImageDataset } from '@diffuse/data';
 import { usageError } from '../failure.ts';
 import type { TrainSettings } from '../settings/train-settings.ts';
 
 /** The network that the settings describe, for images of `data`; without weights. */
-export function buildModel(settings: TrainSettings, { shape, classNames }: Dataset): UNet2D {
+export function buildModel(
+  settings: TrainSettings,
+  { shape, classNames }: Pick<ImageDataset, 'shape' | 'classNames'>,
+): UNet2D {
   const { classes, modelChannels, layers, attention, headChannels = null, dropout } = settings;
   const [height, width] = shape;
   const factor = 2 ** (modelChannels.length - 1);

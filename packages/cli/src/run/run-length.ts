@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { type Dataset, type Device, type Diffusion, train } from '@diffuse/core';
+import { type Device, type Diffusion, train } from '@diffuse/core';
+import type { ImageDataset } from '@diffuse/data';
 import { defaultSteps, type TrainSettings } from '../settings/train-settings.ts';
 import type { Report } from '../terminal/report.ts';
 import { buildModel, trainOptions } from './build-model.ts';
@@ -19,7 +20,7 @@ const plannedShare = 0.94;
  */
 export async function runLength(
   settings: TrainSettings,
-  parts: { diffusion: Diffusion; data: Dataset; device: Device },
+  parts: { diffusion: Diffusion; data: ImageDataset; device: Device },
   deadline: number | undefined,
   report: Report,
   signal: AbortSignal,
@@ -37,7 +38,7 @@ export async function runLength(
 /** Median time of a step, the first half left out: caches and clocks settle in it. */
 async function measureStep(
   settings: TrainSettings,
-  parts: { diffusion: Diffusion; data: Dataset; device: Device },
+  parts: { diffusion: Diffusion; data: ImageDataset; device: Device },
   signal: AbortSignal,
 ): Promise<number> {
   const model = buildModel(settings, parts.data);

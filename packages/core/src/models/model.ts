@@ -18,7 +18,7 @@ export interface ModelInputs {
   readonly x: Value;
   /** Timestep of each sample, float32 [N], `0 … T - 1`. */
   readonly t: Value;
-  /** Class of each sample, int32 [N]; for class-conditional models only. */
+  /** Class of each sample, int32 [N], the null class where the model has one; for class-conditional models only. */
   readonly labels?: Value | undefined;
   /** The parameter of that name. */
   readonly parameter: (name: string) => Value;
@@ -26,14 +26,11 @@ export interface ModelInputs {
   readonly randomness?: Randomness | undefined;
 }
 
-/**
- * A denoising network: a list of parameters and a function that builds its graph. A new architecture is one such object; its
- * gradients, memory plan, training, sampling and checkpoints follow.
- */
-export interface Model {
-  /** Shape of one sample, without the batch: [height, width, channels]. */
-  readonly shape: readonly [height: number, width: number, channels: number];
-  /** Number of classes that the model is told, or null. */
+/** What training changes: named parameters for data of one shape, and their weights once there are some. */
+export interface Network {
+  /** Shape of one sample, without the batch: [height, width, channels] of images, [length, channels] of signals, [channels] of points. */
+  readonly shape: readonly number[];
+  /** Number of classes `0 … classes - 1` of the labels that it is concerned with; null: labels are not looked at. */
   readonly classes: number | null;
   /** In the order in which they lie in memory and in files. */
   readonly parameters: readonly ParameterLayout[];
@@ -41,6 +38,18 @@ export interface Model {
   readonly frozen: ReadonlySet<string>;
   /** The weights, once the model was trained, loaded or initialised. */
   weights: ModelWeights | undefined;
+}
+
+/**
+ * A denoising network: a list of parameters and a function that builds its graph. A new architecture is one such object; its
+ * gradients, memory plan, training, sampling and checkpoints follow.
+ */
+export interface Model extends Network {
+  /**
+   * The label that stands for no class, if the model has one: `classes`, one above the last class. Such a model is trained with some
+   * labels dropped and can predict with and without a class (classifier-free guidance, Ho and Salimans 2022, arXiv:2207.12598).
+   */
+  readonly nullClass: number | null;
   /**
    * Builds the forward pass.
    *

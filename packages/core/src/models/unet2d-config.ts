@@ -69,6 +69,11 @@ export interface UNet2DConfig {
   readonly classEmbedType: 'timestep' | 'identity' | null;
   /** Rows of the class table; without effect when `classEmbedType` is not null. */
   readonly numClassEmbeds: number | null;
+  /**
+   * Whether the last row of the class table stands for no class. diffusers has no such field: files carry it as `_null_class`, a
+   * key that diffusers ignores as it does every key with a leading underscore.
+   */
+  readonly nullClass: boolean;
   /** Number of training timesteps; without effect on the network. */
   readonly numTrainTimesteps: number | null;
 }
@@ -118,6 +123,7 @@ const rules: { readonly [F in Field]: Rule<UNet2DConfig[F]> } = {
   addAttention: boolean,
   classEmbedType: nullable(oneOf('timestep', 'identity')),
   numClassEmbeds: nullable(size),
+  nullClass: boolean,
   numTrainTimesteps: nullable(size),
 };
 
@@ -151,6 +157,7 @@ const defaults: Omit<UNet2DConfig, 'sampleSize'> = {
   addAttention: true,
   classEmbedType: null,
   numClassEmbeds: null,
+  nullClass: false,
   numTrainTimesteps: null,
 };
 
@@ -195,10 +202,13 @@ export function resolveUNet2DConfig(options: UNet2DOptions): UNet2DConfig {
  */
 export function configToDiffusers(config: UNet2DConfig): Record<string, unknown> {
   const [height, width] = config.sampleSize;
-  const entries = fields.map((field): [string, unknown] => [snakeCase(field), config[field]]);
+  const entries = fields
+    .filter((field) => field !== 'nullClass')
+    .map((field): [string, unknown] => [fileKey(field), config[field]]);
   return {
     _class_name: 'UNet2DModel',
     _diffusers_version: DIFFUSERS_VERSION,
+    ...(config.nullClass && { [fileKey('nullClass')]: true }),
     ...Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))),
     sample_size: height === width ? height : [height, width],
   };
@@ -222,19 +232,17 @@ export function configFromDiffusers(json: unknown, source = 'config.json'): UNet
 
   const values: Partial<Record<Field, unknown>> = {};
   for (const field of fields) {
-    const key = snakeCase(field);
+    const key = fileKey(field);
     if (Object.hasOwn(json, key)) values[field] = json[key];
   }
-  const known = new Set(fields.map(snakeCase));
+  const known = new Set(fields.map(fileKey));
   for (const [key, value] of Object.entries(json)) {
     if (known.has(key) || key.startsWith('_') || averagingKeys.has(key) || value === null || value === false) continue;
     fail(`${key} is ${show(value)}; diffuse does not know this key, expected it to be absent or null`);
   }
   values.downBlockTypes = withoutLegacyPrefix(values.downBlockTypes);
   values.upBlockTypes = withoutLegacyPrefix(values.upBlockTypes);
-  return resolve(values, (field, value, expected) =>
-    fail(`${snakeCase(field)} is ${show(value)}; expected ${expected}`),
-  );
+  return resolve(values, (field, value, expected) => fail(`${fileKey(field)} is ${show(value)}; expected ${expected}`));
 }
 
 /** Width of the time embedding. */
@@ -254,7 +262,8 @@ export function midAttentionGroups(config: UNet2DConfig): number | null {
 type Refuse = (field: Field, value: unknown, expected: string) => never;
 
 /** The names of the fields differ from diffusers' keys in spelling alone. */
-function snakeCase(field: string): string {
+function fileKey(field: Field): string {
+  if (field === 'nullClass') return '_null_class';
   return field.replaceAll(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`);
 }
 
@@ -277,6 +286,7 @@ function resolve(options: Partial<Record<Field, unknown>>, refuse: Refuse): UNet
   }
   const config = Object.freeze(values) as unknown as UNet2DConfig;
   checkLevels(config, refuse);
+  checkClasses(config, refuse);
   checkWidths(config, refuse);
   return config;
 }
@@ -299,6 +309,12 @@ function checkLevels(config: UNet2DConfig, refuse: Refuse): void {
       config.sampleSize,
       `multiples of ${step}, because ${count} levels halve the image ${count - 1} times`,
     );
+  }
+}
+
+function checkClasses({ nullClass, classEmbedType, numClassEmbeds }: UNet2DConfig, refuse: Refuse): void {
+  if (nullClass && (classEmbedType !== null || numClassEmbeds === null || numClassEmbeds < 2)) {
+    refuse('nullClass', nullClass, 'false, because there is no table of a class and the null class at least');
   }
 }
 

@@ -25,6 +25,8 @@ export interface UNet2DShape {
   readonly layers?: number;
   /** Number of classes to condition on; absent for an unconditional model. */
   readonly classes?: number | null;
+  /** Adds the null class, `classes`: one more row of the table of classes, for classifier-free guidance. */
+  readonly nullClass?: boolean;
   /** Share of activations dropped while training. */
   readonly dropout?: number;
   /** Channels of an attention head; null is one head. */
@@ -41,6 +43,7 @@ export class UNet2D implements Model {
   readonly config: UNet2DConfig;
   readonly shape: readonly [height: number, width: number, channels: number];
   readonly classes: number | null;
+  readonly nullClass: number | null;
   readonly parameters: readonly ParameterLayout[];
   readonly frozen: ReadonlySet<string> = new Set(['time_proj.weight']);
   weights: ModelWeights | undefined;
@@ -48,7 +51,7 @@ export class UNet2D implements Model {
   /** @throws `ERR_ARGUMENT` naming the option that does not fit. */
   constructor(options: UNet2DShape | UNet2DConfig) {
     this.config = 'blockOutChannels' in options ? options : configOf(options);
-    const { sampleSize, inChannels, outChannels, numClassEmbeds, classEmbedType } = this.config;
+    const { sampleSize, inChannels, outChannels } = this.config;
     if (inChannels !== outChannels) {
       throw new DiffuseError(
         'ERR_ARGUMENT',
@@ -56,7 +59,7 @@ export class UNet2D implements Model {
       );
     }
     this.shape = [...sampleSize, inChannels];
-    this.classes = classEmbedType === null ? numClassEmbeds : null;
+    ({ classes: this.classes, nullClass: this.nullClass } = classesOf(this.config));
     this.parameters = unet2dParameters(this.config);
   }
 
@@ -158,9 +161,20 @@ export class UNet2D implements Model {
   }
 }
 
+/** Classes of a table of classes, whose last row may be the null class. */
+function classesOf({ classEmbedType, numClassEmbeds, nullClass }: UNet2DConfig): Pick<Model, 'classes' | 'nullClass'> {
+  if (classEmbedType !== null || numClassEmbeds === null) return { classes: null, nullClass: null };
+  const classes = nullClass ? numClassEmbeds - 1 : numClassEmbeds;
+  return { classes, nullClass: nullClass ? classes : null };
+}
+
 /** The full configuration behind the few choices of {@link UNet2DShape}. */
 function configOf(options: UNet2DShape): UNet2DConfig {
-  const { shape, channels, attention = [], layers = 2, classes = null, dropout = 0, headChannels = null } = options;
+  const { shape, channels, attention = [], layers = 2, dropout = 0, headChannels = null } = options;
+  const { classes = null, nullClass = false } = options;
+  if (nullClass && classes === null) {
+    throw new DiffuseError('ERR_ARGUMENT', 'nullClass is true, but the model is not told a class: give classes');
+  }
   const [height, width, imageChannels] = shape;
   const attended = channels.map((_, level) => attention.includes(height / 2 ** level));
   const unmatched = attention.find((size) => !channels.some((_, level) => height / 2 ** level === size));
@@ -179,7 +193,8 @@ function configOf(options: UNet2DShape): UNet2DConfig {
     attentionHeadDim: headChannels,
     normNumGroups: groupsFor(channels),
     addAttention: attention.length > 0,
-    numClassEmbeds: classes,
+    numClassEmbeds: classes === null ? null : classes + Number(nullClass),
+    nullClass,
     dropout,
   });
 }

@@ -6,7 +6,7 @@ import { compile } from '../graph/program.ts';
 import type { Device, DeviceBuffer } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { Purpose, splitSeed } from '../random/philox.ts';
-import type { Model } from './model.ts';
+import type { Network } from './model.ts';
 import { type ParameterLayout, parameterSize } from './parameter-layout.ts';
 
 /** Where a parameter lies in a flat buffer; offsets in elements. */
@@ -118,7 +118,7 @@ function initialValue(
  * @param ema also make an average, equal to the weights at first.
  */
 export async function initializeModel(
-  model: Model,
+  model: Network,
   device: Device,
   { seed = 0, ema = false }: { seed?: number; ema?: boolean } = {},
 ): Promise<ModelWeights> {
@@ -132,7 +132,7 @@ export async function initializeModel(
 }
 
 /** The weights of a model on `device`. @throws `ERR_ARGUMENT` when it has none yet, or has them elsewhere. */
-export function weightsOn(model: Model, device: Device): ModelWeights {
+export function weightsOn(model: Network, device: Device): ModelWeights {
   if (!model.weights) {
     throw new DiffuseError(
       'ERR_ARGUMENT',

@@ -41,12 +41,13 @@ export interface SampleProgress {
 
 /** Images in [-1, 1]. */
 export interface Samples {
-  /** float32 [count, height, width, channels], values in about [-1, 1], row-major. */
+  /** float32 [count, ...shape of the model], values in about [-1, 1], row-major. */
   readonly images: Float32Array;
-  readonly shape: readonly [count: number, height: number, width: number, channels: number];
+  /** [count, ...shape of the model]. */
+  readonly shape: readonly number[];
 }
 
-/** What one step saw and made of it; arrays are float32 [count, height, width, channels]. */
+/** What one step saw and made of it; arrays are float32 [count, ...shape of the model]. */
 export interface SampleStep {
   /** Steps done, from 1. */
   readonly step: number;

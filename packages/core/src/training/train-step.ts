@@ -1,15 +1,14 @@
-import { type Diffusion, NOISING_COLUMNS } from '../diffusion/gaussian.ts';
 import { gradient } from '../graph/gradient.ts';
-import { Graph, type Value } from '../graph/graph.ts';
+import { expectShape, Graph, type Value } from '../graph/graph.ts';
 import { fill, scale } from '../graph/ops/elementwise.ts';
-import { noising } from '../graph/ops/noising.ts';
 import { adamwEma, gradientNorm } from '../graph/ops/optimizer.ts';
-import { weightedMse } from '../graph/ops/weighted-mse.ts';
 import type { Placement } from '../graph/plan.ts';
-import type { Model } from '../models/model.ts';
+import type { Network } from '../models/model.ts';
 import { type ParameterTable, parameterValues } from '../models/weights.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { splitSeed } from '../random/philox.ts';
+import type { DataType } from './dataset.ts';
+import { type Objective, tableValues } from './objective.ts';
 import type { AdamW } from './optimizer.ts';
 
 /** What the second half of a step, the change of the weights, is made of. */
@@ -26,13 +25,13 @@ export interface UpdateOptions {
 
 /** What a training step is made of. */
 export interface TrainStepOptions extends UpdateOptions {
-  readonly model: Model;
-  readonly diffusion: Diffusion;
-  /** Images a forward pass. */
+  readonly model: Network;
+  readonly objective: Objective<Network>;
+  /** Samples a forward pass. */
   readonly batchSize: number;
+  /** Element type of the data; bytes where it is absent. */
+  readonly dataType?: DataType;
   readonly seed: number;
-  /** Mirror each image left to right with probability 1/2. */
-  readonly flip: boolean;
 }
 
 /** A graph with what is to be read from it and what is to be left in device buffers. */
@@ -43,33 +42,39 @@ export interface StepGraph<Output extends string> {
 }
 
 /**
- * One training step from bytes to new weights (Ho et al. 2020, algorithm 1): noise, network, loss, gradients, AdamW.
+ * One training step from data to new weights: the objective's loss (see `diffusionObjective` for algorithm 1 of Ho et al. 2020),
+ * gradients, AdamW.
  *
- * Inputs: `images` uint8 [N, H, W, C] and, for conditional models, `labels` int32 [N]. Scalars: `step`, `sampleOffset` and those of
- * {@link updateWeights}. Buffers: `parameters`, `gradients`, `firstMoment`, `secondMoment`, `ema`, and `table`, the diffusion's
- * noising table. Outputs: `loss` and `norm`, the length of the gradient before clipping.
+ * Inputs: `data` [N, ...shape] and, for networks with classes, `labels` int32 [N]. Scalars: `step`, `sampleOffset` and those of
+ * {@link updateWeights}. Buffers: `parameters`, `gradients`, `firstMoment`, `secondMoment`, `ema`, and the objective's tables.
+ * Outputs: `loss`, `norm`, the length of the gradient before clipping, and those of the objective.
  */
-export function trainStepGraph(options: TrainStepOptions): StepGraph<'loss' | 'norm'> {
+export function trainStepGraph(options: TrainStepOptions): StepGraph<string> {
   const { graph, outputs, placements } = gradientGraph(options);
   return { graph, outputs: { ...outputs, norm: updateWeights(graph, options) }, placements };
 }
 
 /** The first half of a step: leaves the gradients of one batch in the buffer `gradients` and returns the loss. */
-export function gradientGraph(options: TrainStepOptions): StepGraph<'loss'> {
-  const { model, table, diffusion, batchSize, seed, flip } = options;
+export function gradientGraph(options: TrainStepOptions): StepGraph<string> {
+  const { model, objective, table, batchSize, dataType = 'u8', seed } = options;
   const graph = new Graph();
   const [seedLow, seedHigh] = splitSeed(seed);
   const randomness = { seedLow, seedHigh, step: graph.scalar('step'), sampleOffset: graph.scalar('sampleOffset') };
-
-  const images = graph.input('images', [batchSize, ...model.shape], 'u8');
+  const data = graph.input('data', [batchSize, ...model.shape], dataType);
   const labels = model.classes === null ? undefined : graph.input('labels', [batchSize], 'i32');
-  const levels = graph.external('noising table', [diffusion.steps, NOISING_COLUMNS], 'table', 0);
-  const { xt, target, timestep, weight } = noising(images, levels, { ...randomness, flip });
 
   const parameters = parameterValues(graph, table);
   const parameter = (name: string): Value => known(parameters, name);
-  const prediction = model.forward({ x: xt, t: timestep, labels, parameter, randomness });
-  const { loss } = weightedMse(prediction, target, weight);
+  const { loss, outputs = {} } = objective.build({
+    graph,
+    model,
+    batchSize,
+    inputs: { data, labels },
+    randomness,
+    parameter,
+    table: tableValues(graph, objective),
+  });
+  checkOutputs(objective.name, { ...outputs, loss });
 
   const trained = table.slots.filter(({ name }) => !model.frozen.has(name));
   const one = fill(graph, [1], 1);
@@ -81,7 +86,17 @@ export function gradientGraph(options: TrainStepOptions): StepGraph<'loss'> {
   for (const { name, offset } of trained) {
     placements.set(known(gradients, parameter(name)), { buffer: 'gradients', offset });
   }
-  return { graph, outputs: { loss }, placements };
+  return { graph, outputs: { ...outputs, loss }, placements };
+}
+
+/** An objective reports numbers, and leaves `norm` to the second half of the step. */
+function checkOutputs(objective: string, outputs: Readonly<Record<string, Value>>): void {
+  for (const [name, value] of Object.entries(outputs)) {
+    expectShape(`'${name}' of the objective '${objective}'`, value.shape, [1]);
+  }
+  if ('norm' in outputs) {
+    throw new DiffuseError('ERR_ARGUMENT', `the objective '${objective}' cannot have an output named 'norm'`);
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Model } from '../models/model.ts';
+import type { Network } from '../models/model.ts';
 import { initializeParameters, type ModelWeights, parameterTable } from '../models/weights.ts';
 import type { Device, DeviceBuffer } from '../native/device.ts';
 
@@ -23,7 +23,7 @@ export interface TrainingState {
  * filled on the device's thread: see {@link TrainingState.ready}.
  */
 export function createTrainingState(
-  model: Model,
+  model: Network,
   device: Device,
   { seed, ema }: { seed: number; ema: boolean },
 ): TrainingState {

@@ -75,6 +75,7 @@ describe('resolveUNet2DConfig', () => {
       addAttention: true,
       classEmbedType: null,
       numClassEmbeds: null,
+      nullClass: false,
       numTrainTimesteps: null,
     });
     expect(timeEmbeddingDim(config)).toBe(896);
