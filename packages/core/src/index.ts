@@ -39,6 +39,7 @@ export {
   type RunOptions,
   type TensorData,
 } from './graph/program.ts';
+export { type MlpOptions, mlp } from './models/mlp.ts';
 export type { Model, ModelInputs, Network, Randomness } from './models/model.ts';
 export { type ParameterLayout, parameterSize } from './models/parameter-layout.ts';
 export { UNet2D, type UNet2DShape } from './models/unet2d.ts';

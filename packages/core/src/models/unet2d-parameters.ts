@@ -1,3 +1,4 @@
+import { convolutionLayout, linearLayout, normLayout, plainLayout } from './blocks/layouts.ts';
 import type { ParameterLayout } from './parameter-layout.ts';
 import { midAttentionGroups, timeEmbeddingDim, type UNet2DConfig } from './unet2d-config.ts';
 
@@ -19,7 +20,7 @@ export function unet2dParameters(config: UNet2DConfig): ParameterLayout[] {
     ...blockOutChannels.flatMap((_, level) => downBlock(config, level)),
     ...blockOutChannels.flatMap((_, block) => upBlock(config, block)),
     ...midBlock(config),
-    ...norm('conv_norm_out', first),
+    ...normLayout('conv_norm_out', first),
     ...convolution('conv_out', 3, first, config.outChannels),
   ];
 }
@@ -29,14 +30,14 @@ function timeAndClass(config: UNet2DConfig, first: number): ParameterLayout[] {
   const inputs = fourier ? 2 * first : first; // sine and cosine of each of `first` frequencies, or of half as many
   const embedding = timeEmbeddingDim(config);
   const mlp = (name: string): ParameterLayout[] => [
-    ...linear(`${name}.linear_1`, inputs, embedding),
-    ...linear(`${name}.linear_2`, embedding, embedding),
+    ...linearLayout(`${name}.linear_1`, inputs, embedding),
+    ...linearLayout(`${name}.linear_2`, embedding, embedding),
   ];
-  const parameters = fourier ? [plain('time_proj.weight', first)] : [];
+  const parameters = fourier ? [plainLayout('time_proj.weight', first)] : [];
   parameters.push(...mlp('time_embedding'));
   if (config.classEmbedType === 'timestep') parameters.push(...mlp('class_embedding'));
   if (config.classEmbedType === null && config.numClassEmbeds !== null) {
-    parameters.push(plain('class_embedding.weight', config.numClassEmbeds, embedding));
+    parameters.push(plainLayout('class_embedding.weight', config.numClassEmbeds, embedding));
   }
   return parameters;
 }
@@ -90,10 +91,10 @@ function midBlock(config: UNet2DConfig): ParameterLayout[] {
 function resnet(config: UNet2DConfig, name: string, inputs: number, outputs: number): ParameterLayout[] {
   const scaleAndShift = config.resnetTimeScaleShift === 'scale_shift';
   return [
-    ...norm(`${name}.norm1`, inputs),
+    ...normLayout(`${name}.norm1`, inputs),
     ...convolution(`${name}.conv1`, 3, inputs, outputs),
-    ...linear(`${name}.time_emb_proj`, timeEmbeddingDim(config), scaleAndShift ? 2 * outputs : outputs),
-    ...norm(`${name}.norm2`, outputs),
+    ...linearLayout(`${name}.time_emb_proj`, timeEmbeddingDim(config), scaleAndShift ? 2 * outputs : outputs),
+    ...normLayout(`${name}.norm2`, outputs),
     ...convolution(`${name}.conv2`, 3, outputs, outputs),
     ...(inputs === outputs ? [] : convolution(`${name}.conv_shortcut`, 1, inputs, outputs)),
   ];
@@ -101,28 +102,13 @@ function resnet(config: UNet2DConfig, name: string, inputs: number, outputs: num
 
 function attention(name: string, channels: number, withNorm: boolean): ParameterLayout[] {
   return [
-    ...(withNorm ? norm(`${name}.group_norm`, channels) : []),
-    ...['to_q', 'to_k', 'to_v', 'to_out.0'].flatMap((map) => linear(`${name}.${map}`, channels, channels)),
+    ...(withNorm ? normLayout(`${name}.group_norm`, channels) : []),
+    ...['to_q', 'to_k', 'to_v', 'to_out.0'].flatMap((map) => linearLayout(`${name}.${map}`, channels, channels)),
   ];
-}
-
-function norm(name: string, channels: number): ParameterLayout[] {
-  return [plain(`${name}.weight`, channels), plain(`${name}.bias`, channels)];
-}
-
-function linear(name: string, inputs: number, outputs: number): ParameterLayout[] {
-  return [{ name: `${name}.weight`, shape: [inputs, outputs], layout: 'linear' }, plain(`${name}.bias`, outputs)];
 }
 
 function convolution(name: string, kernel: number, inputs: number, outputs: number): ParameterLayout[] {
-  return [
-    { name: `${name}.weight`, shape: [kernel, kernel, inputs, outputs], layout: 'convolution' },
-    plain(`${name}.bias`, outputs),
-  ];
-}
-
-function plain(name: string, ...shape: number[]): ParameterLayout {
-  return { name, shape, layout: 'plain' };
+  return convolutionLayout(name, [kernel, kernel], inputs, outputs);
 }
 
 function range(count: number): number[] {

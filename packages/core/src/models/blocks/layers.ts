@@ -1,12 +1,16 @@
 import type { Value } from '../../graph/graph.ts';
-import { conv2d } from '../../graph/ops/conv2d.ts';
+import { conv2d, type Padding } from '../../graph/ops/conv2d.ts';
 import { groupNorm } from '../../graph/ops/group-norm.ts';
 import { linear } from '../../graph/ops/linear.ts';
 import type { Randomness } from '../model.ts';
 
-/** What every block needs: the parameters and how normalisation and dropout are done. */
-export interface BlockContext {
+/** What every layer needs: the parameter of a name. */
+export interface LayerContext {
   readonly parameter: (name: string) => Value;
+}
+
+/** What every block needs: the parameters and how normalisation and dropout are done. */
+export interface BlockContext extends LayerContext {
   readonly groups: number;
   readonly eps: number;
   /** Share of activations dropped while training. */
@@ -27,8 +31,23 @@ export function convolution1x1({ parameter }: BlockContext, name: string, x: Val
   return conv2d(x, parameter(`${name}.weight`), parameter(`${name}.bias`));
 }
 
+/**
+ * Convolution with bias that keeps height and width: the parameter `name.weight` says how large the kernel is, and half of it is
+ * the zero padding. A 1x3 kernel runs along a signal [N, 1, L, C], a 3x1 kernel along the time of a video [N, T, H * W, C].
+ */
+export function convolution({ parameter }: LayerContext, name: string, x: Value): Value {
+  const weight = parameter(`${name}.weight`);
+  return conv2d(x, weight, parameter(`${name}.bias`), { padding: halfKernel(weight) });
+}
+
+/** The zeros on each side with which a convolution of stride 1 and odd kernel keeps the size. */
+export function halfKernel(weight: Value): Padding {
+  const [vertical = 0, horizontal = 0] = weight.shape.map((size) => (size - 1) / 2);
+  return { top: vertical, bottom: vertical, left: horizontal, right: horizontal };
+}
+
 /** Linear map of the channels with bias. */
-export function project({ parameter }: BlockContext, name: string, x: Value): Value {
+export function project({ parameter }: LayerContext, name: string, x: Value): Value {
   return linear(x, parameter(`${name}.weight`), parameter(`${name}.bias`));
 }
 
