@@ -42,6 +42,7 @@ export {
 export { type MlpOptions, mlp } from './models/mlp.ts';
 export type { Model, ModelInputs, Network, Randomness } from './models/model.ts';
 export { type ParameterLayout, parameterSize } from './models/parameter-layout.ts';
+export { type UNet1DOptions, unet1d } from './models/unet1d.ts';
 export { UNet2D, type UNet2DShape } from './models/unet2d.ts';
 export { resolveUNet2DConfig, type UNet2DConfig, type UNet2DOptions } from './models/unet2d-config.ts';
 export {

@@ -16,6 +16,8 @@ export interface ParameterLayout {
   /** Native shape. */
   readonly shape: readonly number[];
   readonly layout: 'plain' | 'linear' | 'convolution';
+  /** Begin at zero instead of random weights: for a branch that at first adds nothing to what it is added to. */
+  readonly startsAtZero?: boolean;
 }
 
 /** Shape of a parameter in the file. */

@@ -1,4 +1,11 @@
-import { convolutionLayout, linearLayout, normLayout, plainLayout } from './blocks/layouts.ts';
+import {
+  attentionLayout,
+  convolutionLayout,
+  linearLayout,
+  normLayout,
+  plainLayout,
+  resBlockLayout,
+} from './blocks/layouts.ts';
 import type { ParameterLayout } from './parameter-layout.ts';
 import { midAttentionGroups, timeEmbeddingDim, type UNet2DConfig } from './unet2d-config.ts';
 
@@ -50,7 +57,7 @@ function downBlock(config: UNet2DConfig, level: number): ParameterLayout[] {
   const layers = range(layersPerBlock);
   return [
     ...(config.downBlockTypes[level] === 'AttnDownBlock2D'
-      ? layers.flatMap((layer) => attention(`${name}.attentions.${layer}`, outputs, true))
+      ? layers.flatMap((layer) => attentionLayout(`${name}.attentions.${layer}`, outputs, true))
       : []),
     ...layers.flatMap((layer) => resnet(config, `${name}.resnets.${layer}`, layer === 0 ? inputs : outputs, outputs)),
     ...(level < blockOutChannels.length - 1 ? convolution(`${name}.downsamplers.0.conv`, 3, outputs, outputs) : []),
@@ -70,7 +77,7 @@ function upBlock(config: UNet2DConfig, block: number): ParameterLayout[] {
     (layer === 0 ? below : outputs) + (layer === layersPerBlock ? above : outputs);
   return [
     ...(config.upBlockTypes[block] === 'AttnUpBlock2D'
-      ? layers.flatMap((layer) => attention(`${name}.attentions.${layer}`, outputs, true))
+      ? layers.flatMap((layer) => attentionLayout(`${name}.attentions.${layer}`, outputs, true))
       : []),
     ...layers.flatMap((layer) => resnet(config, `${name}.resnets.${layer}`, inputs(layer), outputs)),
     ...(level > 0 ? convolution(`${name}.upsamplers.0.conv`, 3, outputs, outputs) : []),
@@ -82,29 +89,16 @@ function midBlock(config: UNet2DConfig): ParameterLayout[] {
   const channels = config.blockOutChannels.at(-1) as number;
   const withNorm = midAttentionGroups(config) !== null;
   return [
-    ...(config.addAttention ? attention('mid_block.attentions.0', channels, withNorm) : []),
+    ...(config.addAttention ? attentionLayout('mid_block.attentions.0', channels, withNorm) : []),
     ...resnet(config, 'mid_block.resnets.0', channels, channels),
     ...resnet(config, 'mid_block.resnets.1', channels, channels),
   ];
 }
 
 function resnet(config: UNet2DConfig, name: string, inputs: number, outputs: number): ParameterLayout[] {
-  const scaleAndShift = config.resnetTimeScaleShift === 'scale_shift';
-  return [
-    ...normLayout(`${name}.norm1`, inputs),
-    ...convolution(`${name}.conv1`, 3, inputs, outputs),
-    ...linearLayout(`${name}.time_emb_proj`, timeEmbeddingDim(config), scaleAndShift ? 2 * outputs : outputs),
-    ...normLayout(`${name}.norm2`, outputs),
-    ...convolution(`${name}.conv2`, 3, outputs, outputs),
-    ...(inputs === outputs ? [] : convolution(`${name}.conv_shortcut`, 1, inputs, outputs)),
-  ];
-}
-
-function attention(name: string, channels: number, withNorm: boolean): ParameterLayout[] {
-  return [
-    ...(withNorm ? normLayout(`${name}.group_norm`, channels) : []),
-    ...['to_q', 'to_k', 'to_v', 'to_out.0'].flatMap((map) => linearLayout(`${name}.${map}`, channels, channels)),
-  ];
+  const embedding = timeEmbeddingDim(config);
+  const timeScaleShift = config.resnetTimeScaleShift;
+  return resBlockLayout(name, { kernel: [3, 3], inputs, outputs, embedding, timeScaleShift });
 }
 
 function convolution(name: string, kernel: number, inputs: number, outputs: number): ParameterLayout[] {

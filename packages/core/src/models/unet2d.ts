@@ -4,7 +4,7 @@ import { add, fill } from '../graph/ops/elementwise.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { attentionBlock } from './blocks/attention-block.ts';
 import { conditionEmbedding } from './blocks/embeddings.ts';
-import { type BlockContext, convolution3x3, normalise } from './blocks/layers.ts';
+import { type BlockContext, blockContext, convolution, groupsFor, normalise } from './blocks/layers.ts';
 import { resBlock } from './blocks/res-block.ts';
 import { downsample, upsample } from './blocks/resample.ts';
 import type { Model, ModelInputs } from './model.ts';
@@ -72,24 +72,17 @@ export class UNet2D implements Model {
   forward({ x, t, labels, parameter, randomness }: ModelInputs): Value {
     const { config } = this;
     expectShape('the input of the U-Net', x.shape.slice(1), this.shape);
-    let dropoutLayers = 0;
-    const context: BlockContext = {
-      parameter,
-      groups: config.normNumGroups,
-      eps: config.normEps,
-      dropout: config.dropout,
-      randomness,
-      nextDropoutLayer: () => dropoutLayers++,
-    };
+    const { normNumGroups: groups, normEps: eps, dropout } = config;
+    const context = blockContext({ parameter, groups, eps, dropout, randomness });
     const embedding = conditionEmbedding(context, config, t, labels);
     const centered = config.centerInputSample ? add(x, fill(x.graph, x.shape, 1), { alpha: 2, beta: -1 }) : x;
-    let h = x.graph.scope('conv_in', () => convolution3x3(context, 'conv_in', centered));
+    let h = x.graph.scope('conv_in', () => convolution(context, 'conv_in', centered));
     const skips = [h];
     h = this.#down(context, h, embedding, skips);
     h = this.#middle(context, h, embedding);
     h = this.#up(context, h, embedding, skips);
     h = x.graph.scope('conv_out', () =>
-      convolution3x3(context, 'conv_out', normalise(context, 'conv_norm_out', h, { silu: true })),
+      convolution(context, 'conv_out', normalise(context, 'conv_norm_out', h, { silu: true })),
     );
     return config.timeEmbeddingType === 'fourier' ? divideSamples(h, t) : h;
   }
@@ -197,12 +190,4 @@ function configOf(options: UNet2DShape): UNet2DConfig {
     nullClass,
     dropout,
   });
-}
-
-/** The largest number of groups up to 32 that divides the channels of every level into groups of at least four. */
-function groupsFor(channels: readonly number[]): number {
-  for (let groups = 32; groups > 1; groups--) {
-    if (channels.every((count) => count % groups === 0 && count / groups >= 4)) return groups;
-  }
-  return 1;
 }

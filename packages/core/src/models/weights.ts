@@ -69,7 +69,7 @@ export function parameterValues(graph: Graph, table: ParameterTable, buffer = 'p
 /**
  * Fills a flat buffer with fresh weights, as PyTorch initialises the same layers: convolutions and linear maps (weights and
  * biases) uniform in ±1/sqrt(inputs), normalisations one and zero, class embeddings standard normal, Fourier frequencies normal
- * with standard deviation 16. The same seed gives the same weights on every device.
+ * with standard deviation 16. Layers marked `startsAtZero` are zero. The same seed gives the same weights on every device.
  */
 export async function initializeParameters(
   device: Device,
@@ -103,6 +103,7 @@ function initialValue(
   if (name === 'time_proj.weight') return randomNormal(graph, shape, { ...stream, deviation: 16 });
   const isBias = name.endsWith('.bias');
   const weight = isBias ? table.slot(name.replace(/bias$/, 'weight')) : slot;
+  if (weight.startsAtZero) return fill(graph, shape, 0);
   if (weight.layout !== 'plain') {
     const inputs = weight.shape.slice(0, -1).reduce((product, size) => product * size, 1);
     const bound = 1 / Math.sqrt(inputs);

@@ -21,14 +21,12 @@ export interface BlockContext extends LayerContext {
   readonly nextDropoutLayer: () => number;
 }
 
-/** 3x3 convolution with bias, zero padding 1, with the parameters `name.weight` and `name.bias`. */
-export function convolution3x3({ parameter }: BlockContext, name: string, x: Value): Value {
-  return conv2d(x, parameter(`${name}.weight`), parameter(`${name}.bias`), { padding: 1 });
-}
-
-/** 1x1 convolution with bias. */
-export function convolution1x1({ parameter }: BlockContext, name: string, x: Value): Value {
-  return conv2d(x, parameter(`${name}.weight`), parameter(`${name}.bias`));
+/** A {@link BlockContext} for one forward pass, with diffusers' epsilon and dropout layers counted from 0. */
+export function blockContext(
+  options: Pick<BlockContext, 'parameter' | 'groups' | 'dropout' | 'randomness'> & { readonly eps?: number },
+): BlockContext {
+  let dropoutLayers = 0;
+  return { eps: 1e-5, ...options, nextDropoutLayer: () => dropoutLayers++ };
 }
 
 /**
@@ -61,4 +59,12 @@ export function normalise(
   const gamma = parameter(`${name}.weight`);
   const beta = parameter(`${name}.bias`);
   return groupNorm(x, gamma, beta, { groups, eps, ...options });
+}
+
+/** The largest number of groups up to 32 that divides the channels of every level into groups of at least four. */
+export function groupsFor(channels: readonly number[]): number {
+  for (let groups = 32; groups > 1; groups--) {
+    if (channels.every((count) => count % groups === 0 && count / groups >= 4)) return groups;
+  }
+  return 1;
 }

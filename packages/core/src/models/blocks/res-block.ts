@@ -4,7 +4,7 @@ import { dropout } from '../../graph/ops/dropout.ts';
 import { add } from '../../graph/ops/elementwise.ts';
 import { scaleShift } from '../../graph/ops/scale-shift.ts';
 import { silu } from '../../graph/ops/silu.ts';
-import { type BlockContext, convolution1x1, convolution3x3, normalise, project } from './layers.ts';
+import { type BlockContext, convolution, normalise, project } from './layers.ts';
 
 /** How the time embedding enters a residual block: added after the first convolution, or as scale and shift after the norm. */
 export type TimeScaleShift = 'default' | 'scale_shift';
@@ -27,7 +27,7 @@ export function resBlock(
 ): Value {
   return x.graph.scope(name, () => {
     const shift = project(context, `${name}.time_emb_proj`, silu(time));
-    let h = convolution3x3(context, `${name}.conv1`, normalise(context, `${name}.norm1`, x, { silu: true }));
+    let h = convolution(context, `${name}.conv1`, normalise(context, `${name}.norm1`, x, { silu: true }));
     if (timeScaleShift === 'default') {
       h = normalise(context, `${name}.norm2`, addChannels(h, shift), { silu: true });
     } else {
@@ -36,8 +36,8 @@ export function resBlock(
     if (context.dropout > 0 && context.randomness) {
       h = dropout(h, { ...context.randomness, probability: context.dropout, layer: context.nextDropoutLayer() });
     }
-    h = convolution3x3(context, `${name}.conv2`, h);
-    const shortcut = x.shape.at(-1) === channels ? x : convolution1x1(context, `${name}.conv_shortcut`, x);
+    h = convolution(context, `${name}.conv2`, h);
+    const shortcut = x.shape.at(-1) === channels ? x : convolution(context, `${name}.conv_shortcut`, x);
     return add(shortcut, h, { alpha: 1 / scale, beta: 1 / scale });
   });
 }
