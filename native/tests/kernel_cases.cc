@@ -121,6 +121,8 @@ void add_embeddings(Cases& cases) {
   cases.add("time_embedding_forward", {noise({3, 8}), positive({3})}, {0, 1, 10000});
   cases.add("fourier_embedding_forward", {noise({3, 22}), positive({3}), dense({11})}, {0});
   for (int64_t C : kChannels) {
+    cases.add("softmax_cross_entropy_forward", {dense({1}), dense({9}), dense({9}), noise({9, C}), indices(9, int(C))});
+    cases.add("softmax_cross_entropy_backward", {noise({9, C}), dense({1}), noise({9, C}), indices(9, int(C))});
     cases.add("embedding_forward", {noise({9, C}), dense({4, C}), indices(9, 4)});
     cases.add("embedding_backward", {dense({4, C}), noise({9, C}), indices(9, 4)});
   }

@@ -56,6 +56,9 @@ export const kernelSignatures = {
   // native/ops/weighted_mse.h
   weighted_mse_forward: 'loss!, perSample!, prediction, target, weight;',
   weighted_mse_backward: 'dprediction!, dloss, prediction, target, weight;',
+  // native/ops/softmax_cross_entropy.h
+  softmax_cross_entropy_forward: 'loss!, perRow!, correct!, logits, labels:i32;',
+  softmax_cross_entropy_backward: 'dlogits!, dloss, logits, labels:i32;',
   // native/ops/random.h
   random_normal: 'y!; seedLow, seedHigh, purpose, step, sampleOffset',
   random_uniform: 'y!; seedLow, seedHigh, purpose, step, sampleOffset, low, high',

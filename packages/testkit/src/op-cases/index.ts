@@ -22,6 +22,7 @@ import { sumCases, sumPixelsCases, sumSamplesCases } from './reductions.ts';
 import { samplerUpdateCases } from './sampler-update.ts';
 import { scaleShiftCases } from './scale-shift.ts';
 import { siluCases } from './silu.ts';
+import { softmaxCrossEntropyCases } from './softmax-cross-entropy.ts';
 import { fourierEmbeddingCases, timeEmbeddingCases } from './time-embedding.ts';
 import { upsampleNearestCases } from './upsample-nearest.ts';
 import { weightedMseCases } from './weighted-mse.ts';
@@ -52,6 +53,7 @@ export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
   scale: scaleCases,
   scaleShift: scaleShiftCases,
   silu: siluCases,
+  softmaxCrossEntropy: softmaxCrossEntropyCases,
   sum: sumCases,
   sumPixels: sumPixelsCases,
   sumSamples: sumSamplesCases,

@@ -16,6 +16,7 @@ export { sum, sumPixels, sumSamples } from './reductions.ts';
 export { type SamplerUpdateOptions, type SamplerUpdateTensors, samplerUpdate } from './sampler-update.ts';
 export { scaleShift } from './scale-shift.ts';
 export { silu } from './silu.ts';
+export { type CrossEntropy, softmaxCrossEntropy } from './softmax-cross-entropy.ts';
 export { fourierEmbedding, type TimeEmbeddingOptions, timeEmbedding } from './time-embedding.ts';
 export { upsampleNearest } from './upsample-nearest.ts';
 export { weightedMse } from './weighted-mse.ts';
