@@ -36,7 +36,7 @@ enum Purpose : uint32_t {
   kPurposeShuffle = 6,
   kPurposeSampleStart = 7,
   kPurposeSampleStep = 8,
-  kPurposeDropClass = 10,
+  kPurposeDropClass = 15,
 };
 
 }  // namespace diffuse

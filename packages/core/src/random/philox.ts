@@ -22,8 +22,8 @@ export const Purpose: Readonly<{
   shuffle: 6;
   sampleStart: 7;
   sampleStep: 8;
-  dropClass: 10;
-}> = { init: 1, timestep: 2, noise: 3, flip: 4, dropout: 5, shuffle: 6, sampleStart: 7, sampleStep: 8, dropClass: 10 };
+  dropClass: 15;
+}> = { init: 1, timestep: 2, noise: 3, flip: 4, dropout: 5, shuffle: 6, sampleStart: 7, sampleStep: 8, dropClass: 15 };
 
 const MULTIPLIER_0 = 0xd2511f53;
 const MULTIPLIER_1 = 0xcd9e8d57;
