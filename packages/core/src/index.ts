@@ -7,6 +7,7 @@ export {
   saveRun,
 } from './checkpoint/run.ts';
 export * from './diffusion/index.ts';
+export * from './evaluation/index.ts';
 export { gradient, type Seed } from './graph/gradient.ts';
 export {
   type Attribute,
