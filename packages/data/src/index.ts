@@ -1,3 +1,4 @@
+export * from './charts/index.ts';
 export type { DatasetStatistics, ImageDataset } from './dataset.ts';
 export { imageLibraries } from './decode.ts';
 export { type IdxImagesOptions, idxImages } from './idx-images.ts';
