@@ -1,5 +1,6 @@
 import { checkNumber, checkPositive } from './checks.ts';
-import { checkScheduleSteps, type Schedule, scheduleFromBetas } from './schedule.ts';
+import { scheduleFromBetas } from './from-arrays.ts';
+import { checkScheduleSteps, type Schedule } from './schedule.ts';
 
 /** Parameters of {@link cosineSchedule}. */
 export interface CosineScheduleOptions {
@@ -27,5 +28,5 @@ export function cosineSchedule({ steps = 1000, s = 0.008, maxBeta = 0.999 }: Cos
   checkPositive("maxBeta of schedule 'cosine'", maxBeta, 1);
   const f = (u: number): number => Math.cos((((u + s) / (1 + s)) * Math.PI) / 2) ** 2;
   const beta = Float64Array.from({ length: steps }, (_, t) => Math.min(1 - f((t + 1) / steps) / f(t / steps), maxBeta));
-  return scheduleFromBetas('cosine', { s, maxBeta }, beta);
+  return scheduleFromBetas(beta, { name: 'cosine', parameters: { s, maxBeta } });
 }

@@ -1,4 +1,5 @@
-import { checkBetaRange, checkScheduleSteps, linspace, type Schedule, scheduleFromBetas } from './schedule.ts';
+import { scheduleFromBetas } from './from-arrays.ts';
+import { checkBetaRange, checkScheduleSteps, linspace, type Schedule } from './schedule.ts';
 
 /** Parameters of {@link linearSchedule}. */
 export interface LinearScheduleOptions {
@@ -23,5 +24,5 @@ export function linearSchedule({
 }: LinearScheduleOptions = {}): Schedule {
   checkScheduleSteps('linear', steps);
   checkBetaRange('linear', betaStart, betaEnd);
-  return scheduleFromBetas('linear', { betaStart, betaEnd }, linspace(betaStart, betaEnd, steps));
+  return scheduleFromBetas(linspace(betaStart, betaEnd, steps), { name: 'linear', parameters: { betaStart, betaEnd } });
 }

@@ -1,4 +1,5 @@
-import { checkBetaRange, checkScheduleSteps, linspace, type Schedule, scheduleFromBetas } from './schedule.ts';
+import { scheduleFromBetas } from './from-arrays.ts';
+import { checkBetaRange, checkScheduleSteps, linspace, type Schedule } from './schedule.ts';
 
 /** Parameters of {@link scaledLinearSchedule}. */
 export interface ScaledLinearScheduleOptions {
@@ -26,5 +27,5 @@ export function scaledLinearSchedule({
   const root = linspace(Math.sqrt(betaStart), Math.sqrt(betaEnd), steps);
   // Squaring the root of 1 may round to just above it.
   const beta = root.map((value) => Math.min(value * value, betaEnd));
-  return scheduleFromBetas('scaled-linear', { betaStart, betaEnd }, beta);
+  return scheduleFromBetas(beta, { name: 'scaled-linear', parameters: { betaStart, betaEnd } });
 }

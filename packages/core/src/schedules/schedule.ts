@@ -1,4 +1,3 @@
-import { DiffuseError } from '../native/errors.ts';
 import { checkInteger, checkPositive } from './checks.ts';
 
 /**
@@ -10,7 +9,7 @@ import { checkInteger, checkPositive } from './checks.ts';
  * Timesteps are 0-based: `beta[0]` takes clean data to the least noisy step, which the papers call t = 1.
  */
 export interface Schedule {
-  /** Name in the registry of schedules. */
+  /** Name in the registry of schedules; 'custom' for one made from arrays. */
   readonly name: string;
   /** Number of timesteps T. */
   readonly steps: number;
@@ -23,7 +22,7 @@ export interface Schedule {
    * strictly increasing; Infinity where alphaBar is 0.
    */
   readonly sigma: Float64Array;
-  /** What the schedule was made from, besides `steps`; enough to make it again. */
+  /** What the schedule was made from, besides `steps`; enough to make it again, unless it is 'custom'. */
   readonly parameters: Readonly<Record<string, number>>;
 }
 
@@ -49,6 +48,19 @@ export function checkBetaRange(name: string, betaStart: number, betaEnd: number)
   checkPositive(`betaStart of schedule '${name}'`, betaStart, betaEnd);
 }
 
+/** Largest finite noise level; its square is far from the end of float64. */
+export const MAX_SIGMA = 1e100;
+
+/**
+ * Checks the pair of parameters that schedules of noise levels have: 0 < sigmaMin <= sigmaMax <= 1e100.
+ *
+ * @throws DiffuseError ERR_ARGUMENT otherwise.
+ */
+export function checkSigmaRange(name: string, sigmaMin: number, sigmaMax: number): void {
+  checkPositive(`sigmaMax of schedule '${name}'`, sigmaMax, MAX_SIGMA);
+  checkPositive(`sigmaMin of schedule '${name}'`, sigmaMin, sigmaMax);
+}
+
 /** `count` float64 numbers from `start` to `end`, both included, evenly spaced; only `start` if `count` is 1. */
 export function linspace(start: number, end: number, count: number): Float64Array {
   const delta = count > 1 ? (end - start) / (count - 1) : 0;
@@ -57,46 +69,17 @@ export function linspace(start: number, end: number, count: number): Float64Arra
   return values;
 }
 
-/**
- * Makes a schedule from its betas.
- *
- * @param beta float64 [T], each in (0, 1]; kept, not copied.
- * @throws DiffuseError ERR_ARGUMENT if a beta is out of range, or so small or so large that alphaBar in float64 no longer
- *   falls from step to step.
- */
-export function scheduleFromBetas(
-  name: string,
-  parameters: Readonly<Record<string, number>>,
-  beta: Float64Array,
-): Schedule {
-  const steps = checkScheduleSteps(name, beta.length);
-  const alphaBar = new Float64Array(steps);
-  let previous = 1;
-  beta.forEach((value, t) => {
-    checkPositive(`beta[${t}] of schedule '${name}'`, value, 1);
-    const current = previous * (1 - value);
-    if (!(current < previous)) {
-      const why = previous === 0 ? 'no signal is left before it, take smaller betas' : 'its beta is too small';
-      throw new DiffuseError('ERR_ARGUMENT', `schedule '${name}' adds no noise at timestep ${t}: ${why}`);
-    }
-    alphaBar[t] = current;
-    previous = current;
-  });
-  const sigma = alphaBar.map(sigmaFromAlphaBar);
-  return { name, steps, beta, alphaBar, sigma, parameters };
-}
-
 /** Signal-to-noise ratio alphaBar / (1 - alphaBar) of a noise level, 0 … Infinity (Kingma et al. 2021, arXiv:2107.00630). */
 export function snr(alphaBar: number): number {
   return alphaBar / (1 - alphaBar);
 }
 
-/** The variance-exploding noise level sigma of an alphaBar: sqrt((1 - alphaBar) / alphaBar). */
+/** The variance-exploding noise level sigma of an alphaBar in [0, 1]: sqrt((1 - alphaBar) / alphaBar), Infinity at 0. */
 export function sigmaFromAlphaBar(alphaBar: number): number {
   return Math.sqrt((1 - alphaBar) / alphaBar);
 }
 
-/** The alphaBar of a variance-exploding noise level: 1 / (1 + sigma^2). */
+/** The alphaBar of a variance-exploding noise level in [0, Infinity]: 1 / (1 + sigma^2). */
 export function alphaBarFromSigma(sigma: number): number {
   return 1 / (1 + sigma * sigma);
 }

@@ -1,4 +1,5 @@
-import { checkBetaRange, checkScheduleSteps, linspace, type Schedule, scheduleFromBetas } from './schedule.ts';
+import { scheduleFromBetas } from './from-arrays.ts';
+import { checkBetaRange, checkScheduleSteps, linspace, type Schedule } from './schedule.ts';
 
 /** Parameters of {@link sigmoidSchedule}. */
 export interface SigmoidScheduleOptions {
@@ -24,5 +25,5 @@ export function sigmoidSchedule({
   checkScheduleSteps('sigmoid', steps);
   checkBetaRange('sigmoid', betaStart, betaEnd);
   const beta = linspace(-6, 6, steps).map((x) => (betaEnd - betaStart) / (1 + Math.exp(-x)) + betaStart);
-  return scheduleFromBetas('sigmoid', { betaStart, betaEnd }, beta);
+  return scheduleFromBetas(beta, { name: 'sigmoid', parameters: { betaStart, betaEnd } });
 }
