@@ -7,6 +7,7 @@ import { DiffuseError } from '../native/errors.ts';
 import { type Batch, batchReader } from './batches.ts';
 import { checkTraining } from './check-options.ts';
 import type { Dataset } from './dataset.ts';
+import { checkDropClass, type DropLabelsOptions, dropLabels } from './drop-labels.ts';
 import { emaDecay } from './ema.ts';
 import { type LearningRateShape, learningRateAt } from './learning-rate.ts';
 import { type Objective, uploadTables } from './objective.ts';
@@ -47,6 +48,8 @@ export interface TrainOptions extends CommonTrainOptions {
   readonly diffusion: Diffusion;
   /** Mirror images at random. */
   readonly flip?: boolean;
+  /** Share of the labels that are replaced by the model's null class, in [0, 1): what classifier-free guidance needs, usually 0.1. */
+  readonly dropClass?: number;
   readonly objective?: undefined;
 }
 
@@ -57,6 +60,7 @@ export interface ObjectiveTrainOptions<M extends Network = Model> extends Common
   readonly objective: Objective<M>;
   readonly diffusion?: undefined;
   readonly flip?: undefined;
+  readonly dropClass?: undefined;
 }
 
 /** What one step reports. Times are measured; all else is the same on every run. */
@@ -111,6 +115,7 @@ export function train<M extends Network>(options: TrainOptions | ObjectiveTrainO
   };
   checkTraining(settings);
   const objective = objectiveOf(options);
+  const dropping = droppingOf(options);
   const { model, data, device, seed, ema } = settings;
   const table = parameterTable(model.parameters);
   const state = settings.resume ?? createTrainingState(model, device, { seed, ema: ema > 0 });
@@ -132,7 +137,7 @@ export function train<M extends Network>(options: TrainOptions | ObjectiveTrainO
       state,
       peakBytes: step.peakBytes,
       dispose,
-      [Symbol.asyncIterator]: () => iterate(settings, state, step, ready, dispose),
+      [Symbol.asyncIterator]: () => iterate({ ...settings, dropping }, state, step, ready, dispose),
     };
   } catch (error) {
     dispose();
@@ -155,17 +160,42 @@ function objectiveOf<M extends Network>(options: TrainOptions | ObjectiveTrainOp
   return objective ?? diffusionObjective(options.diffusion as Diffusion, { flip: options.flip ?? false });
 }
 
+/** Which labels are dropped; undefined where none are. */
+type Dropping = Pick<DropLabelsOptions, 'probability' | 'nullClass'> | undefined;
+
+function droppingOf<M extends Network>(options: TrainOptions | ObjectiveTrainOptions<M>): Dropping {
+  if (options.diffusion === undefined) return undefined;
+  const { model, dropClass: probability = 0 } = options;
+  checkDropClass(probability, model);
+  return probability === 0 || model.nullClass === null ? undefined : { probability, nullClass: model.nullClass };
+}
+
+/** Reads the batches of a step. */
+function stepReader({
+  data,
+  batchSize,
+  accumulate,
+  seed,
+  dropping,
+}: Settings & { readonly dropping: Dropping }): (step: number) => Promise<Batch>[] {
+  const read = batchReader(data, batchSize, seed);
+  const readBatch = async (step: number, micro: number): Promise<Batch> => {
+    const batch = await read((step * accumulate + micro) * batchSize);
+    if (!dropping || !batch.labels) return batch;
+    return { ...batch, labels: dropLabels(batch.labels, { ...dropping, seed, step, sampleOffset: micro * batchSize }) };
+  };
+  return (step) => Array.from({ length: accumulate }, (_, micro) => readBatch(step, micro));
+}
+
 async function* iterate(
-  settings: Settings,
+  settings: Settings & { readonly dropping: Dropping },
   state: TrainingState,
   step: Step,
   ready: Promise<unknown>,
   dispose: () => void,
 ): AsyncGenerator<TrainProgress, void, void> {
-  const { data, batchSize, accumulate, seed, steps, signal, optimizer } = settings;
-  const read = batchReader(data, batchSize, seed);
-  const batchesAt = (index: number): Promise<Batch>[] =>
-    Array.from({ length: accumulate }, (_, micro) => read((index * accumulate + micro) * batchSize));
+  const { batchSize, accumulate, steps, signal, optimizer } = settings;
+  const batchesAt = stepReader(settings);
   try {
     await ready;
     let next = batchesAt(state.step);

@@ -46,15 +46,17 @@ export function resBlockLayout(
     readonly kernel: readonly [height: number, width: number];
     readonly inputs: number;
     readonly outputs: number;
-    /** Width of the embedding of the time. */
-    readonly embedding: number;
+    /** Width of the embedding of the time; null: the block is told none. */
+    readonly embedding: number | null;
     readonly timeScaleShift?: TimeScaleShift;
   },
 ): ParameterLayout[] {
   return [
     ...normLayout(`${name}.norm1`, inputs),
     ...convolutionLayout(`${name}.conv1`, kernel, inputs, outputs),
-    ...linearLayout(`${name}.time_emb_proj`, embedding, timeScaleShift === 'scale_shift' ? 2 * outputs : outputs),
+    ...(embedding === null
+      ? []
+      : linearLayout(`${name}.time_emb_proj`, embedding, timeScaleShift === 'scale_shift' ? 2 * outputs : outputs)),
     ...normLayout(`${name}.norm2`, outputs),
     ...convolutionLayout(`${name}.conv2`, kernel, outputs, outputs),
     ...(inputs === outputs ? [] : convolutionLayout(`${name}.conv_shortcut`, [1, 1], inputs, outputs)),

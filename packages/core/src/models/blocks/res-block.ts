@@ -14,7 +14,7 @@ export type TimeScaleShift = 'default' | 'scale_shift';
  * Ho et al. 2020, appendix B; scale and shift after Dhariwal and Nichol 2021 (arXiv:2105.05233), section 3.1.
  *
  * @param x float32 [N, H, W, Cin]
- * @param time embedding of the timestep, float32 [N, E]
+ * @param time embedding of the timestep, float32 [N, E]; undefined in networks that are told none
  * @param channels Cout; where it differs from Cin a 1x1 convolution makes the shortcut.
  * @returns float32 [N, H, W, Cout]
  */
@@ -22,14 +22,14 @@ export function resBlock(
   context: BlockContext,
   name: string,
   x: Value,
-  time: Value,
+  time: Value | undefined,
   { channels, timeScaleShift, scale = 1 }: { channels: number; timeScaleShift: TimeScaleShift; scale?: number },
 ): Value {
   return x.graph.scope(name, () => {
-    const shift = project(context, `${name}.time_emb_proj`, silu(time));
+    const shift = time && project(context, `${name}.time_emb_proj`, silu(time));
     let h = convolution(context, `${name}.conv1`, normalise(context, `${name}.norm1`, x, { silu: true }));
-    if (timeScaleShift === 'default') {
-      h = normalise(context, `${name}.norm2`, addChannels(h, shift), { silu: true });
+    if (!shift || timeScaleShift === 'default') {
+      h = normalise(context, `${name}.norm2`, shift ? addChannels(h, shift) : h, { silu: true });
     } else {
       h = silu(scaleShift(normalise(context, `${name}.norm2`, h), shift));
     }
