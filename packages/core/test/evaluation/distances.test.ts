@@ -107,7 +107,7 @@ describe('precision and recall', () => {
 });
 
 describe('Inception score', () => {
-  const exponentials = sineVectors(3, 60, 4).data.map((value) => Math.exp(3 * value));
+  const exponentials = Float64Array.from(sineVectors(3, 60, 4).data, (value) => Math.exp(3 * value));
   const data = exponentials.map((value, i) => {
     const row = 4 * Math.floor(i / 4);
     return value / exponentials.subarray(row, row + 4).reduce((sum, other) => sum + other, 0);
