@@ -63,7 +63,7 @@ DIFFUSE_INLINE void philox_rounds(VecWide (&x)[4], uint32_t key0, uint32_t key1)
 
 // Lane i of words[j] is word j of the counter (block + i, sample, step, purpose): that of element 4 (block + i) + j.
 DIFFUSE_INLINE void philox(const Stream& stream, uint32_t sample, uint32_t block, VecWord (&words)[4]) {
-  VecWide even[4], odd[4];
+  VecWide even[4] = {}, odd[4] = {};
   for (int i = 0; i < kLanes / 2; i++) {
     even[0][i] = block + 2 * i;
     odd[0][i] = block + 2 * i + 1;

@@ -36,6 +36,12 @@ enum Purpose : uint32_t {
   kPurposeShuffle = 6,
   kPurposeSampleStart = 7,
   kPurposeSampleStep = 8,
+  kPurposeOffsetNoise = 9,
+  kPurposeEvaluationNoise = 10,
+  kPurposeEvaluationTimestep = 11,
+  kPurposeDequantisation = 12,
+  kPurposeProbe = 13,
+  kPurposeSampleGiven = 14,
   kPurposeDropClass = 15,
 };
 

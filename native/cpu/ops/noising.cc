@@ -7,10 +7,10 @@
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
-constexpr int kTableColumns = 5;
+constexpr int kTableColumns = 6;
 
 struct NoiseLevel {
-  float signal, noise, target_x0, target_eps, weight;
+  float signal, noise, target_x0, target_eps, weight, told;
 };
 
 // Elements [first, first + count) of an image in [-1, 1], mirrored left to right or not.
@@ -30,12 +30,14 @@ Run load_image(const Tensor& images, int64_t n, bool mirrored, int64_t first, in
   return run;
 }
 
+int64_t round_up_to_run(int64_t count) { return (count + kRun - 1) / kRun * kRun; }
+
 }  // namespace
 
 size_t noising_prepare(const Call& call) {
   const char* kernel = "noising";
   const auto& [xt, target, timestep, weight, images, table] = tensors<6>(call);
-  expect_rank(kernel, "images", images, 3, kMaxRank);
+  expect_rank(kernel, "images", images, 2, kMaxRank);
   if (images.dtype == DType::i32) fail("ERR_DTYPE", kernel, "images must be uint8 or float32");
   expect_same_shape(kernel, "xt", xt, images);
   expect_same_shape(kernel, "target", target, images);
@@ -43,22 +45,28 @@ size_t noising_prepare(const Call& call) {
   expect_shape(kernel, "weight", weight, images.shape[0]);
   expect_shape(kernel, "table", table, table.shape[0], kTableColumns);
   expect_contiguous(kernel, "table", table);
-  return images.shape[0] * sizeof(NoiseLevel) + images.shape[0] * sizeof(bool);
+  const int64_t shifts = round_up_to_run(channels(images));
+  return images.shape[0] * (sizeof(NoiseLevel) + sizeof(float) * shifts + sizeof(bool));
 }
 
 void noising(const Call& call) {
   const char* kernel = "noising";
   const auto& [xt_, target_, timestep, weight, images_, table] = tensors<6>(call);
-  const auto& [seedLow, seedHigh, step, sampleOffset, flip] = attributes<5>(call);
+  const auto& [seedLow, seedHigh, step, sampleOffset, flip, offsetNoise] = attributes<6>(call);
   const Tensor &xt = xt_, &target = target_, &images = images_;
   const Samples size = samples(xt);
   const auto stream = [&, &low = seedLow, &high = seedHigh, &s = step, &offset = sampleOffset](Purpose purpose) {
     return make_stream(kernel, low, high, s, purpose, offset);
   };
-  const Stream timesteps = stream(kPurposeTimestep), flips = stream(kPurposeFlip), noises = stream(kPurposeNoise);
+  const Stream timesteps = stream(kPurposeTimestep), flips = stream(kPurposeFlip), noises = stream(kPurposeNoise),
+               offsets = stream(kPurposeOffsetNoise);
 
   auto* levels = reinterpret_cast<NoiseLevel*>(call.scratch);
-  auto* mirrored = reinterpret_cast<bool*>(levels + size.N);
+  // offsetNoise times a normal number for each channel of each sample
+  auto* shifts = reinterpret_cast<float*>(levels + size.N);
+  const int64_t C = channels(images), shift_step = round_up_to_run(C);
+  const Vec strength = splat(static_cast<float>(offsetNoise));
+  auto* mirrored = reinterpret_cast<bool*>(shifts + size.N * shift_step);
   for (int64_t n = 0; n < size.N; n++) {
     const auto sample = static_cast<uint32_t>(n);
     // floor(T u) without rounding: u is a multiple of 2^-24.
@@ -66,13 +74,23 @@ void noising(const Call& call) {
         static_cast<uint64_t>(philox_word(timesteps, sample, 0) >> 8) * static_cast<uint64_t>(table.shape[0]) >> 24;
     __builtin_memcpy(&levels[n], f32(table) + i * kTableColumns, sizeof(NoiseLevel));
     mirrored[n] = flip != 0 && philox_word(flips, sample, 0) >> 31;
-    f32(timestep)[n] = static_cast<float>(i);
+    f32(timestep)[n] = levels[n].told;
+    if (offsetNoise == 0) continue;
+    for (int64_t c = 0; c < C; c += kRun) {
+      const Run z = normal_run(offsets, n, c);
+      DIFFUSE_UNROLL for (int v = 0; v < 4; v++) store(shifts + n * shift_step + c + v * kLanes, strength * z.at[v]);
+    }
     f32(weight)[n] = levels[n].weight;
   }
   parallel_runs(call, size, [&](int64_t n, int64_t first, int64_t count) {
     const NoiseLevel level = levels[n];
-    const Run x0 = load_image(images, n, mirrored[n], first, count), eps = normal_run(noises, n, first);
-    Run noisy, wanted;
+    const Run x0 = load_image(images, n, mirrored[n], first, count);
+    Run noisy, wanted, eps = normal_run(noises, n, first);
+    if (offsetNoise != 0) {
+      float shift[kRun] = {};
+      for (int64_t i = 0; i < count; i++) shift[i] = shifts[n * shift_step + (first + i) % C];
+      DIFFUSE_UNROLL for (int v = 0; v < 4; v++) eps.at[v] += load(shift + v * kLanes);
+    }
     DIFFUSE_UNROLL for (int v = 0; v < 4; v++) {
       noisy.at[v] = splat(level.signal) * x0.at[v] + splat(level.noise) * eps.at[v];
       wanted.at[v] = splat(level.target_x0) * x0.at[v] + splat(level.target_eps) * eps.at[v];

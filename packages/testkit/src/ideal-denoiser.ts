@@ -7,7 +7,7 @@ export type PosteriorMean = (xt: Float64Array, alphaBar: number) => Float64Array
 /** What a perfectly trained network answers: E[x_0 | x_t], said as the diffusion's prediction target. */
 export function perfectDenoiser(diffusion: Diffusion, posteriorMean: PosteriorMean): Denoiser {
   return (xt, t) => {
-    const alphaBar = diffusion.schedule.alphaBar[t] as number;
+    const alphaBar = diffusion.alphaBarAt(t);
     const x0 = posteriorMean(xt, alphaBar);
     const eps = xt.map((value, i) => (value - Math.sqrt(alphaBar) * (x0[i] as number)) / Math.sqrt(1 - alphaBar));
     return diffusion.target(x0, eps, t);

@@ -9,8 +9,10 @@ export interface UpdateInputs {
   readonly x: Float64Array;
   /** What the network made of it. */
   readonly prediction: Float64Array;
-  /** The x0 of the step before, zeros in the first step. */
+  /** What the step before left as history, zeros in the first step. */
   readonly history: Float64Array;
+  /** What the step before found as history, zeros in the first step. */
+  readonly older: Float64Array;
   /** Fresh noise, N(0, I). */
   readonly noise: Float64Array;
 }
@@ -18,8 +20,8 @@ export interface UpdateInputs {
 /** One sampler update in float64: the reference of the native kernel `sampler_update`, element by element. */
 export function samplerUpdate(
   step: SamplerStep,
-  { x, prediction, history, noise }: UpdateInputs,
-): { x0: Float64Array; x: Float64Array } {
+  { x, prediction, history, older, noise }: UpdateInputs,
+): { x0: Float64Array; x: Float64Array; history: Float64Array } {
   const at = (values: Float64Array, i: number): number => values[i] as number;
   const x0 = x.map((value, i) => {
     const raw = step.x0FromX * value + step.x0FromPrediction * at(prediction, i);
@@ -31,9 +33,11 @@ export function samplerUpdate(
       step.x0 * at(x0, i) +
       step.prediction * at(prediction, i) +
       step.history * at(history, i) +
+      step.older * at(older, i) +
       step.noise * at(noise, i),
   );
-  return { x0, x: next };
+  const memory = x.map((value, i) => step.historyFromX * value + step.historyFromX0 * at(x0, i));
+  return { x0, x: next, history: memory };
 }
 
 /** One step of a simulated trajectory. */
@@ -66,13 +70,15 @@ export function simulate(
   const trajectory: SimulatedStep[] = [];
   let x = xT;
   let history: Float64Array = zeros;
+  let older: Float64Array = zeros;
   for (const [i, step] of sampler.plan(diffusion).entries()) {
     const prediction = denoiser(x, step.t);
     const fresh = step.noise === 0 ? zeros : noise(i);
-    const updated = samplerUpdate(step, { x, prediction, history, noise: fresh });
-    trajectory.push({ t: step.t, prediction, ...updated });
+    const updated = samplerUpdate(step, { x, prediction, history, older, noise: fresh });
+    trajectory.push({ t: step.t, prediction, x0: updated.x0, x: updated.x });
     x = updated.x;
-    history = updated.x0;
+    older = history;
+    history = updated.history;
   }
   return trajectory;
 }

@@ -182,7 +182,7 @@ function describeScheduler({ schedule, predict }: Diffusion): SchedulerDescripti
   return {
     sampler: 'ddpm',
     schedule: { name: name as SchedulerScheduleName, steps, parameters },
-    predict,
+    predict: predict as SchedulerDescription['predict'],
     variance: 'fixed-small',
     clip: 1,
     spacing: 'leading',

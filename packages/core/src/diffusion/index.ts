@@ -6,12 +6,22 @@ export {
   type IsotropicGaussian,
   NOISING_COLUMNS,
 } from './gaussian.ts';
+export {
+  type ChainLogDensity,
+  forwardLogDensity,
+  gaussianLogDensity,
+  reverseLogDensity,
+  type StateLaw,
+} from './log-density.ts';
 export { type PosteriorCoefficients, posteriorCoefficients } from './posterior.ts';
-export { type Conversion, convert, score, type Target, type TargetName, targets } from './targets.ts';
+export { type Conversion, convert, edm, type Target, type TargetName, targets } from './targets.ts';
 export {
   createWeighting,
+  edmWeighting,
   minSnr,
   simple,
+  softMinSnr,
+  vlb,
   type Weighting,
   type WeightingEntry,
   type WeightingName,

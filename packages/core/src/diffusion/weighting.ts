@@ -1,5 +1,6 @@
 import { checkOptionNames, checkPositive, lookUp } from '../schedules/checks.ts';
 import { snr } from '../schedules/schedule.ts';
+import { posteriorCoefficients } from './posterior.ts';
 import { convert, type Target, targets } from './targets.ts';
 
 /** How much the squared error of a prediction counts at each noise level. */
@@ -8,8 +9,30 @@ export interface Weighting {
   readonly name: string;
   /** What the weighting was made from; enough to make it again. */
   readonly parameters: Readonly<Record<string, number>>;
-  /** The weight, at least 0, of the squared error of `target` at the noise level `alphaBar` in [0, 1). */
-  readonly weight: (alphaBar: number, target: Target) => number;
+  /**
+   * The weight, at least 0, of the squared error of `target`.
+   *
+   * @param alphaBar the noise level, in [0, 1).
+   * @param previous alphaBar of the level before it, in (alphaBar, 1].
+   */
+  readonly weight: (alphaBar: number, target: Target, previous: number) => number;
+}
+
+/** A weighting that is given as the weight of the squared error of x0. */
+function onX0(
+  name: string,
+  parameters: Readonly<Record<string, number>>,
+  weightOfX0: (alphaBar: number, previous: number) => number,
+): Weighting {
+  return {
+    name,
+    parameters,
+    weight(alphaBar, target, previous) {
+      // An error of the prediction is an error of x0 scaled by this factor, so the same rule serves every target.
+      const { prediction } = convert(target, targets.x0, alphaBar, previous);
+      return weightOfX0(alphaBar, previous) * prediction ** 2;
+    },
+  };
 }
 
 /** Every error counts the same: L_simple (Ho et al. 2020, eq. (14), arXiv:2006.11239), on whatever is predicted. */
@@ -27,15 +50,49 @@ export function simple(): Weighting {
  */
 export function minSnr(gamma = 5): Weighting {
   checkPositive("gamma of weighting 'min-snr'", gamma, Infinity);
-  return {
-    name: 'min-snr',
-    parameters: { gamma },
-    weight(alphaBar, target) {
-      // An error of the prediction is an error of x0 scaled by this factor, so the same rule serves every target.
-      const { prediction } = convert(target, targets.x0, alphaBar);
-      return Math.min(snr(alphaBar), gamma) * prediction ** 2;
-    },
-  };
+  return onX0('min-snr', { gamma }, (alphaBar) => Math.min(snr(alphaBar), gamma));
+}
+
+/**
+ * Soft min-SNR (Crowson et al. 2024, section 3.3.2, arXiv:2401.11605): the squared error of x0 is weighted by
+ * SNR gamma / (SNR + gamma), which is gamma where there is little noise and the SNR where there is much, without a corner.
+ *
+ * @param gamma above 0; 4 is k-diffusion's, one over the variance of images.
+ * @throws DiffuseError ERR_ARGUMENT for another gamma.
+ */
+export function softMinSnr(gamma = 4): Weighting {
+  checkPositive("gamma of weighting 'soft-min-snr'", gamma, Infinity);
+  return onX0('soft-min-snr', { gamma }, (alphaBar) => {
+    const ratio = snr(alphaBar);
+    return (ratio * gamma) / (ratio + gamma);
+  });
+}
+
+/**
+ * EDM's weighting (Karras et al. 2022, table 1, arXiv:2206.00364): the squared error of x0 is weighted by
+ * (sigma^2 + s^2) / (sigma s)^2 = SNR + 1 / s^2, which is weight 1 on the preconditioned output `edm(s)`.
+ *
+ * @param deviation standard deviation s of the data, above 0.
+ * @throws DiffuseError ERR_ARGUMENT for another deviation.
+ */
+export function edmWeighting(deviation = 0.5): Weighting {
+  checkPositive("deviation of weighting 'edm'", deviation, Infinity);
+  return onX0('edm', { deviation }, (alphaBar) => snr(alphaBar) + 1 / (deviation * deviation));
+}
+
+/**
+ * The variational bound's own weights (Ho et al. 2020, eqs. (8) and (12), arXiv:2006.11239): the squared error of x0 is weighted by
+ *
+ *     |d mean / d x0|^2 / (2 variance) = (SNR' - SNR) / 2,
+ *
+ * the Kullback-Leibler divergence of a step with the posterior's variance, in nats an element. The first step ends at clean data,
+ * where that variance is 0: it has the forward step's instead, beta_0.
+ */
+export function vlb(): Weighting {
+  return onX0('vlb', {}, (alphaBar, previous) => {
+    const { x0, variance, beta } = posteriorCoefficients(alphaBar, previous);
+    return (x0 * x0) / (2 * (previous === 1 ? beta : variance));
+  });
 }
 
 /** One line of the registry of weightings. */
@@ -47,7 +104,7 @@ export interface WeightingEntry {
 }
 
 /** Name of a weighting in the registry. */
-export type WeightingName = 'simple' | 'min-snr';
+export type WeightingName = 'simple' | 'min-snr' | 'soft-min-snr' | 'edm' | 'vlb';
 
 /** Every weighting by the name that configurations and the command line use. */
 export const weightings: Readonly<Record<WeightingName, WeightingEntry>> = {
@@ -56,6 +113,15 @@ export const weightings: Readonly<Record<WeightingName, WeightingEntry>> = {
     description: 'min(SNR, gamma) on the error of x0: less weight to nearly clean data',
     create: ({ gamma } = {}) => minSnr(gamma),
   },
+  'soft-min-snr': {
+    description: 'SNR gamma / (SNR + gamma) on the error of x0: min-snr without a corner',
+    create: ({ gamma } = {}) => softMinSnr(gamma),
+  },
+  edm: {
+    description: "(sigma^2 + s^2) / (sigma s)^2 on the error of x0: 1 on EDM's output",
+    create: ({ deviation } = {}) => edmWeighting(deviation),
+  },
+  vlb: { description: 'the weights of the variational bound: likelihood rather than looks', create: () => vlb() },
 };
 
 /**

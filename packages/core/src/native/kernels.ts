@@ -63,10 +63,10 @@ export const kernelSignatures = {
   random_normal: 'y!; seedLow, seedHigh, purpose, step, sampleOffset',
   random_uniform: 'y!; seedLow, seedHigh, purpose, step, sampleOffset, low, high',
   // native/ops/noising.h
-  noising: 'xt!, target!, timestep!, weight!, images:any, table; seedLow, seedHigh, step, sampleOffset, flip',
+  noising: 'xt!, target!, timestep!, weight!, images:any, table; seedLow, seedHigh, step, sampleOffset, flip, offsetNoise',
   // native/ops/sampler_update.h
   sampler_update:
-    'xNext!, x0!, x, prediction, history?, noise?; x0FromX, x0FromPrediction, clip, coefficientX, coefficientX0, coefficientPrediction, coefficientHistory, coefficientNoise, seedLow, seedHigh, step, sampleOffset',
+    'xNext!, x0!, historyNext?!, olderNext?!, x, prediction, history?, older?, noise?, variance?; x0FromX, x0FromPrediction, clip, coefficientX, coefficientX0, coefficientPrediction, coefficientHistory, coefficientOlder, coefficientNoise, historyFromX, historyFromX0, logVarianceLow, logVarianceHigh, seedLow, seedHigh, step, sampleOffset',
   // native/ops/optimizer.h
   gradient_norm: 'norm!, gradient;',
   adamw_ema:

@@ -22,8 +22,30 @@ export const Purpose: Readonly<{
   shuffle: 6;
   sampleStart: 7;
   sampleStep: 8;
+  offsetNoise: 9;
+  evaluationNoise: 10;
+  evaluationTimestep: 11;
+  dequantisation: 12;
+  probe: 13;
+  sampleGiven: 14;
   dropClass: 15;
-}> = { init: 1, timestep: 2, noise: 3, flip: 4, dropout: 5, shuffle: 6, sampleStart: 7, sampleStep: 8, dropClass: 15 };
+}> = {
+  init: 1,
+  timestep: 2,
+  noise: 3,
+  flip: 4,
+  dropout: 5,
+  shuffle: 6,
+  sampleStart: 7,
+  sampleStep: 8,
+  offsetNoise: 9,
+  evaluationNoise: 10,
+  evaluationTimestep: 11,
+  dequantisation: 12,
+  probe: 13,
+  sampleGiven: 14,
+  dropClass: 15,
+};
 
 const MULTIPLIER_0 = 0xd2511f53;
 const MULTIPLIER_1 = 0xcd9e8d57;

@@ -1,8 +1,16 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
-import { convert, targets } from '../diffusion/targets.ts';
 import { checkInteger, checkNumber, lookUp } from '../schedules/checks.ts';
-import { checkClip, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
-import { type Spacing, spacings } from './spacing.ts';
+import { checkClip, noiseFactors, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import { checkSpacing, type Spacing } from './spacing.ts';
+
+/** Whose side a sampler takes where diffusers does something else than the paper: see {@link ddim}. */
+export type Compat = 'strict' | 'diffusers';
+
+/** The choices of {@link Compat}. */
+export const compats: Readonly<Record<Compat, string>> = {
+  strict: 'what the formulas say',
+  diffusers: 'what diffusers does, its quirks included',
+};
 
 /** Parameters of {@link ddim}. */
 export interface DdimOptions {
@@ -14,6 +22,8 @@ export interface DdimOptions {
   spacing?: Spacing;
   /** Bound of the estimate of x0, above 0; Infinity does not clip. */
   clip?: number;
+  /** Whether the noise follows from the clipped x0 ('strict') or stays what the network said ('diffusers'). */
+  compat?: Compat;
 }
 
 /**
@@ -22,35 +32,38 @@ export interface DdimOptions {
  *     x' = sqrt(alphaBar') x0 + sqrt(1 - alphaBar' - sigma^2) eps + sigma noise
  *     sigma = eta sqrt((1 - alphaBar') / (1 - alphaBar)) sqrt(1 - alphaBar / alphaBar')
  *
- * eps stays what the network said when x0 is clipped, and the last step goes to alphaBar' = 1: diffusers' DDIMScheduler
- * with its defaults.
+ * The last step goes to alphaBar' = 1. Where x0 is clipped, eps is the noise that goes with the clipped x0, so that x' is a noisy
+ * version of one image (as in OpenAI's implementation). diffusers leaves eps as the network said it, unless
+ * `use_clipped_model_output` is set: `compat: 'diffusers'` does so too.
  *
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
-export function ddim({ steps, eta = 0, spacing = 'leading', clip = 1 }: DdimOptions): Sampler {
+export function ddim({ steps, eta = 0, spacing = 'leading', clip = 1, compat = 'strict' }: DdimOptions): Sampler {
   checkInteger("steps of sampler 'ddim'", steps, 1, Number.MAX_SAFE_INTEGER);
   checkNumber("eta of sampler 'ddim'", eta, 0, 1);
   checkClip('ddim', clip);
-  lookUp('spacing', spacings, spacing);
+  checkSpacing(spacing);
+  lookUp('compat', compats, compat);
 
-  const update = (diffusion: Diffusion, { alphaBar, alphaBarNext }: Transition): Update => {
-    const toEps = convert(targets[diffusion.predict], targets.eps, alphaBar);
+  const update = (diffusion: Diffusion, { from, to }: Transition): Update => {
     // Share of the variance 1 - alphaBar' that DDPM would draw afresh, and the rest; apart, they cancel nothing.
-    const fresh = (1 - alphaBar / alphaBarNext) / (1 - alphaBar);
-    const kept = ((alphaBar / alphaBarNext) * (1 - alphaBarNext)) / (1 - alphaBar);
-    const direction = Math.sqrt((1 - alphaBarNext) * (kept + (1 - eta * eta) * fresh));
-    return {
-      x: direction * toEps.x,
-      x0: Math.sqrt(alphaBarNext),
-      prediction: direction * toEps.prediction,
-      history: 0,
-      noise: eta * Math.sqrt((1 - alphaBarNext) * fresh),
-    };
+    const fresh = (1 - from.alphaBar / to.alphaBar) / (1 - from.alphaBar);
+    const kept = ((from.alphaBar / to.alphaBar) * (1 - to.alphaBar)) / (1 - from.alphaBar);
+    const direction = Math.sqrt((1 - to.alphaBar) * (kept + (1 - eta * eta) * fresh));
+    const noise = eta * Math.sqrt((1 - to.alphaBar) * fresh);
+    if (compat === 'diffusers') {
+      const eps = noiseFactors(diffusion, from);
+      return { x: direction * eps.x, x0: to.signal, prediction: direction * eps.prediction, noise };
+    }
+    // eps = (x - signal x0) / deviation
+    const x = direction / from.deviation;
+    return { x, x0: to.signal - x * from.signal, noise };
   };
 
   return {
     name: 'ddim',
     steps,
-    plan: (diffusion) => planSteps(diffusion, { steps, spacing, clip }, (step) => update(diffusion, step)),
+    plan: (diffusion, range) =>
+      planSteps(diffusion, { steps, spacing, clip }, (step) => update(diffusion, step), range),
   };
 }

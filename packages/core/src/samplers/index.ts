@@ -1,13 +1,38 @@
 import { checkOptionNames, lookUp } from '../schedules/checks.ts';
-import { ddim } from './ddim.ts';
+import { type Compat, ddim } from './ddim.ts';
 import { type DdpmVariance, ddpm } from './ddpm.ts';
+import { dpmSolver, dpmSolverSde } from './dpm-solver.ts';
+import { euler, eulerAncestral } from './euler.ts';
+import { heun } from './heun.ts';
+import { momentum } from './momentum.ts';
 import type { Sampler } from './sampler.ts';
 import type { Spacing } from './spacing.ts';
+import { tutorialDeterministic, tutorialStochastic } from './tutorial.ts';
+import { unipc } from './unipc.ts';
 
-export { type DdimOptions, ddim } from './ddim.ts';
-export { type DdpmOptions, type DdpmVariance, ddpm } from './ddpm.ts';
-export type { Sampler, SamplerStep } from './sampler.ts';
-export { type Spacing, type SpacingEntry, spacedTimesteps, spacings } from './spacing.ts';
+export { type Compat, compats, type DdimOptions, ddim } from './ddim.ts';
+export { type DdpmOptions, type DdpmVariance, ddpm, ddpmVariances } from './ddpm.ts';
+export { type DpmSolverOptions, type DpmSolverSdeOptions, dpmSolver, dpmSolverSde } from './dpm-solver.ts';
+export { type EulerAncestralOptions, type EulerOptions, euler, eulerAncestral } from './euler.ts';
+export { type HeunOptions, heun } from './heun.ts';
+export { type DdimInversionOptions, ddimInversion } from './inversion.ts';
+export { type MomentumOptions, momentum } from './momentum.ts';
+export type { PlanRange, Sampler, SamplerStep } from './sampler.ts';
+export {
+  karrasSigmas,
+  type Spacing,
+  type SpacingEntry,
+  type SpacingName,
+  spacedTimesteps,
+  spacings,
+} from './spacing.ts';
+export {
+  type TutorialDeterministicOptions,
+  type TutorialOptions,
+  tutorialDeterministic,
+  tutorialStochastic,
+} from './tutorial.ts';
+export { type UniPcOptions, unipc } from './unipc.ts';
 
 /** The options of all samplers, as a configuration file or a command line gives them. */
 export interface SamplerOptions {
@@ -15,12 +40,20 @@ export interface SamplerOptions {
   steps: number;
   /** How the timesteps lie among those of the diffusion. */
   spacing?: Spacing;
-  /** Share of DDPM's noise that is added, in [0, 1]. */
+  /** Share of the fresh noise, at least 0. */
   eta?: number;
   /** Variance of a DDPM step. */
   variance?: DdpmVariance;
   /** Bound of the estimate of x0, above 0; Infinity does not clip. */
   clip?: number;
+  /** Heun's amount of fresh noise. */
+  churn?: number;
+  /** Weight of the present estimate of the noise against the one before. */
+  gam?: number;
+  /** Share of the noise that is drawn afresh, in [0, 1). */
+  mu?: number;
+  /** Whose side to take where diffusers does something else than the formulas. */
+  compat?: Compat;
 }
 
 /** One line of the registry of samplers. */
@@ -29,24 +62,93 @@ export interface SamplerEntry {
   readonly description: string;
   /** The options that this sampler has. */
   readonly options: readonly (keyof SamplerOptions)[];
+  /** Order of the method: an error of steps^-order; 0 for methods that add noise. */
+  readonly order: number;
   /** Makes the sampler; options that it does not have are ignored here, {@link createSampler} refuses them. */
   readonly create: (options: SamplerOptions) => Sampler;
 }
 
 /** Name of a sampler in the registry. */
-export type SamplerName = 'ddim' | 'ddpm';
+export type SamplerName =
+  | 'ddim'
+  | 'ddpm'
+  | 'euler'
+  | 'euler-ancestral'
+  | 'heun'
+  | 'dpm++2m'
+  | 'dpm++2m-sde'
+  | 'unipc'
+  | 'momentum'
+  | 'tutorial-deterministic'
+  | 'tutorial-stochastic';
 
 /** Every sampler by the name that configurations and the command line use. */
 export const samplers: Readonly<Record<SamplerName, SamplerEntry>> = {
   ddim: {
     description: 'deterministic at eta 0, good from about 20 steps (Song et al. 2021)',
-    options: ['steps', 'spacing', 'eta', 'clip'],
+    options: ['steps', 'spacing', 'eta', 'clip', 'compat'],
+    order: 1,
     create: ddim,
   },
   ddpm: {
     description: 'ancestral sampling, wants many steps (Ho et al. 2020)',
     options: ['steps', 'spacing', 'variance', 'clip'],
+    order: 0,
     create: ddpm,
+  },
+  euler: {
+    description: 'straight steps in sigma; ddim at eta 0 under another name (Karras et al. 2022)',
+    options: ['steps', 'spacing', 'clip'],
+    order: 1,
+    create: euler,
+  },
+  'euler-ancestral': {
+    description: 'a straight step further down, then fresh noise (k-diffusion)',
+    options: ['steps', 'spacing', 'eta', 'clip'],
+    order: 0,
+    create: eulerAncestral,
+  },
+  heun: {
+    description: 'second order, two evaluations a step, perhaps with churn (Karras et al. 2022)',
+    options: ['steps', 'spacing', 'clip', 'churn'],
+    order: 2,
+    create: heun,
+  },
+  'dpm++2m': {
+    description: 'second order, one evaluation a step, good from about 10 steps (Lu et al. 2022)',
+    options: ['steps', 'spacing', 'clip'],
+    order: 2,
+    create: dpmSolver,
+  },
+  'dpm++2m-sde': {
+    description: 'the same with fresh noise, eta 0 … 1 (Lu et al. 2022)',
+    options: ['steps', 'spacing', 'eta', 'clip'],
+    order: 0,
+    create: dpmSolverSde,
+  },
+  unipc: {
+    description: 'predictor and corrector from one evaluation a step (Zhao et al. 2023)',
+    options: ['steps', 'spacing', 'clip'],
+    order: 2,
+    create: unipc,
+  },
+  momentum: {
+    description: 'gam and mu: DDIM, DDPM and accelerated sampling in one (smalldiffusion)',
+    options: ['steps', 'spacing', 'gam', 'mu', 'clip'],
+    order: 1,
+    create: momentum,
+  },
+  'tutorial-deterministic': {
+    description: 'x + lambda (mu - x): DDIM as "Step-by-step diffusion" writes it',
+    options: ['steps', 'spacing', 'clip'],
+    order: 1,
+    create: tutorialDeterministic,
+  },
+  'tutorial-stochastic': {
+    description: 'mu plus noise: DDPM as "Step-by-step diffusion" writes it',
+    options: ['steps', 'spacing', 'clip'],
+    order: 0,
+    create: tutorialStochastic,
   },
 };
 

@@ -1,15 +1,29 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
-import { elementCount, Graph, type Scalar, type Value } from '../graph/graph.ts';
-import { fill } from '../graph/ops/elementwise.ts';
-import { randomNormal } from '../graph/ops/random.ts';
-import { samplerUpdate } from '../graph/ops/sampler-update.ts';
-import { compile, type Program } from '../graph/program.ts';
+import { elementCount } from '../graph/graph.ts';
 import type { Model } from '../models/model.ts';
-import { parameterValues, weightsOn } from '../models/weights.ts';
-import type { Device, DeviceBuffer } from '../native/device.ts';
+import type { Device } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
-import { Purpose, splitSeed } from '../random/philox.ts';
+import { checkGuidance, type Guidance } from './guidance.ts';
+import { type ResampleOptions, repaintPlan } from './inpaint.ts';
 import type { Sampler, SamplerStep } from './sampler.ts';
+import { compileSampling, type Sampling } from './sampling.ts';
+
+/** Samples that are given, to be edited. */
+export interface Given {
+  /** float32 [count, ...shape of the model], in about [-1, 1]. */
+  readonly images: Float32Array;
+  /**
+   * How far they are noised before they are denoised anew, in [0, 1] (SDEdit, Meng et al. 2022, arXiv:2108.01073): 0 leaves them as
+   * they are, 1 leaves nothing of them. Not with a mask, and not with a sampler that inverts, which begins at the images themselves.
+   */
+  readonly strength?: number;
+}
+
+/** What of the given samples stays as it is while the rest is drawn (RePaint, Lugmayr et al. 2022, arXiv:2201.09865). */
+export interface Mask extends ResampleOptions {
+  /** float32 [count, ...shape of the model]: 1 keeps the given value, 0 draws a new one. */
+  readonly values: Float32Array;
+}
 
 /** Options of {@link sample}. */
 export interface SampleOptions {
@@ -25,6 +39,11 @@ export interface SampleOptions {
   readonly batchSize?: number;
   /** Class of each image, for conditional models. */
   readonly labels?: ArrayLike<number> | undefined;
+  /** Steers what the network says; a number is the weight of classifier-free guidance, 1 for none. */
+  readonly guidance?: Guidance | number | undefined;
+  /** Samples to begin from instead of noise, or to keep under `mask`. */
+  readonly given?: Given | undefined;
+  readonly mask?: Mask | undefined;
   /** Use the average of the weights where the model has one. */
   readonly ema?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -64,18 +83,20 @@ export interface SampleStep {
 }
 
 async function sampleAll(options: SampleOptions): Promise<Samples> {
-  const { model, count, seed = 0, signal, onStep } = options;
-  const plan = checkedPlan(options);
+  const { model, count, signal, onStep } = options;
+  const checked = checkOptions(options);
+  const { plan } = checked;
   const batches = splitBatches(count, options.batchSize);
   const size = elementCount(model.shape);
   const images = new Float32Array(count * size);
-  const sampling = compileSampling(options, batches[0]?.count ?? 1);
+  const batchSize = batches[0]?.count ?? 1;
+  const sampling = compileBatches(options, checked, batchSize, false);
   try {
     let done = 0;
     for (const { offset, count: wanted } of batches) {
-      await sampling.begin(seed, offset);
+      await begin(sampling, options, checked, { offset, batchSize });
       for (const [index, step] of plan.entries()) {
-        await sampling.step({ step, index, seed, offset, labels: options.labels, signal });
+        await sampling.step({ ...request(options, offset, batchSize), step, index, signal });
         onStep?.({ done: ++done, total: plan.length * batches.length });
       }
       images.set((await sampling.read()).subarray(0, wanted * size), offset * size);
@@ -87,16 +108,16 @@ async function sampleAll(options: SampleOptions): Promise<Samples> {
 }
 
 async function* sampleSteps(options: SampleOptions): AsyncGenerator<SampleStep, void, void> {
-  const { diffusion, count, seed = 0, labels, signal } = options;
-  const plan = checkedPlan(options);
-  const sampling = compileSampling(options, count, true);
+  const { diffusion, count, signal } = options;
+  const checked = checkOptions(options);
+  const sampling = compileBatches(options, checked, count, true);
   try {
-    await sampling.begin(seed, 0);
-    for (const [index, step] of plan.entries()) {
+    await begin(sampling, options, checked, { offset: 0, batchSize: count });
+    for (const [index, step] of checked.plan.entries()) {
       const xt = await sampling.read();
-      const { prediction, x0 } = await sampling.step({ step, index, seed, offset: 0, labels, signal });
-      const eps = diffusion.predictEps(xt, prediction as Float32Array, step.t);
-      yield { step: index + 1, t: step.t, xt, eps, x0: x0 as Float32Array, next: await sampling.read() };
+      const said = await sampling.step({ ...request(options, 0, count), step, index, signal });
+      const eps = diffusion.predictEps(xt, said.prediction as Float32Array, step.t);
+      yield { step: index + 1, t: step.t, xt, eps, x0: said.x0 as Float32Array, next: await sampling.read() };
     }
   } finally {
     sampling.dispose();
@@ -104,139 +125,82 @@ async function* sampleSteps(options: SampleOptions): AsyncGenerator<SampleStep, 
 }
 
 /**
- * Draws images: x_T from noise, then one program a step: network, estimate of x0, one fused update (see `SamplerStep`).
- * `sample.steps` does the same in one batch and yields every step: for pictures of the process.
+ * Draws samples: x_T from noise, then one program a step: network, guidance, estimate of x0, one fused update (see `SamplerStep`).
+ * With `given` it edits samples instead: begins at a noisy version of them, keeps what a mask keeps, or goes from them to their noise
+ * with a sampler that inverts. `sample.steps` does the same in one batch and yields every step: for pictures of the process.
  *
- * @throws `ERR_ARGUMENT`, `ERR_OUT_OF_MEMORY` at once; `ERR_CANCELLED`.
+ * @throws `ERR_ARGUMENT`, `ERR_SHAPE`, `ERR_OUT_OF_MEMORY` at once; `ERR_CANCELLED`.
  */
 export const sample: {
   (options: SampleOptions): Promise<Samples>;
   steps(options: SampleOptions): AsyncGenerator<SampleStep, void, void>;
 } = Object.assign(sampleAll, { steps: sampleSteps });
 
-interface StepRequest {
-  readonly step: SamplerStep;
-  readonly index: number;
-  readonly seed: number;
-  /** Index of the batch's first image. */
+/** What follows from the options. */
+interface Checked {
+  readonly plan: readonly SamplerStep[];
+  readonly guidance: Guidance | undefined;
+}
+
+/** Part of the samples, computed at once. */
+interface BatchRange {
   readonly offset: number;
-  readonly labels: ArrayLike<number> | undefined;
-  readonly signal: AbortSignal | undefined;
+  readonly batchSize: number;
 }
 
-/** The two programs of sampling: initial noise, and one step. The images stay on the device between steps. */
-interface Sampling {
-  begin(seed: number, offset: number): Promise<unknown>;
-  step(request: StepRequest): Promise<Partial<Record<'prediction' | 'x0', Float32Array>>>;
-  read(): Promise<Float32Array>;
-  dispose(): void;
-}
-
-function compileSampling(options: SampleOptions, batchSize: number, fetch = false): Sampling {
-  const { model, device, ema = true } = options;
-  const weights = weightsOn(model, device);
-  const shape = [batchSize, ...model.shape];
-  const x = device.allocate(4 * elementCount(shape));
-  const x0 = device.allocate(4 * elementCount(shape));
-  const parameters = (ema ? weights.ema : undefined) ?? weights.parameters;
-  const programs: Program[] = [];
-  const dispose = (): void => {
-    for (const item of [...programs, x, x0]) item.dispose();
-  };
-  try {
-    const begin = compileBegin(device, shape, x);
-    programs.push(begin);
-    const step = compileStep(model, device, shape, { x, x0, parameters }, fetch);
-    programs.push(step);
-    return {
-      begin: (seed, offset) => begin.run({ scalars: { ...seedScalars(seed), sampleOffset: offset } }),
-      step: ({ step: coefficients, index, seed, offset, labels, signal }) =>
-        step.run({
-          scalars: { ...stepScalars(coefficients), ...seedScalars(seed), step: index, sampleOffset: offset },
-          inputs: model.classes === null ? {} : { labels: batchLabels(labels, offset, batchSize) },
-          signal,
-        }),
-      read: () => x.read(0, elementCount(shape)),
-      dispose,
-    };
-  } catch (error) {
-    dispose();
-    throw error;
-  }
-}
-
-function compileBegin(device: Device, shape: readonly number[], x: DeviceBuffer): Program {
-  const graph = new Graph();
-  const stream = {
-    seedLow: graph.scalar('seedLow'),
-    seedHigh: graph.scalar('seedHigh'),
-    sampleOffset: graph.scalar('sampleOffset'),
-    purpose: Purpose.sampleStart,
-    step: 0,
-  };
-  const noise = randomNormal(graph, shape, stream);
-  return compile(graph, { device, buffers: { x }, placements: new Map([[noise, { buffer: 'x', offset: 0 }]]) });
-}
-
-/** One step of sampling as a graph over the buffers `x`, `x0` (estimate of the step before) and `parameters`. */
-function compileStep(
-  model: Model,
-  device: Device,
-  shape: readonly number[],
-  buffers: Readonly<Record<'x' | 'x0' | 'parameters', DeviceBuffer>>,
+function compileBatches(
+  { model, diffusion, device, ema = true, given, mask }: SampleOptions,
+  { plan, guidance }: Checked,
+  batchSize: number,
   fetch: boolean,
-): Program<'prediction' | 'x0'> {
-  const graph = new Graph();
-  const x = graph.external('x', shape, 'x', 0);
-  const history = graph.external('x0', shape, 'x0', 0);
-  const parameters = parameterValues(graph, weightsOn(model, device).table);
-  const t = fill(graph, [shape[0] ?? 1], graph.scalar('t'));
-  const labels = model.classes === null ? undefined : graph.input('labels', [shape[0] ?? 1], 'i32');
-  const prediction = model.forward({ x, t, labels, parameter: (name) => parameters.get(name) as Value });
-  const scalar = (name: string): Scalar => graph.scalar(name);
-  samplerUpdate(
-    { x, prediction, history, into: { xNext: x, x0: history } },
-    {
-      x0FromX: scalar('x0FromX'),
-      x0FromPrediction: scalar('x0FromPrediction'),
-      clip: scalar('clip'),
-      coefficientX: scalar('x'),
-      coefficientX0: scalar('x0'),
-      coefficientPrediction: scalar('prediction'),
-      coefficientHistory: scalar('history'),
-      coefficientNoise: scalar('noise'),
-      seedLow: scalar('seedLow'),
-      seedHigh: scalar('seedHigh'),
-      step: scalar('step'),
-      sampleOffset: scalar('sampleOffset'),
-    },
-  );
-  return compile(graph, { device, buffers, ...(fetch && { outputs: { prediction, x0: history } }) });
+): Sampling {
+  const edits = { given: given !== undefined, masked: mask !== undefined };
+  return compileSampling({ model, diffusion, device, plan, batchSize, ema, guidance, ...edits, fetch });
 }
 
-function stepScalars({
-  t,
-  x0FromX,
-  x0FromPrediction,
-  clip,
-  x,
-  x0,
-  prediction,
-  history,
-  noise,
-}: SamplerStep): Record<string, number> {
-  return { t, x0FromX, x0FromPrediction, clip, x, x0, prediction, history, noise };
+async function begin(
+  sampling: Sampling,
+  { model, sampler, seed = 0, given, mask }: SampleOptions,
+  { plan }: Checked,
+  range: BatchRange,
+): Promise<void> {
+  const size = elementCount(model.shape);
+  const part = (values: Float32Array | undefined): Float32Array | undefined => values && batchOf(values, size, range);
+  const { signal, deviation } = start(plan, sampler, given, mask);
+  const images = { given: part(given?.images), mask: part(mask?.values) };
+  await sampling.begin({ seed, offset: range.offset, signal, deviation, ...images });
 }
 
-function seedScalars(seed: number): Record<'seedLow' | 'seedHigh', number> {
-  const [seedLow, seedHigh] = splitSeed(seed);
-  return { seedLow, seedHigh };
+/** Shares of the given samples and of noise where the sampling begins. */
+function start(
+  plan: readonly SamplerStep[],
+  sampler: Sampler,
+  given: Given | undefined,
+  mask: Mask | undefined,
+): { signal: number; deviation: number } {
+  const first = plan[0];
+  if (!given || (mask && first)) return { signal: 0, deviation: 1 };
+  if (sampler.inverts || !first) return { signal: 1, deviation: 0 };
+  return { signal: Math.sqrt(first.alphaBar), deviation: Math.sqrt(1 - first.alphaBar) };
 }
 
-/** Labels of one batch; the last batch may be longer than what is left and repeats the last label. */
-function batchLabels(labels: ArrayLike<number> | undefined, offset: number, count: number): Int32Array {
-  const all = labels ?? [];
-  return Int32Array.from({ length: count }, (_, i) => all[Math.min(offset + i, all.length - 1)] ?? 0);
+function request(
+  { seed = 0, labels }: SampleOptions,
+  offset: number,
+  batchSize: number,
+): { seed: number; offset: number; labels: Int32Array | undefined } {
+  return { seed, offset, labels: labels && Int32Array.from(batchOf(labels, 1, { offset, batchSize })) };
+}
+
+/** What one batch has of an array over all samples; the last batch may be longer than what is left and repeats the last sample. */
+function batchOf(values: ArrayLike<number>, size: number, { offset, batchSize }: BatchRange): Float32Array {
+  const last = values.length / size - 1;
+  const batch = new Float32Array(batchSize * size);
+  for (let i = 0; i < batchSize; i++) {
+    const from = Math.min(offset + i, last) * size;
+    for (let j = 0; j < size; j++) batch[i * size + j] = values[from + j] as number;
+  }
+  return batch;
 }
 
 /** Batches of nearly equal size, so that the last one is not mostly empty. */
@@ -249,33 +213,58 @@ function splitBatches(count: number, largest = 64): { offset: number; count: num
   })).filter((batch) => batch.count > 0);
 }
 
-function checkedPlan({
-  model,
-  diffusion,
-  sampler,
-  count,
-  batchSize = 1,
-  labels,
-}: SampleOptions): readonly SamplerStep[] {
+/** Everything that can be refused is refused here, before anything is computed. */
+function checkOptions(options: SampleOptions): Checked {
+  const { model, diffusion, sampler, count, batchSize = 1, given, mask } = options;
   for (const [name, value] of Object.entries({ count, batchSize })) {
-    if (!Number.isSafeInteger(value) || value < 1) {
-      throw new DiffuseError('ERR_ARGUMENT', `${name} is ${value}; it must be a positive integer`);
-    }
+    if (!Number.isSafeInteger(value) || value < 1) refuse(`${name} is ${value}; it must be a positive integer`);
   }
-  if (model.classes === null && labels) {
-    throw new DiffuseError('ERR_ARGUMENT', 'labels were given, but the model is not told a class');
+  checkLabels(options);
+  checkGiven(options);
+  const guidance = checkGuidance(options.guidance, model);
+  const whole = given?.strength === undefined ? {} : { strength: given.strength };
+  const plan = sampler.plan(diffusion, whole);
+  return { plan: mask ? repaintPlan(plan, mask) : plan, guidance };
+}
+
+function checkLabels({ model, count, labels }: SampleOptions): void {
+  const { classes, nullClass } = model;
+  if (classes === null) {
+    if (labels) refuse('labels were given, but the model is not told a class');
+    return;
   }
-  if (model.classes !== null) {
-    const { classes } = model;
-    if (labels?.length !== count) {
-      throw new DiffuseError(
-        'ERR_ARGUMENT',
-        `the model is told a class: give ${count} labels, got ${labels?.length ?? 'none'}`,
-      );
-    }
-    const wrong = Array.from(labels).find((label) => !Number.isInteger(label) || label < 0 || label >= classes);
-    if (wrong !== undefined)
-      throw new DiffuseError('ERR_ARGUMENT', `the label ${wrong} is not a class; they are 0 to ${classes - 1}`);
+  if (labels?.length !== count) {
+    refuse(`the model is told a class: give ${count} labels, got ${labels?.length ?? 'none'}`);
   }
-  return sampler.plan(diffusion);
+  const known = (label: number): boolean =>
+    (Number.isInteger(label) && label >= 0 && label < classes) || (nullClass !== null && label === nullClass);
+  const wrong = Array.from(labels).find((label) => !known(label));
+  if (wrong === undefined) return;
+  refuse(
+    `the label ${wrong} is not a class; they are 0 to ${classes - 1}${nullClass === null ? '' : `, and ${nullClass} for none`}`,
+  );
+}
+
+function checkGiven({ model, count, sampler, given, mask }: SampleOptions): void {
+  const size = count * elementCount(model.shape);
+  const check = (name: string, values: Float32Array): void => {
+    if (values.length === size) return;
+    const shape = [count, ...model.shape].join(' x ');
+    throw new DiffuseError('ERR_SHAPE', `${name} has ${values.length} elements; ${shape} is ${size}`);
+  };
+  if (given) check('given.images', given.images);
+  if (sampler.inverts) {
+    if (!given) refuse(`sampler '${sampler.name}' goes from samples to noise: give them`);
+    if (mask || given.strength !== undefined) refuse(`sampler '${sampler.name}' takes neither mask nor strength`);
+  }
+  if (!mask) return;
+  check('mask.values', mask.values);
+  if (!given) refuse('a mask keeps part of given samples: give them');
+  if (given.strength !== undefined) refuse('strength and mask do not go together');
+  const wrong = mask.values.find((value) => !(value >= 0 && value <= 1));
+  if (wrong !== undefined) refuse(`mask.values has ${wrong}; a mask is 1 where samples stay and 0 where they are new`);
+}
+
+function refuse(problem: string): never {
+  throw new DiffuseError('ERR_ARGUMENT', problem);
 }

@@ -1,21 +1,32 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
-import { convert, targets } from '../diffusion/targets.ts';
-import { checkPositive } from '../schedules/checks.ts';
+import { targets } from '../diffusion/targets.ts';
+import { checkNumber, checkPositive } from '../schedules/checks.ts';
+import { sigmaFromAlphaBar } from '../schedules/schedule.ts';
 import { type Spacing, spacedTimesteps } from './spacing.ts';
 
 /**
- * One step from a noisy sample x to a less noisy one x', as factors of the one update that every sampler shares:
+ * One step from a sample x to x', as factors of the one update that every sampler shares:
  *
- *     x0raw = x0FromX * x + x0FromPrediction * prediction
- *     x0    = clamp(x0raw, -clip, +clip)
- *     x'    = x * [x] + x0 * [x0] + prediction * [prediction] + history * [history] + noise * [noise]
+ *     x0raw    = x0FromX * x + x0FromPrediction * prediction
+ *     x0       = clamp(x0raw, -clip, +clip)
+ *     x'       = x * [x] + x0 * [x0] + prediction * [prediction] + history * [history] + older * [older] + noise * [noise]
+ *     history' = x * [historyFromX] + x0 * [historyFromX0],   older' = history
  *
- * where [name] is the field of that name, prediction is what the network makes of (x, t), history is the x0 of the step
- * before (0 in the first step) and noise ~ N(0, I).
+ * where [name] is the field of that name, prediction is what the network makes of (inputScale x, told), history and older are 0 in
+ * the first step and noise ~ N(0, I). Where the network predicts its variance too, the noise is also multiplied with the
+ * predicted deviation, between exp(logVarianceLow / 2) and exp(logVarianceHigh / 2).
  */
 export interface SamplerStep {
-  /** What the network is told: the 0-based timestep of x. */
+  /** The timestep of x, 0-based; between two timesteps it is no integer. */
   readonly t: number;
+  /** What the network is told of it. */
+  readonly told: number;
+  /** What x is multiplied with before the network sees it. */
+  readonly inputScale: number;
+  /** alphaBar of x. */
+  readonly alphaBar: number;
+  /** alphaBar of x'; 1 is clean data. */
+  readonly alphaBarNext: number;
   /** Factor of x in the estimate of x0. */
   readonly x0FromX: number;
   /** Factor of the prediction in the estimate of x0. */
@@ -28,77 +39,176 @@ export interface SamplerStep {
   readonly x0: number;
   /** Factor of the prediction in x'. */
   readonly prediction: number;
-  /** Factor of the estimate of x0 of the step before in x'. */
+  /** Factor of what the step before left as history in x'. */
   readonly history: number;
+  /** Factor of what the step before found as history in x'. */
+  readonly older: number;
   /** Standard deviation of the fresh noise in x', at least 0; 0 needs no noise. */
   readonly noise: number;
+  /** Factors of x and x0 in what the next step finds as history. */
+  readonly historyFromX: number;
+  readonly historyFromX0: number;
+  /** Logarithms of the variance between which a network that predicts its variance chooses; undefined: it is not asked. */
+  readonly logVariance: readonly [low: number, high: number] | undefined;
 }
 
-/** A way from noise to data: a table of coefficients, computed once in float64. */
+/** What part of the way a sampler goes. */
+export interface PlanRange {
+  /**
+   * Share of the steps that are taken, the last ones, in [0, 1]: below 1 the way begins at a lower noise level, for editing an image
+   * that is given. 0 is no step at all.
+   */
+  readonly strength?: number;
+}
+
+/** A way from noise to data (or back): a table of coefficients, computed once in float64. */
 export interface Sampler {
   /** Name in the registry. */
   readonly name: string;
-  /** Number of steps, one network evaluation each; undefined takes every timestep that the diffusion has. */
+  /** Number of steps; undefined takes every timestep that the diffusion has. */
   readonly steps: number | undefined;
+  /** Whether it goes from data to noise. */
+  readonly inverts?: boolean;
   /**
-   * The steps in the order in which they are taken, from pure noise to data.
+   * The steps in the order in which they are taken, one network evaluation each; a method of second order may have two for one of
+   * its steps.
    *
    * @throws DiffuseError ERR_ARGUMENT if the diffusion has fewer timesteps than `steps`, or if its prediction does not
    *   determine x0 at one of them.
    */
-  readonly plan: (diffusion: Diffusion) => readonly SamplerStep[];
+  readonly plan: (diffusion: Diffusion, range?: PlanRange) => readonly SamplerStep[];
 }
 
-/** Where one step starts and ends, and what it makes of the network's answer. */
-export interface Transition {
-  /** 0-based timestep of x. */
+/** A noise level that a sampler passes. */
+export interface Level {
+  /** Timestep, perhaps between two; NaN for clean data, which has none. */
   readonly t: number;
-  /** alphaBar of x. */
+  /** In [0, 1]; 1 is clean data. */
   readonly alphaBar: number;
-  /** alphaBar of x': that of the next timestep in the list, 1 (clean data) in the last step. */
-  readonly alphaBarNext: number;
+  /** sqrt(alphaBar), the share of the data in x. */
+  readonly signal: number;
+  /** sqrt(1 - alphaBar), the share of the noise. */
+  readonly deviation: number;
+  /** deviation / signal: the noise level of x / signal = x0 + sigma eps. Infinity where only noise is left. */
+  readonly sigma: number;
+}
+
+/** Clean data: where every sampler ends. */
+export const cleanLevel: Level = { t: Number.NaN, alphaBar: 1, signal: 1, deviation: 0, sigma: 0 };
+
+/** The noise level of a timestep. */
+export function levelOf(diffusion: Diffusion, t: number): Level {
+  const alphaBar = diffusion.alphaBarAt(t);
+  return {
+    t,
+    alphaBar,
+    signal: Math.sqrt(alphaBar),
+    deviation: Math.sqrt(1 - alphaBar),
+    sigma: sigmaFromAlphaBar(alphaBar),
+  };
+}
+
+/** The factors that a sampler decides on; those that it leaves out are 0, and history' is x0. */
+export type Update = Partial<
+  Pick<
+    SamplerStep,
+    'x' | 'x0' | 'prediction' | 'history' | 'older' | 'noise' | 'historyFromX' | 'historyFromX0' | 'logVariance'
+  >
+>;
+
+/** Where one step starts and ends. */
+export interface Transition {
+  readonly from: Level;
+  readonly to: Level;
   /** The last step ends at clean data and adds no noise. */
   readonly last: boolean;
+  /** Where the step before started; undefined in the first step. */
+  readonly before: Level | undefined;
 }
 
-/** The factors that a sampler decides on; the others of {@link SamplerStep} follow from the diffusion. */
-export type Update = Pick<SamplerStep, 'x' | 'x0' | 'prediction' | 'history' | 'noise'>;
-
-/** What {@link planSteps} needs to know of a sampler. */
+/** What {@link samplerLevels} and {@link planSteps} need to know of a sampler. */
 export interface PlanOptions {
   /** Number of steps, 1 … T. */
-  steps: number;
-  /** How the timesteps lie among those of the diffusion. */
-  spacing: Spacing;
+  readonly steps: number;
+  /** How the timesteps lie among those of the diffusion, or the timesteps themselves. */
+  readonly spacing: Spacing;
   /** Bound of the estimate of x0. */
-  clip: number;
+  readonly clip: number;
 }
 
 /**
- * Lays out the steps of a sampler over the timesteps of a diffusion: picks the timesteps, fills in how x0 follows from the
- * prediction, and asks `update` for the rest. The end of a step is the next timestep in the list, whatever the spacing.
+ * The levels that a sampler passes, from the noisiest down to clean data; one more than it has steps.
+ *
+ * @throws DiffuseError ERR_ARGUMENT for more steps than timesteps, a strength outside [0, 1] or a list that is no way down.
+ */
+export function samplerLevels(
+  diffusion: Diffusion,
+  { steps, spacing }: Pick<PlanOptions, 'steps' | 'spacing'>,
+  { strength = 1 }: PlanRange = {},
+): readonly Level[] {
+  checkNumber('strength', strength, 0, 1);
+  const timesteps = spacedTimesteps(spacing, diffusion.schedule, steps);
+  const taken = Math.round(strength * timesteps.length);
+  const levels = timesteps.slice(timesteps.length - taken).map((t) => levelOf(diffusion, t));
+  return [...levels, cleanLevel];
+}
+
+/**
+ * A row of the table: fills in what the network sees and how x0 follows from what it says.
+ *
+ * @throws DiffuseError ERR_ARGUMENT if the prediction does not determine x0 at this level.
+ */
+export function samplerStep(diffusion: Diffusion, from: Level, to: Level, clip: number, update: Update): SamplerStep {
+  const toX0 = diffusion.convertTo(targets.x0, from.t);
+  return {
+    t: from.t,
+    told: diffusion.told(from.t),
+    inputScale: diffusion.inputScale(from.t),
+    alphaBar: from.alphaBar,
+    alphaBarNext: to.alphaBar,
+    x0FromX: toX0.x,
+    x0FromPrediction: toX0.prediction,
+    clip,
+    x: 0,
+    x0: 0,
+    prediction: 0,
+    history: 0,
+    older: 0,
+    noise: 0,
+    historyFromX: 0,
+    historyFromX0: 1,
+    logVariance: undefined,
+    ...update,
+  };
+}
+
+/**
+ * Lays out a sampler with one row a step over the timesteps of a diffusion. The end of a step is the next timestep in the list,
+ * whatever the spacing.
  *
  * @throws DiffuseError ERR_ARGUMENT as {@link Sampler.plan} does.
  */
 export function planSteps(
   diffusion: Diffusion,
-  { steps, spacing, clip }: PlanOptions,
+  options: PlanOptions,
   update: (transition: Transition) => Update,
+  range: PlanRange = {},
 ): readonly SamplerStep[] {
-  const timesteps = spacedTimesteps(spacing, diffusion.steps, steps);
-  return timesteps.map((t, i) => {
-    const next = timesteps[i + 1];
-    const alphaBar = diffusion.schedule.alphaBar[t] as number;
-    const alphaBarNext = next === undefined ? 1 : (diffusion.schedule.alphaBar[next] as number);
-    const toX0 = convert(targets[diffusion.predict], targets.x0, alphaBar);
-    return {
-      t,
-      x0FromX: toX0.x,
-      x0FromPrediction: toX0.prediction,
-      clip,
-      ...update({ t, alphaBar, alphaBarNext, last: next === undefined }),
-    };
+  const levels = samplerLevels(diffusion, options, range);
+  return levels.slice(0, -1).map((from, i) => {
+    const to = levels[i + 1] as Level;
+    const transition = { from, to, last: to === cleanLevel, before: levels[i - 1] };
+    return samplerStep(diffusion, from, to, options.clip, update(transition));
   });
+}
+
+/**
+ * The straight step in sigma, dx/dsigma = (x - x0) / sigma for x / signal (Karras et al. 2022, eq. (3), arXiv:2206.00364), which is
+ * also the deterministic DDIM: keeps the estimates of the data and of the noise and puts them together at the level `to`.
+ */
+export function straightStep(from: Level, to: Level): { readonly x: number; readonly x0: number } {
+  const x = to.deviation / from.deviation;
+  return { x, x0: to.signal - from.signal * x };
 }
 
 /**
@@ -108,4 +218,9 @@ export function planSteps(
  */
 export function checkClip(sampler: string, clip: number): number {
   return checkPositive(`clip of sampler '${sampler}'`, clip, Infinity);
+}
+
+/** How the noise follows from x and the network's prediction at a level. */
+export function noiseFactors(diffusion: Diffusion, from: Level): { readonly x: number; readonly prediction: number } {
+  return diffusion.convertTo(targets.eps, from.t);
 }

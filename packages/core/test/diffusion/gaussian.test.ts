@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Diffusion, gaussianDiffusion, NOISING_COLUMNS, type TargetName } from '../../src/diffusion/index.ts';
+import {
+  type Diffusion,
+  gaussianDiffusion,
+  NOISING_COLUMNS,
+  posteriorCoefficients,
+  type TargetName,
+} from '../../src/diffusion/index.ts';
 import { minSnr } from '../../src/diffusion/weighting.ts';
 import { cosineSchedule, linearSchedule, schedules } from '../../src/schedules/index.ts';
 import { hasMoments, moments, normals } from '../random/normal.ts';
@@ -167,19 +173,32 @@ describe('what the network predicts', () => {
       expect(table).toBeInstanceOf(Float32Array);
       expect(table.length).toBe(20 * NOISING_COLUMNS);
       for (let t = 0; t < 20; t++) {
-        const [signal, noise, targetX0, targetEps, weight] = table.subarray(t * 5, t * 5 + 5);
-        expect(signal).toBe(Math.fround(diffusion.qSample(one, t, zero)[0] as number));
-        expect(noise).toBe(Math.fround(diffusion.qSample(zero, t, one)[0] as number));
+        const [signal, noise, targetX0, targetEps, weight, told] = table.subarray(t * 6, t * 6 + 6);
+        const scale = diffusion.inputScale(t);
+        expect(signal).toBe(Math.fround(scale * (diffusion.qSample(one, t, zero)[0] as number)));
+        expect(noise).toBe(Math.fround(scale * (diffusion.qSample(zero, t, one)[0] as number)));
+        expect(told).toBe(Math.fround(predict === 'edm' ? Math.log(at(diffusion.schedule.sigma, t)) / 4 : t));
         expect(targetX0).toBe(Math.fround(diffusion.target(one, zero, t)[0] as number));
         expect(targetEps).toBe(Math.fround(diffusion.target(zero, one, t)[0] as number));
         const snr = at(diffusion.schedule.alphaBar, t) / (1 - at(diffusion.schedule.alphaBar, t));
-        const divisor = { eps: snr, x0: 1, v: snr + 1 }[predict];
+        // What an error of x0 is, as an error of the prediction.
+        const previous = t > 0 ? at(diffusion.schedule.alphaBar, t - 1) : 1;
+        const alphaBar = at(diffusion.schedule.alphaBar, t);
+        const divisor = {
+          eps: snr,
+          x0: 1,
+          v: snr + 1,
+          score: snr / (1 - alphaBar),
+          flow: (Math.sqrt(alphaBar) + Math.sqrt(1 - alphaBar)) ** 2 / (1 - alphaBar),
+          mean: posteriorCoefficients(alphaBar, previous).x0 ** 2,
+          edm: snr + 4,
+        }[predict];
         expectClose(weight, Math.min(snr, 5) / divisor, 1e-6);
       }
     }
     const table = gaussianDiffusion({ schedule: linearSchedule({ steps: 3 }), predict: 'v' }).noisingTable();
-    expect([...table.subarray(0, 5)]).toEqual(
-      [Math.sqrt(0.9999), Math.sqrt(1e-4), -0.01, Math.sqrt(0.9999), 1].map(Math.fround),
+    expect([...table.subarray(0, 6)]).toEqual(
+      [Math.sqrt(0.9999), Math.sqrt(1e-4), -0.01, Math.sqrt(0.9999), 1, 0].map(Math.fround),
     );
   });
 
@@ -187,7 +206,7 @@ describe('what the network predicts', () => {
     const diffusion = gaussianDiffusion({ schedule: linearSchedule() });
     expect([diffusion.predict, diffusion.weighting.name, diffusion.steps]).toEqual(['eps', 'simple', 1000]);
     expectAllClose(diffusion.target(one, Float64Array.of(2), 5), [2], 0);
-    expect(moments(Float64Array.from(diffusion.noisingTable()).filter((_, i) => i % 5 === 4))).toEqual({
+    expect(moments(Float64Array.from(diffusion.noisingTable()).filter((_, i) => i % 6 === 4))).toEqual({
       mean: 1,
       variance: 0,
     });
@@ -198,14 +217,18 @@ describe('refusals', () => {
   const diffusion = gaussianDiffusion({ schedule: linearSchedule({ steps: 10, betaEnd: 1 }) });
 
   test('of a timestep', () => {
-    for (const t of [-1, 10, 0.5, Number.NaN]) {
-      const message = `timestep t must be an integer from 0 to 9, got ${t}`;
+    for (const t of [-1, 10, 9.5, Number.NaN]) {
+      const message = `timestep t must be a`;
       expect(() => diffusion.qSample(one, t, one)).toThrow(message);
       expect(() => diffusion.qStep(one, t, one)).toThrow(message);
       expect(() => diffusion.posterior(one, one, t)).toThrow(message);
       expect(() => diffusion.predictX0(one, one, t)).toThrow(message);
       expect(() => diffusion.target(one, one, t)).toThrow(message);
     }
+    // Between two timesteps there is a noise level, but no step.
+    expect(diffusion.qSample(one, 0.5, one)[0]).toBeGreaterThan(1);
+    expect(() => diffusion.qStep(one, 0.5, one)).toThrow('timestep t must be an integer from 0 to 9, got 0.5');
+    expect(() => diffusion.posterior(one, one, 0.5)).toThrow('timestep t must be an integer from 0 to 9, got 0.5');
   });
 
   test('of arrays of different lengths', () => {

@@ -1,22 +1,32 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { convert, score, type Target, targets } from '../../src/diffusion/index.ts';
+import { convert, edm, posteriorCoefficients, type Target, targets } from '../../src/diffusion/index.ts';
 import { expectClose } from '../schedules/close.ts';
 
-const all: Target[] = [...Object.values(targets), score];
+const { score } = targets;
+const all: Target[] = Object.values(targets);
 const pairs = all.flatMap((from) => all.map((to): [string, string, Target, Target] => [from.name, to.name, from, to]));
 const number = fc.double({ min: -3, max: 3, noNaN: true });
 const level = fc.double({ min: 1e-4, max: 1 - 1e-4, noNaN: true });
 
+// How far the level before lies on the way to clean data.
+const share = fc.double({ min: 0.05, max: 1, noNaN: true });
+
+function mixed(target: Target, alphaBar: number, previous: number, x0: number, eps: number): number {
+  const factors = target.mixture(alphaBar, previous);
+  return factors.x0 * x0 + factors.eps * eps;
+}
+
 describe('conversions', () => {
   test.each(pairs)('%s to %s is what the definitions say, and back', (_from, _to, from, to) => {
     fc.assert(
-      fc.property(number, number, level, (x0, eps, alphaBar) => {
+      fc.property(number, number, level, share, (x0, eps, alphaBar, between) => {
+        const previous = alphaBar + between * (1 - alphaBar);
         const xt = Math.sqrt(alphaBar) * x0 + Math.sqrt(1 - alphaBar) * eps;
-        const known = from.mixture(alphaBar).x0 * x0 + from.mixture(alphaBar).eps * eps;
-        const wanted = to.mixture(alphaBar).x0 * x0 + to.mixture(alphaBar).eps * eps;
-        const there = convert(from, to, alphaBar);
-        const back = convert(to, from, alphaBar);
+        const known = mixed(from, alphaBar, previous, x0, eps);
+        const wanted = mixed(to, alphaBar, previous, x0, eps);
+        const there = convert(from, to, alphaBar, previous);
+        const back = convert(to, from, alphaBar, previous);
         const found = there.x * xt + there.prediction * known;
         expectClose(found, wanted, 1e-10, 1);
         expectClose(back.x * xt + back.prediction * found, known, 1e-8, 1);
@@ -49,6 +59,27 @@ describe('conversions', () => {
       "'eps' does not determine 'v' where alphaBar is 0 (only noise is left): predict 'v' or 'x0', or take a schedule",
     );
     expect(() => convert(score, targets.x0, 0)).toThrow("'score' does not determine 'x0'");
+  });
+
+  test('mean is the mean of the posterior', () => {
+    const [alphaBar, previous, x0, xt] = [0.3, 0.45, 0.7, -1.2];
+    const eps = (xt - Math.sqrt(alphaBar) * x0) / Math.sqrt(1 - alphaBar);
+    const posterior = posteriorCoefficients(alphaBar, previous);
+    expectClose(mixed(targets.mean, alphaBar, previous, x0, eps), posterior.x0 * x0 + posterior.xt * xt, 1e-14, 1);
+  });
+
+  test("edm is the paper's preconditioning, and -v for data of deviation 1", () => {
+    const [sigma, x0, eps, s] = [1.7, 0.7, -1.2, 0.5];
+    const alphaBar = 1 / (1 + sigma * sigma);
+    const target = edm(s);
+    const x = x0 + sigma * eps;
+    const [skip, out] = [s ** 2 / (sigma ** 2 + s ** 2), (sigma * s) / Math.hypot(sigma, s)];
+    expectClose(mixed(target, alphaBar, 1, x0, eps), (x0 - skip * x) / out, 1e-14, 1);
+    const input = (target.inputScale?.(alphaBar) as number) * Math.sqrt(alphaBar) * x;
+    expectClose(input, x / Math.hypot(sigma, s), 1e-14, 1);
+    expectClose(target.told?.(alphaBar), Math.log(sigma) / 4, 1e-14, 1);
+    expectClose(mixed(edm(1), alphaBar, 1, x0, eps), -mixed(targets.v, alphaBar, 1, x0, eps), 1e-14, 1);
+    expect(() => edm(0)).toThrow("deviation of target 'edm' must be a number above 0");
   });
 
   test('are registered under their names', () => {

@@ -19,8 +19,8 @@ describe('ddim', () => {
       const diffusion = gaussianDiffusion({ schedule, predict });
       const ours = ddim({ steps: 200, eta: 1, clip: Infinity }).plan(diffusion);
       const theirs = ddpm({ clip: Infinity }).plan(diffusion);
-      const [x, prediction, noise, history] = [1, 2, 3, 4].map((seed) => normals(seed, 8)) as Float64Array[];
-      const inputs = { x, prediction, noise, history } as Parameters<typeof samplerUpdate>[1];
+      const [x, prediction, noise, history, older] = [1, 2, 3, 4, 5].map((seed) => normals(seed, 8)) as Float64Array[];
+      const inputs = { x, prediction, noise, history, older } as Parameters<typeof samplerUpdate>[1];
       for (const [i, step] of ours.entries()) {
         const other = theirs[i] as typeof step;
         const scale = Math.max(1, Math.abs(other.x0FromX)); // x0 itself is that large where little signal is left
@@ -76,19 +76,30 @@ describe('ddim', () => {
       const exploded = (x[0] as number) / Math.sqrt(alphaBar[step.t] as number);
       const euler = exploded + (sigmaNext - (sigma[step.t] as number)) * (eps[0] as number);
       const zero = Float64Array.of(0);
-      const found = samplerUpdate(step, { x, prediction: eps, history: zero, noise: zero }).x[0];
+      const found = samplerUpdate(step, { x, prediction: eps, history: zero, older: zero, noise: zero }).x[0];
       expectClose(found, signalNext * euler, 1e-12, 1);
     }
   });
 
-  test('keeps the noise as the network said it when x0 is clipped', () => {
+  test('takes the noise that goes with a clipped x0, or leaves it as the network said it, as diffusers does', () => {
     const diffusion = gaussianDiffusion({ schedule: linearSchedule() });
-    const [step, next] = ddim({ steps: 10 }).plan(diffusion);
-    const inputs = { x: Float64Array.of(3), prediction: Float64Array.of(0.5), history: Float64Array.of(0) };
-    const updated = samplerUpdate(step as NonNullable<typeof step>, { ...inputs, noise: Float64Array.of(0) });
-    expect(updated.x0[0]).toBe(1);
-    const alphaBar = diffusion.schedule.alphaBar[next?.t as number] as number;
-    expectClose(updated.x[0], Math.sqrt(alphaBar) * 1 + Math.sqrt(1 - alphaBar) * 0.5, 1e-14);
+    for (const compat of ['strict', 'diffusers'] as const) {
+      const [step, next] = ddim({ steps: 10, compat }).plan(diffusion);
+      const zero = Float64Array.of(0);
+      const inputs = {
+        x: Float64Array.of(3),
+        prediction: Float64Array.of(0.5),
+        history: zero,
+        older: zero,
+        noise: zero,
+      };
+      const updated = samplerUpdate(step as NonNullable<typeof step>, inputs);
+      expect(updated.x0[0]).toBe(1);
+      const from = diffusion.alphaBarAt(step?.t as number);
+      const to = diffusion.alphaBarAt(next?.t as number);
+      const eps = compat === 'diffusers' ? 0.5 : (3 - Math.sqrt(from)) / Math.sqrt(1 - from);
+      expectClose(updated.x[0], Math.sqrt(to) * 1 + Math.sqrt(1 - to) * eps, 1e-12);
+    }
   });
 
   test.each([-0.1, 1.1, Number.NaN])('refuses eta %s', (eta) => {

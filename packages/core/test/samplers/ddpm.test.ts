@@ -18,7 +18,11 @@ describe('ddpm', () => {
     const [x, eps, zero] = [normals(1, 4), normals(2, 4), new Float64Array(4)];
     for (const step of plan) {
       const { mean, variance } = diffusion.posterior(diffusion.predictX0(x, eps, step.t), x, step.t);
-      expectAllClose(samplerUpdate(step, { x, prediction: eps, history: zero, noise: zero }).x, mean, 1e-12);
+      expectAllClose(
+        samplerUpdate(step, { x, prediction: eps, history: zero, older: zero, noise: zero }).x,
+        mean,
+        1e-12,
+      );
       expectClose(step.noise, Math.sqrt(variance), 1e-12);
     }
   });
@@ -40,7 +44,8 @@ describe('ddpm', () => {
   test('puts the clipped estimate of x0 into the mean', () => {
     const [step, next] = ddpm({ steps: 10 }).plan(diffusion);
     const inputs = { x: Float64Array.of(3), prediction: Float64Array.of(0.5), history: Float64Array.of(0) };
-    const updated = samplerUpdate(step as NonNullable<typeof step>, { ...inputs, noise: Float64Array.of(0) });
+    const zero = Float64Array.of(0);
+    const updated = samplerUpdate(step as NonNullable<typeof step>, { ...inputs, older: zero, noise: zero });
     expect(updated.x0[0]).toBe(1);
     const [a, b] = [900, next?.t as number].map((t) => schedule.alphaBar[t] as number) as [number, number];
     const mean = ((1 - a / b) * Math.sqrt(b) * 1 + (1 - b) * Math.sqrt(a / b) * 3) / (1 - a);

@@ -33,6 +33,7 @@ describe('trajectories of diffusers', () => {
       steps: theirs.t.length,
       ...(eta !== undefined && { eta }),
       ...(variance && { variance }),
+      ...(name === 'ddim' && { compat: 'diffusers' as const }),
     });
     const row = (rows: number[][], i: number): Float64Array => Float64Array.from(rows[i] as number[]);
     const ours = simulate(

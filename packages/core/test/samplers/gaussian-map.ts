@@ -5,40 +5,41 @@ import type { Sampler } from '../../src/samplers/index.ts';
 
 /**
  * Mean and standard deviation of what a sampler makes of x_T ~ N(0, 1) with the exact network for Gaussian data, without
- * drawing a sample: each step is then an affine map of x, the x0 of the step before and the noise, so that mean and
- * covariance of (x, history) can be carried through.
+ * drawing a sample: each step is then an affine map of x, the two memories of the steps before and the noise, so that mean
+ * and covariance of (x, history, older) can be carried through.
  */
 export function gaussianMap(sampler: Sampler, diffusion: Diffusion, data: GaussianData): GaussianData {
   const denoiser = gaussianDenoiser(data, diffusion);
-  let mean: Pair = [0, 0];
-  let covariance: [Pair, Pair] = [
-    [1, 0],
-    [0, 0],
+  const size = 3;
+  let mean: number[] = [0, 0, 0];
+  let covariance = [
+    [1, 0, 0],
+    [0, 0, 0],
+    [0, 0, 0],
   ];
   for (const step of sampler.plan(diffusion)) {
-    const at = (x: number, h: number, noise: number): Pair => {
-      const inputs = { x: Float64Array.of(x), history: Float64Array.of(h), noise: Float64Array.of(noise) };
-      const updated = samplerUpdate(step, { ...inputs, prediction: denoiser(inputs.x, step.t) });
-      return [updated.x[0] as number, updated.x0[0] as number];
+    const at = ([x = 0, history = 0, older = 0]: readonly number[], noise = 0): number[] => {
+      const one = (value: number): Float64Array => Float64Array.of(value);
+      const state = { x: one(x), history: one(history), older: one(older), noise: one(noise) };
+      const updated = samplerUpdate(step, { ...state, prediction: denoiser(state.x, step.t) });
+      return [updated.x[0] as number, updated.history[0] as number, history];
     };
-    const origin = at(0, 0, 0);
-    const minusOrigin = ([x, h]: Pair): Pair => [x - origin[0], h - origin[1]];
-    const byX = minusOrigin(at(1, 0, 0));
-    const byHistory = minusOrigin(at(0, 1, 0));
-    const byNoise = minusOrigin(at(0, 0, 1));
-    const [[vxx, vxh], [, vhh]] = covariance;
-    const entry = (i: 0 | 1, j: 0 | 1): number =>
-      byX[i] * byX[j] * vxx +
-      (byX[i] * byHistory[j] + byHistory[i] * byX[j]) * vxh +
-      byHistory[i] * byHistory[j] * vhh +
-      byNoise[i] * byNoise[j];
-    covariance = [
-      [entry(0, 0), entry(0, 1)],
-      [entry(1, 0), entry(1, 1)],
-    ];
-    mean = at(mean[0], mean[1], 0);
+    const origin = at([0, 0, 0]);
+    const slope = (to: number[]): number[] => to.map((value, i) => value - (origin[i] as number));
+    const matrix = [slope(at([1, 0, 0])), slope(at([0, 1, 0])), slope(at([0, 0, 1]))]; // columns
+    const byNoise = slope(at([0, 0, 0], 1));
+    const before = covariance;
+    const entry = (i: number, j: number): number => {
+      let sum = (byNoise[i] as number) * (byNoise[j] as number);
+      for (let k = 0; k < size; k++) {
+        for (let l = 0; l < size; l++) {
+          sum += (matrix[k]?.[i] as number) * (matrix[l]?.[j] as number) * (before[k]?.[l] as number);
+        }
+      }
+      return sum;
+    };
+    covariance = Array.from({ length: size }, (_, i) => Array.from({ length: size }, (__, j) => entry(i, j)));
+    mean = at(mean);
   }
-  return { mean: mean[0], std: Math.sqrt(covariance[0][0]) };
+  return { mean: mean[0] as number, std: Math.sqrt(covariance[0]?.[0] as number) };
 }
-
-type Pair = [x: number, history: number];

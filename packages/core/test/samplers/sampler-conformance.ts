@@ -8,7 +8,8 @@ import {
   type Sampler,
   type SamplerEntry,
   type SamplerOptions,
-  type Spacing,
+  type SamplerStep,
+  type SpacingName,
   spacings,
 } from '../../src/samplers/index.ts';
 import { schedules } from '../../src/schedules/index.ts';
@@ -47,22 +48,26 @@ function tables(name: string, make: (options: SamplerOptions) => Sampler): void 
   const diffusions = allDiffusions(100);
 
   test('plans finite steps, from the noisier to the cleaner, the last one without noise', () => {
-    const spacing = fc.constantFrom(...(Object.keys(spacings) as Spacing[]));
+    const spacing = fc.constantFrom(...(Object.keys(spacings) as SpacingName[]));
     fc.assert(
       fc.property(fc.constantFrom(...diffusions), fc.integer({ min: 1, max: 100 }), spacing, (diffusion, steps, s) => {
         const sampler = make({ steps, spacing: s });
         expect([sampler.name, sampler.steps]).toEqual([name, steps]);
         const plan = sampler.plan(diffusion);
-        expect(plan.length).toBe(steps);
+        // One evaluation a step, or two for each step but the last.
+        expect([steps, 2 * steps - 1]).toContain(plan.length);
         for (const [i, step] of plan.entries()) {
-          expect(step.t).toBeLessThan(plan[i - 1]?.t ?? 100);
-          expect(step.t).toBeGreaterThanOrEqual(0);
-          expect(Object.values(step).every(Number.isFinite)).toBe(true);
+          // Each row begins where the one before ended.
+          if (i > 0) expect(step.alphaBar).toBe(plan[i - 1]?.alphaBarNext);
+          expect(step.t >= 0 && step.t <= 99).toBe(true);
+          expectFinite(step);
           expect(step.clip).toBe(1);
           expect(step.noise).toBeGreaterThanOrEqual(0);
         }
-        expect(plan[0]?.history).toBe(0);
+        const memory = [plan[0]?.history, plan[0]?.older, plan[1]?.older ?? 0];
+        expect(memory.every((factor) => Math.abs(factor as number) === 0)).toBe(true);
         expect(plan.at(-1)?.noise).toBe(0);
+        expect(plan.at(-1)?.alphaBarNext).toBe(1);
         expect(make({ steps, spacing: s }).plan(diffusion)).toEqual(plan);
       }),
     );
@@ -70,11 +75,18 @@ function tables(name: string, make: (options: SamplerOptions) => Sampler): void 
 
   test("estimates x0 as the diffusion does, and clips it at its option's bound", () => {
     for (const diffusion of diffusions) {
-      const inputs = { x: normals(1, 8), prediction: normals(2, 8), history: normals(3, 8), noise: normals(4, 8) };
+      const inputs = {
+        x: normals(1, 8),
+        prediction: normals(2, 8),
+        history: normals(3, 8),
+        older: normals(5, 8),
+        noise: normals(4, 8),
+      };
       for (const [i, step] of make({ steps: 7, clip: Infinity }).plan(diffusion).entries()) {
         const { x0 } = samplerUpdate(step, inputs);
         const expected = diffusion.predictX0(inputs.x, inputs.prediction, step.t);
-        expectAllClose(x0, expected, 1e-12);
+        // What is small beside x0's own size is rounding.
+        expectAllClose(x0, expected, 1e-12 * Math.max(1, Math.abs(step.x0FromX), Math.abs(step.x0FromPrediction)));
         const clipped = make({ steps: 7, clip: 0.25 }).plan(diffusion)[i];
         expect(clipped).toEqual({ ...step, clip: 0.25 });
       }
@@ -86,10 +98,19 @@ function tables(name: string, make: (options: SamplerOptions) => Sampler): void 
     const plan = (predict: TargetName): unknown =>
       make({ steps: 5, spacing: 'trailing' }).plan(gaussianDiffusion({ schedule, predict }));
     for (const predict of ['x0', 'v'] as const) {
-      for (const step of plan(predict) as object[]) expect(Object.values(step).every(Number.isFinite)).toBe(true);
+      for (const step of plan(predict) as SamplerStep[]) expectFinite(step);
     }
     expect(() => plan('eps')).toThrow("'eps' does not determine 'x0' where alphaBar is 0");
+    expect(() => plan('edm')).toThrow("'edm'");
   });
+}
+
+/** Every number of a row. */
+function expectFinite(step: SamplerStep): void {
+  const numbers = Object.values(step)
+    .flat()
+    .filter((value) => value !== undefined);
+  for (const value of numbers) expect(Number.isFinite(value)).toBe(true);
 }
 
 /** Runs against networks that are exact. */
@@ -103,7 +124,7 @@ function oracles(make: (options: SamplerOptions) => Sampler): void {
       for (const steps of [1, 7, 200]) {
         const sampler = make({ steps, spacing: 'trailing' });
         const end = simulate(sampler, diffusion, denoiser, normals(12, 3), noise(3)).at(-1);
-        expectAllClose(end?.x ?? [], point, 1e-10);
+        expectAllClose(end?.x ?? [], point, 1e-8);
       }
     }
   });
@@ -117,8 +138,8 @@ function oracles(make: (options: SamplerOptions) => Sampler): void {
     const runs = 300;
     const counts = [0, 0, 0];
     for (let run = 0; run < runs; run++) {
-      const fresh = normals(13, 101, run);
-      const trajectory = simulate(sampler, diffusion, denoiser, fresh.subarray(100), (i) => fresh.subarray(i, i + 1));
+      const fresh = normals(13, 201, run); // x_T, and the noise of up to two rows a step
+      const trajectory = simulate(sampler, diffusion, denoiser, fresh.subarray(200), (i) => fresh.subarray(i, i + 1));
       const x = trajectory.at(-1)?.x[0] as number;
       const distances = data.map((point) => Math.abs(x - (point[0] as number)));
       const nearest = distances.indexOf(Math.min(...distances));
@@ -136,7 +157,7 @@ function oracles(make: (options: SamplerOptions) => Sampler): void {
       const denoiser = gaussianDenoiser(data, diffusion);
       return simulate(make({ steps: 20 }), diffusion, denoiser, normals(14, 4), noise(4)).flatMap(({ x }) => [...x]);
     };
-    for (const predict of predictions) expectAllClose(run(predict), run('eps'), 1e-11);
+    for (const predict of predictions) expectAllClose(run(predict), run('eps'), 1e-10);
   });
 
   test('is a function of its inputs, bit for bit', () => {
@@ -155,8 +176,10 @@ function oracles(make: (options: SamplerOptions) => Sampler): void {
       const sampled = gaussianMap(make({ steps, spacing: 'trailing', clip: Infinity }), diffusion, data);
       return Math.hypot(sampled.mean - data.mean, sampled.std - data.std);
     });
-    expect(errors[1]).toBeLessThan((errors[0] as number) / 2);
-    expect(errors[2]).toBeLessThan((errors[1] as number) / 2);
+    // That x_T ~ N(0, 1) and not quite q(x_T) is an error that no number of steps mends.
+    const floor = 2e-3;
+    expect(errors[1]).toBeLessThan(Math.max(floor, (errors[0] as number) / 1.5));
+    expect(errors[2]).toBeLessThan(Math.max(floor, (errors[1] as number) / 1.5));
     expectClose(errors[2], 0, 0.01, 1);
   });
 }
@@ -176,8 +199,8 @@ function refusals(name: string, entry: SamplerEntry): void {
   });
 
   test('an unknown spacing', () => {
-    expect(() => entry.create({ steps: 5, spacing: 'even' as Spacing })).toThrow(
-      "unknown spacing 'even'; known are: leading, trailing, linspace, quadratic",
+    expect(() => entry.create({ steps: 5, spacing: 'even' as SpacingName })).toThrow(
+      "unknown spacing 'even'; known are: leading, trailing, linspace, quadratic, karras",
     );
   });
 

@@ -4,8 +4,17 @@ import { samplerConformance } from './sampler-conformance.ts';
 
 /** Options of each sampler that are worth a run of their own. */
 const variants: Record<SamplerName, Partial<SamplerOptions>[]> = {
-  ddim: [{ eta: 0.5 }, { eta: 1 }],
+  ddim: [{ eta: 0.5 }, { eta: 1 }, { compat: 'diffusers' }],
   ddpm: [{ variance: 'fixed-large' }],
+  euler: [],
+  'euler-ancestral': [{ eta: 0.5 }],
+  heun: [{ churn: 20 }],
+  'dpm++2m': [],
+  'dpm++2m-sde': [{ eta: 0.5 }, { eta: 0 }],
+  unipc: [],
+  momentum: [{ mu: 0.5, gam: 1 }, { gam: 1 }],
+  'tutorial-deterministic': [],
+  'tutorial-stochastic': [],
 };
 
 for (const [name, entry] of Object.entries(samplers)) {
@@ -19,7 +28,7 @@ describe('the registry of samplers', () => {
   });
 
   test('refuses names and options that it does not know', () => {
-    expect(() => createSampler('dpm', { steps: 10 })).toThrow("unknown sampler 'dpm'; known are: ddim, ddpm");
+    expect(() => createSampler('dpm', { steps: 10 })).toThrow("unknown sampler 'dpm'; known are: ddim, ddpm, euler,");
     expect(() => createSampler('ddpm', { steps: 10, eta: 0 })).toThrow(
       "sampler 'ddpm' has no option 'eta'; it has: steps, spacing, variance, clip",
     );

@@ -9,15 +9,17 @@ export interface NoisingOptions {
   readonly sampleOffset: Attribute;
   /** Mirror each image left to right with probability 1/2. */
   readonly flip?: boolean;
+  /** Deviation of a further noise that is one number for each channel of a sample; 0 for none. */
+  readonly offsetNoise?: number;
 }
 
 /** What {@link noising} makes of a batch. */
 export interface Noised {
-  /** Noisy images, float32 [N, H, W, C]. */
+  /** Noisy samples, float32 [N, ..., C]. */
   readonly xt: Value;
-  /** What the network should predict, float32 [N, H, W, C]. */
+  /** What the network should predict, float32 [N, ..., C]. */
   readonly target: Value;
-  /** Timestep of each image, float32 [N], integers. */
+  /** What the network is told of each sample's noise level, float32 [N]. */
   readonly timestep: Value;
   /** Weight of each image in the loss, float32 [N]. */
   readonly weight: Value;
@@ -25,18 +27,19 @@ export interface Noised {
 
 /**
  * The forward process, from bytes to a training example in one pass: bytes to [-1, 1], perhaps mirrored; a uniform timestep; Gaussian
- * noise; x_t and the target. Ho et al. 2020, algorithm 1, lines 2 to 4.
+ * noise; x_t and the target. Ho et al. 2020, algorithm 1, lines 2 to 4. Offset noise: Guttenberg 2023, "Diffusion with offset
+ * noise".
  *
- * @param images uint8 [N, H, W, C], or float32 that is taken as it is
- * @param table float32 [T, 5] of `Diffusion.noisingTable()`: signal, noise, targetX0, targetEps, weight
+ * @param images uint8 [N, ..., W, C], or float32 that is taken as it is
+ * @param table float32 [T, 6] of `Diffusion.noisingTable()`: signal, noise, targetX0, targetEps, weight, told
  */
-export function noising(images: Value, table: Value, { flip = false, ...stream }: NoisingOptions): Noised {
+export function noising(images: Value, table: Value, { flip = false, offsetNoise = 0, ...stream }: NoisingOptions): Noised {
   const samples = images.shape[0] ?? 0;
-  expectShape('table of noising', table.shape, [table.shape[0] ?? 0, 5]);
+  expectShape('table of noising', table.shape, [table.shape[0] ?? 0, 6]);
   return emit({
     kernel: 'noising',
     outputs: { xt: images.shape, target: images.shape, timestep: [samples], weight: [samples] },
     inputs: { images, table },
-    attributes: { ...stream, flip: Number(flip) },
+    attributes: { ...stream, flip: Number(flip), offsetNoise },
   });
 }

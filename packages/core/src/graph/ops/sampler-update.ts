@@ -10,7 +10,14 @@ export interface SamplerUpdateOptions {
   readonly coefficientX0: Attribute;
   readonly coefficientPrediction: Attribute;
   readonly coefficientHistory: Attribute;
+  readonly coefficientOlder: Attribute;
   readonly coefficientNoise: Attribute;
+  /** Factors of x and x0 in what the next step finds as history. */
+  readonly historyFromX: Attribute;
+  readonly historyFromX0: Attribute;
+  /** Logarithms of the variance where `variance` is -1 and 1. */
+  readonly logVarianceLow: Attribute;
+  readonly logVarianceHigh: Attribute;
   readonly seedLow: Attribute;
   readonly seedHigh: Attribute;
   readonly step: Attribute;
@@ -24,17 +31,24 @@ export interface SamplerUpdateTensors {
   readonly x: Value;
   /** What the network says, of the same shape. */
   readonly prediction: Value;
-  /** The estimate of x0 of the step before; absent counts as zero. */
+  /** What the step before left as history; absent counts as zero. */
   readonly history?: Value | undefined;
+  /** What the step before found as history; absent counts as zero. */
+  readonly older?: Value | undefined;
   /** Noise to use instead of Philox's. */
   readonly noise?: Value | undefined;
-  /** External values to change in place; each may be the same as `x` or `history`. */
-  readonly into?: { readonly xNext: Value; readonly x0: Value } | undefined;
+  /** What the network says of the variance, -1 … 1; absent where it says nothing. */
+  readonly variance?: Value | undefined;
+  /** External values to change in place. */
+  readonly into?:
+    | { readonly xNext?: Value | undefined; readonly historyNext?: Value | undefined; readonly olderNext?: Value | undefined }
+    | undefined;
 }
 
 /**
  * One step of any sampler: `x0 = clamp(x0FromX x + x0FromPrediction prediction, -clip, clip)`, then
- * `xNext = cX x + cX0 x0 + cPrediction prediction + cHistory history + cNoise z`, z standard normal.
+ * `xNext = cX x + cX0 x0 + cPrediction prediction + cHistory history + cOlder older + cNoise z`, z standard normal, times the
+ * predicted deviation where `variance` is given.
  *
  * @returns `xNext` and the estimate `x0`, float32, the shape of x
  */
@@ -42,14 +56,19 @@ export function samplerUpdate(
   tensors: SamplerUpdateTensors,
   options: SamplerUpdateOptions,
 ): { xNext: Value; x0: Value } {
-  const { x, prediction, history, noise, into } = tensors;
-  for (const [name, value] of Object.entries({ prediction, history, noise })) {
+  const { x, prediction, history, older, noise, variance, into } = tensors;
+  for (const [name, value] of Object.entries({ prediction, history, older, noise, variance })) {
     if (value) expectShape(`${name} of samplerUpdate`, value.shape, x.shape);
   }
   return emit({
     kernel: 'sampler_update',
-    outputs: { xNext: into?.xNext ?? x.shape, x0: into?.x0 ?? x.shape },
-    inputs: { x, prediction, history, noise },
+    outputs: {
+      xNext: into?.xNext ?? x.shape,
+      x0: x.shape,
+      historyNext: into?.historyNext,
+      olderNext: into?.olderNext,
+    },
+    inputs: { x, prediction, history, older, noise, variance },
     attributes: { ...options },
   });
 }

@@ -1,0 +1,69 @@
+import { checkInteger, checkNumber } from '../schedules/checks.ts';
+import { checkClip, planSteps, type Sampler, straightStep, type Transition, type Update } from './sampler.ts';
+import { checkSpacing, type Spacing } from './spacing.ts';
+
+/** Parameters of {@link euler}. */
+export interface EulerOptions {
+  /** Number of steps, 1 … T of the diffusion. */
+  steps: number;
+  /** How the timesteps lie among those of the diffusion. */
+  spacing?: Spacing;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
+  clip?: number;
+}
+
+/**
+ * Euler's method on the probability-flow ODE dx/dsigma = (x - x0) / sigma (Karras et al. 2022, algorithm 1 without its correction,
+ * arXiv:2206.00364), order 1. In exact arithmetic it is `ddim({ eta: 0 })`.
+ *
+ * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
+ */
+export function euler({ steps, spacing = 'trailing', clip = 1 }: EulerOptions): Sampler {
+  checkInteger("steps of sampler 'euler'", steps, 1, Number.MAX_SAFE_INTEGER);
+  checkClip('euler', clip);
+  checkSpacing(spacing);
+  const update = ({ from, to }: Transition): Update => straightStep(from, to);
+  return {
+    name: 'euler',
+    steps,
+    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
+  };
+}
+
+/** Parameters of {@link eulerAncestral}. */
+export interface EulerAncestralOptions extends EulerOptions {
+  /** Share of the ancestral noise, in [0, 1]; 0 is {@link euler}. */
+  eta?: number;
+}
+
+/**
+ * Euler ancestral (k-diffusion's `sample_euler_ancestral`): a straight step down to sigmaDown, then fresh noise up to sigma':
+ *
+ *     sigmaUp = min(sigma', eta sigma' sqrt((sigma^2 - sigma'^2) / sigma^2)),   sigmaDown = sqrt(sigma'^2 - sigmaUp^2)
+ *
+ * With eta = 1 it is DDPM with its small variance.
+ *
+ * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
+ */
+export function eulerAncestral({ steps, eta = 1, spacing = 'trailing', clip = 1 }: EulerAncestralOptions): Sampler {
+  checkInteger("steps of sampler 'euler-ancestral'", steps, 1, Number.MAX_SAFE_INTEGER);
+  checkNumber("eta of sampler 'euler-ancestral'", eta, 0, 1);
+  checkClip('euler-ancestral', clip);
+  checkSpacing(spacing);
+
+  const update = ({ from, to }: Transition): Update => {
+    // The ratio sigma' / sigma, written so that an infinite sigma does no harm.
+    const ratio = (to.deviation * from.signal) / (to.signal * from.deviation);
+    const up = eta * to.sigma * Math.sqrt(1 - ratio * ratio);
+    const down = Math.sqrt(Math.max(0, to.sigma * to.sigma - up * up));
+    // sigmaDown / sigma, and back to the variance-preserving view, where x = signal (x0 + sigma eps).
+    const keep = (down * from.signal) / from.deviation;
+    return { x: (to.signal * down) / from.deviation, x0: to.signal * (1 - keep), noise: to.signal * up };
+  };
+
+  return {
+    name: 'euler-ancestral',
+    steps,
+    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
+  };
+}

@@ -1,0 +1,38 @@
+import { checkInteger } from '../schedules/checks.ts';
+import { checkClip, type Level, levelOf, type Sampler, samplerStep, straightStep } from './sampler.ts';
+import { checkSpacing, type Spacing, spacedTimesteps } from './spacing.ts';
+
+/** Parameters of {@link ddimInversion}. */
+export interface DdimInversionOptions {
+  /** Number of timesteps, 2 … T of the diffusion. */
+  steps: number;
+  /** How the timesteps lie among those of the diffusion; the same as those of the sampler that goes back. */
+  spacing?: Spacing;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
+  clip?: number;
+}
+
+/**
+ * DDIM run backwards (Song et al. 2021, section 4.3, arXiv:2010.02502): from an image to the noise that `ddim({ eta: 0 })` makes it
+ * from, to first order. The image is taken as the x of the least noisy timestep; `steps - 1` network evaluations.
+ *
+ * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
+ */
+export function ddimInversion({ steps, spacing = 'trailing', clip = Infinity }: DdimInversionOptions): Sampler {
+  checkInteger("steps of sampler 'ddim-inversion'", steps, 2, Number.MAX_SAFE_INTEGER);
+  checkClip('ddim-inversion', clip);
+  checkSpacing(spacing);
+  return {
+    name: 'ddim-inversion',
+    steps,
+    inverts: true,
+    plan(diffusion) {
+      const timesteps = spacedTimesteps(spacing, diffusion.schedule, steps);
+      const levels = timesteps.map((t) => levelOf(diffusion, t)).reverse();
+      return levels.slice(0, -1).map((from, i) => {
+        const to = levels[i + 1] as Level;
+        return samplerStep(diffusion, from, to, clip, straightStep(from, to));
+      });
+    },
+  };
+}

@@ -1,0 +1,85 @@
+import { checkInteger } from '../schedules/checks.ts';
+import { checkClip, type Level, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import { checkSpacing, type Spacing } from './spacing.ts';
+
+/** Parameters of {@link tutorialStochastic}. */
+export interface TutorialOptions {
+  /** Number of steps, 1 … T of the diffusion. */
+  steps: number;
+  /** How the timesteps lie among those of the diffusion. */
+  spacing?: Spacing;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
+  clip?: number;
+}
+
+/** sigma'^2 / sigma^2, the tutorial's (t - dt) / t, since its sigma is sigmaQ sqrt(t); 0 from pure noise. */
+function timeRatio(from: Level, to: Level): number {
+  return ((to.deviation * from.signal) / (to.signal * from.deviation)) ** 2;
+}
+
+/**
+ * The stochastic sampler of "Step-by-step diffusion" (Nakkiran et al. 2024, pseudocode 2, arXiv:2406.08929): the mean of the step
+ * before, mu = (dt / t) E[x0 | x] + (1 - dt / t) x (claim 2), plus noise of variance sigmaQ^2 dt = sigma^2 - sigma'^2, in x / signal.
+ * DDPM's large variance is alpha = alphaBar / alphaBar' times that. In the last step the tutorial adds noise too, which is left out here,
+ * as DDPM does.
+ *
+ * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
+ */
+export function tutorialStochastic({ steps, spacing = 'karras', clip = 1 }: TutorialOptions): Sampler {
+  checkInteger("steps of sampler 'tutorial-stochastic'", steps, 1, Number.MAX_SAFE_INTEGER);
+  checkClip('tutorial-stochastic', clip);
+  checkSpacing(spacing);
+  const update = ({ from, to, last }: Transition): Update => {
+    const ratio = timeRatio(from, to);
+    const keep = (ratio * to.signal) / from.signal;
+    // From pure noise the variance has no bound in this view; x' then is the estimate and noise of its own level.
+    if (from.signal === 0) return { x0: to.signal, noise: to.deviation };
+    const noise = last ? 0 : to.signal * Math.sqrt(from.sigma ** 2 - to.sigma ** 2);
+    return { x: keep, x0: to.signal * (1 - ratio), noise };
+  };
+  return {
+    name: 'tutorial-stochastic',
+    steps,
+    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
+  };
+}
+
+/** Parameters of {@link tutorialDeterministic}. */
+export interface TutorialDeterministicOptions extends TutorialOptions {
+  /**
+   * lambda as a function of sigma and sigma'. The default is the right one; to see what another does, e.g. the sqrt((t - dt) / t) =
+   * sigma' / sigma that notes may give for it: samples collapse, since it is the shrink factor of data that is one point.
+   */
+  lambda?: (sigma: number, sigmaNext: number) => number;
+}
+
+/**
+ * The deterministic sampler of "Step-by-step diffusion" (Nakkiran et al. 2024, algorithm 2, arXiv:2406.08929), in x / signal:
+ *
+ *     x' = x + lambda (mu - x),   lambda = sigma / (sigma + sigma'),   mu as in {@link tutorialStochastic}
+ *
+ * It is Euler's step and DDIM's: lambda (1 - sigma'^2 / sigma^2) = 1 - sigma' / sigma.
+ *
+ * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
+ */
+export function tutorialDeterministic({
+  steps,
+  spacing = 'karras',
+  clip = 1,
+  lambda = (sigma, sigmaNext) => (sigma === Infinity ? 1 : sigma / (sigma + sigmaNext)),
+}: TutorialDeterministicOptions): Sampler {
+  checkInteger("steps of sampler 'tutorial-deterministic'", steps, 1, Number.MAX_SAFE_INTEGER);
+  checkClip('tutorial-deterministic', clip);
+  checkSpacing(spacing);
+  const update = ({ from, to }: Transition): Update => {
+    const towards = lambda(from.sigma, to.sigma) * (1 - timeRatio(from, to));
+    // From pure noise x / signal is infinite, and its noise shrinks from sigma to sigma'.
+    if (from.signal === 0) return { x: to.deviation, x0: to.signal };
+    return { x: ((1 - towards) * to.signal) / from.signal, x0: to.signal * towards };
+  };
+  return {
+    name: 'tutorial-deterministic',
+    steps,
+    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
+  };
+}
