@@ -22,7 +22,7 @@ export const imageMetrics: Readonly<Record<ImageMetric, { readonly description: 
 };
 
 /** How far {@link evaluateImages} has come. */
-export interface EvaluationProgress {
+export interface ImageEvaluationProgress {
   readonly phase: 'real' | 'generated' | 'distances';
   /** Images looked at, or figures computed. */
   readonly done: number;
@@ -47,7 +47,7 @@ export interface EvaluateImagesOptions extends PaceOptions {
   readonly neighbours?: number;
   /** Parts of the Inception score; default 10, or the number of images if there are fewer. */
   readonly splits?: number;
-  readonly onProgress?: ((progress: EvaluationProgress) => void) | undefined;
+  readonly onProgress?: ((progress: ImageEvaluationProgress) => void) | undefined;
 }
 
 /** What {@link evaluateImages} found. A figure that was not asked for is absent. */

@@ -2,9 +2,9 @@ export { type Classification, type ClassifierFeaturesOptions, classifierFeatures
 export { energyDistance } from './energy-distance.ts';
 export {
   type EvaluateImagesOptions,
-  type EvaluationProgress,
   evaluateImages,
   type ImageEvaluation,
+  type ImageEvaluationProgress,
   type ImageMetric,
   imageMetrics,
 } from './evaluate-images.ts';
@@ -18,9 +18,25 @@ export {
 } from './feature-statistics.ts';
 export type { FeatureVectors } from './feature-vectors.ts';
 export { frechetDistance } from './frechet-distance.ts';
+export {
+  continuousGaussian,
+  type DiscretisedGaussianOptions,
+  discretisedGaussian,
+  type NormalCdf,
+  type Reconstruction,
+} from './gaussian-probability.ts';
 export type { ImageBatch, ImageSource } from './image-source.ts';
 export { type InceptionScore, type InceptionScoreOptions, inceptionScore } from './inception-score.ts';
 export { type KernelDistance, type KernelDistanceOptions, kernelDistance } from './kernel-distance.ts';
+export {
+  type BitsPerDimension,
+  type BitsPerDimensionOptions,
+  type BoundStretch,
+  bitsPerDimension,
+} from './likelihood.ts';
+export type { EvaluatedNetwork, NetworkProgress } from './network.ts';
+export { hutchinsonTrace } from './ode-flow.ts';
+export { type OdeLikelihood, type OdeLikelihoodOptions, odeLikelihood, type ProbeLaw } from './ode-likelihood.ts';
 export {
   type OnnxFeatureNetwork,
   type OnnxFeaturesOptions,
@@ -32,3 +48,14 @@ export {
 } from './onnx-features.ts';
 export type { PaceOptions } from './pace.ts';
 export { type PrecisionRecall, type PrecisionRecallOptions, precisionRecall } from './precision-recall.ts';
+export type { Estimate } from './statistics.ts';
+export {
+  type BoundTerm,
+  boundTermNats,
+  type FixedVariance,
+  type LastVariance,
+  learnedLogVariance,
+  priorNats,
+  type ReverseVariance,
+  reverseLogVariance,
+} from './variational-bound.ts';

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import {
   classifierFeatures,
-  type EvaluationProgress,
   evaluateImages,
   type FeatureNetwork,
   frechetDistance,
   type ImageBatch,
+  type ImageEvaluationProgress,
   inceptionScore,
   kernelDistance,
   precisionRecall,
@@ -136,7 +136,7 @@ describe('evaluateImages', () => {
   });
 
   test('tells how far it has come', async () => {
-    const told: EvaluationProgress[] = [];
+    const told: ImageEvaluationProgress[] = [];
     const options = {
       real: dataset(real),
       generated: images(fake),
@@ -183,7 +183,7 @@ describe('evaluateImages', () => {
   test('ends when cancelled', async () => {
     const controller = new AbortController();
     const { signal } = controller;
-    const onProgress = ({ phase }: EvaluationProgress) => phase === 'generated' && controller.abort();
+    const onProgress = ({ phase }: ImageEvaluationProgress) => phase === 'generated' && controller.abort();
     const options = { real: dataset(real), generated: dataset(real), network: pixels(), batchSize: 10, signal };
     await expect(evaluateImages({ ...options, onProgress })).rejects.toMatchObject({ code: 'ERR_CANCELLED' });
   });
