@@ -1,3 +1,4 @@
+export { Purpose } from '../random/philox.ts';
 export { type Classification, type ClassifierFeaturesOptions, classifierFeatures } from './classifier-features.ts';
 export { energyDistance } from './energy-distance.ts';
 export {
@@ -25,6 +26,7 @@ export {
   type NormalCdf,
   type Reconstruction,
 } from './gaussian-probability.ts';
+export { fillNormal, type HostStream } from './host-random.ts';
 export type { ImageBatch, ImageSource } from './image-source.ts';
 export { type InceptionScore, type InceptionScoreOptions, inceptionScore } from './inception-score.ts';
 export { type KernelDistance, type KernelDistanceOptions, kernelDistance } from './kernel-distance.ts';
