@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRecord, show } from '../config/value-rules.ts';
 import { fileOrder, fileShape, type ParameterLayout } from '../models/parameter-layout.ts';
@@ -11,8 +11,8 @@ import {
 import type { ParameterSlot } from '../models/weights.ts';
 import type { DeviceBuffer } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
-import { writeFileAtomic } from './atomic-file.ts';
 import { fileOperation } from './file-errors.ts';
+import { readJson, writeJson } from './json-file.ts';
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from './safetensors.ts';
 import { type SchedulerDescription, schedulerFromDiffusers, schedulerToDiffusers } from './scheduler-config.ts';
 
@@ -24,8 +24,11 @@ export {
 } from '../models/parameter-layout.ts';
 export { unet2dParameters } from '../models/unet2d-parameters.ts';
 export {
+  describeSchedule,
+  type ScheduleDescription,
   type SchedulerDescription,
   type SchedulerScheduleName,
+  scheduleFromDescription,
   schedulerFromDiffusers,
   schedulerToDiffusers,
 } from './scheduler-config.ts';
@@ -36,8 +39,8 @@ const WEIGHTS_NAME = 'diffusion_pytorch_model.safetensors';
 /** Weights on their way to the device at one time: most are small, and what they cost is the wait. */
 const LOAD_AHEAD = 8;
 
-/** A configuration is a page of text; a file of another size is another kind of file. */
-const MAX_JSON_BYTES = 2 ** 20;
+/** The configuration of a scheduler may list a beta for each of a million timesteps. */
+const MAX_SCHEDULER_BYTES = 2 ** 25;
 
 /** What a pipeline folder holds. */
 export interface PipelineFolder {
@@ -78,7 +81,7 @@ export async function readPipelineFolder(directory: string): Promise<PipelineFol
 
   const unetConfig = configFromDiffusers(await readJson(configPath), configPath);
   const schedulerPath = await findScheduler(directory);
-  const scheduler = schedulerFromDiffusers(await readJson(schedulerPath), schedulerPath);
+  const scheduler = schedulerFromDiffusers(await readJson(schedulerPath, MAX_SCHEDULER_BYTES), schedulerPath);
   const weightsPath = await findWeights(unetDirectory);
 
   const emaDirectory = join(directory, 'unet_ema');
@@ -262,22 +265,6 @@ async function checkSameNetwork(path: string, unetConfig: UNet2DConfig): Promise
       `${path}: ${key} is ${show(found[key])}; expected ${show(expected[key])}, as that of the U-Net`,
     );
   }
-}
-
-async function readJson(path: string): Promise<unknown> {
-  const { size } = await fileOperation('open', path, () => stat(path));
-  if (size > MAX_JSON_BYTES)
-    throw checkpointError(`${path} has ${size} bytes; expected a JSON file below ${MAX_JSON_BYTES}`);
-  const text = await fileOperation('read', path, () => readFile(path, 'utf8'));
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new DiffuseError('ERR_CHECKPOINT', `${path} is not JSON: ${(cause as Error).message}`, { cause });
-  }
-}
-
-async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeFileAtomic(path, `${JSON.stringify(value, undefined, 2)}\n`);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,25 +1,29 @@
 import { boolean, integer, isRecord, number, oneOf, type Rule, show } from '../config/value-rules.ts';
+import { type TargetName, targets } from '../diffusion/targets.ts';
 import { DIFFUSERS_VERSION } from '../models/unet2d-config.ts';
 import { DiffuseError } from '../native/errors.ts';
+import { type ScheduleDescription, scheduleFromDiffusers, scheduleToDiffusers } from './schedule-config.ts';
 
-/** The noise schedules that both diffuse and diffusers know, by diffuse's names. */
-export type SchedulerScheduleName = 'linear' | 'scaled-linear' | 'cosine' | 'sigmoid';
+export {
+  describeSchedule,
+  type ScheduleDescription,
+  type SchedulerScheduleName,
+  scheduleFromDescription,
+} from './schedule-config.ts';
 
 /** What a `scheduler_config.json` says, in diffuse's words. */
 export interface SchedulerDescription {
   /** The class of the file: `DDPMScheduler` or `DDIMScheduler`. */
   readonly sampler: 'ddpm' | 'ddim';
-  /** The noise schedule: registry name, number of timesteps, and the parameters that the name takes. */
-  readonly schedule: {
-    readonly name: SchedulerScheduleName;
-    readonly steps: number;
-    /** `{ s, maxBeta }` of 'cosine', `{ betaStart, betaEnd }` of the others. */
-    readonly parameters: Readonly<Record<string, number>>;
-  };
-  /** What the network predicts: the noise, the clean image or the velocity. */
-  readonly predict: 'eps' | 'x0' | 'v';
-  /** Variance of a DDPM step; 'fixed-small' where the sampler is 'ddim', whose eta = 1 has it. */
-  readonly variance: 'fixed-small' | 'fixed-large';
+  /** The noise schedule. */
+  readonly schedule: ScheduleDescription;
+  /** What the network predicts. diffusers knows 'eps', 'x0' and 'v'; it loads the others and refuses to sample. */
+  readonly predict: TargetName;
+  /**
+   * Variance of a DDPM step; 'fixed-small' where the sampler is 'ddim', whose eta = 1 has it. With 'learned-range' the
+   * network predicts it, in as many channels again.
+   */
+  readonly variance: 'fixed-small' | 'fixed-large' | 'learned-range';
   /** Bound of the estimate of x0, above 0; Infinity does not clip. */
   readonly clip: number;
   /** How the timesteps of a shorter sampling lie among those of the schedule. */
@@ -32,24 +36,32 @@ export interface SchedulerDescription {
 
 const classNames = { ddpm: 'DDPMScheduler', ddim: 'DDIMScheduler' } as const;
 
-const scheduleNames = {
-  linear: 'linear',
-  'scaled-linear': 'scaled_linear',
-  cosine: 'squaredcos_cap_v2',
-  sigmoid: 'sigmoid',
+/** The words for what the network predicts; where diffusers has none, ours. */
+const predictions: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(Object.keys(targets).map((name) => [name, name])),
+  eps: 'epsilon',
+  x0: 'sample',
+  v: 'v_prediction',
+};
+
+const variances = {
+  'fixed-small': 'fixed_small',
+  'fixed-large': 'fixed_large',
+  'learned-range': 'learned_range',
 } as const;
 
-const predictions = { eps: 'epsilon', x0: 'sample', v: 'v_prediction' } as const;
+/**
+ * What the words of a file mean. diffusers keeps the logarithm of the two that end in `_log` and samples with the same
+ * variance, or means to: its 'fixed_large_log' ends in NaN (huggingface/diffusers#14569).
+ */
+const varianceWords: Readonly<Record<string, SchedulerDescription['variance']>> = {
+  fixed_small: 'fixed-small',
+  fixed_large: 'fixed-large',
+  learned_range: 'learned-range',
+  fixed_small_log: 'fixed-small',
+  fixed_large_log: 'fixed-large',
+};
 
-const variances = { 'fixed-small': 'fixed_small', 'fixed-large': 'fixed_large' } as const;
-
-/** diffusers has no keys for the parameters of its cosine schedule. */
-const cosineParameters = { s: 0.008, maxBeta: 0.999 } as const;
-
-const betaDefaults = { betaStart: 1e-4, betaEnd: 0.02 } as const;
-
-const beta: Rule<number> = number('a number above 0 and at most 1', (value) => value > 0 && value <= 1);
-const steps: Rule<number> = integer(1, 1_000_000);
 const positive: Rule<number> = number('a number above 0', (value) => value > 0);
 
 /** Keys that change nothing in DDPM and DDIM: left by other classes, or read only together with `thresholding`. */
@@ -68,29 +80,24 @@ const idleKeys = new Set([
  * @throws DiffuseError `ERR_ARGUMENT` naming the field for which diffusers has no counterpart.
  */
 export function schedulerToDiffusers(description: SchedulerDescription): Record<string, unknown> {
-  const { sampler, schedule, clip } = description;
-  const { betaStart, betaEnd } = scheduleBetas(schedule);
+  const { sampler, clip } = description;
   if (clip !== Number.POSITIVE_INFINITY) demand('clip', clip, positive);
-  return {
+  const config = {
     _class_name: translate('sampler', classNames, sampler),
     _diffusers_version: DIFFUSERS_VERSION,
-    beta_end: betaEnd,
-    beta_schedule: translate('schedule', scheduleNames, schedule.name),
-    beta_start: betaStart,
+    ...scheduleToDiffusers(description.schedule),
     clip_sample: clip !== Number.POSITIVE_INFINITY,
     clip_sample_range: clip === Number.POSITIVE_INFINITY ? 1 : clip,
     dynamic_thresholding_ratio: 0.995,
-    num_train_timesteps: demand('schedule.steps', schedule.steps, steps),
     prediction_type: translate('predict', predictions, description.predict),
-    rescale_betas_zero_snr: false,
     sample_max_value: 1,
     ...(sampler === 'ddim' ? { set_alpha_to_one: demand('setAlphaToOne', description.setAlphaToOne, boolean) } : {}),
     steps_offset: demand('stepsOffset', description.stepsOffset, integer(0, 1_000_000)),
     thresholding: false,
     timestep_spacing: demand('spacing', description.spacing, oneOf('leading', 'trailing', 'linspace')),
-    trained_betas: null,
     ...(sampler === 'ddpm' ? { variance_type: translate('variance', variances, description.variance) } : {}),
   };
+  return Object.fromEntries(Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /**
@@ -122,39 +129,24 @@ export function schedulerFromDiffusers(json: unknown, source = 'scheduler_config
   if (className !== classNames[sampler]) {
     fail(`_class_name is ${show(className)}; expected "${classNames.ddpm}" or "${classNames.ddim}"`);
   }
-  const absent = (key: string, value: null | false): void => {
-    const rule: Rule<unknown> = { expected: `${value}`, accepts: (given): given is unknown => given === value };
-    take(key, rule, value);
-  };
-  absent('trained_betas', null);
-  absent('thresholding', false);
-  absent('rescale_betas_zero_snr', false);
+  take('thresholding', { expected: 'false', accepts: (value): value is false => value === false }, false);
+  const schedule = scheduleFromDiffusers(json, { take, fail });
 
-  const name = word<SchedulerScheduleName>('beta_schedule', scheduleNames, 'linear');
-  const betaStart = take('beta_start', beta, betaDefaults.betaStart);
-  const betaEnd = take('beta_end', beta, betaDefaults.betaEnd);
-  if (name !== 'cosine' && betaStart > betaEnd) {
-    fail(`beta_start is ${betaStart}; expected at most beta_end, ${betaEnd}`);
-  }
   const clips = take('clip_sample', boolean, true);
   const range = take('clip_sample_range', positive, 1);
-  const predict = word<'eps' | 'x0' | 'v'>(
+  const predict = word<TargetName>(
     'prediction_type',
     predictions,
     impliedPrediction(take('predict_epsilon', boolean, true)),
   );
   // DDIM reads no variance, DDPM no set_alpha_to_one; either may stand there from a conversion between the classes.
-  const variance =
-    sampler === 'ddpm' ? word<'fixed-small' | 'fixed-large'>('variance_type', variances, 'fixed-small') : 'fixed-small';
+  const varianceWord = (): string => take('variance_type', oneOf(...Object.keys(varianceWords)), 'fixed_small');
+  const variance = sampler === 'ddpm' ? (varianceWords[varianceWord()] as keyof typeof variances) : 'fixed-small';
   const setAlphaToOne = sampler === 'ddim' ? take('set_alpha_to_one', boolean, true) : true;
   unread.delete(sampler === 'ddim' ? 'variance_type' : 'set_alpha_to_one');
   const description: SchedulerDescription = {
     sampler,
-    schedule: {
-      name,
-      steps: take('num_train_timesteps', steps, 1000),
-      parameters: name === 'cosine' ? { ...cosineParameters } : { betaStart, betaEnd },
-    },
+    schedule,
     predict,
     variance,
     clip: clips ? range : Number.POSITIVE_INFINITY,
@@ -172,29 +164,6 @@ export function schedulerFromDiffusers(json: unknown, source = 'scheduler_config
 /** Files from before `prediction_type` say `predict_epsilon: false` when the network predicts the clean image. */
 function impliedPrediction(predictEpsilon: boolean): 'eps' | 'x0' {
   return predictEpsilon ? 'eps' : 'x0';
-}
-
-/** The betas to write. The cosine schedule does not read them, so it gets the defaults, but must be diffusers' own. */
-function scheduleBetas({ name, parameters }: SchedulerDescription['schedule']): { betaStart: number; betaEnd: number } {
-  const expected: Readonly<Record<string, number>> = name === 'cosine' ? cosineParameters : betaDefaults;
-  for (const [key, value] of Object.entries(parameters)) {
-    if (!Object.hasOwn(expected, key)) {
-      refuse(`schedule.parameters.${key}`, value, `only ${Object.keys(expected).join(' and ')} for '${name}'`);
-    }
-    if (name === 'cosine' && value !== expected[key]) {
-      refuse(
-        `schedule.parameters.${key}`,
-        value,
-        `${expected[key]}, the only value that diffusers' cosine schedule has`,
-      );
-    }
-  }
-  if (name === 'cosine') return betaDefaults;
-  const { betaStart = betaDefaults.betaStart, betaEnd = betaDefaults.betaEnd } = parameters;
-  return {
-    betaStart: demand('schedule.parameters.betaStart', betaStart, beta),
-    betaEnd: demand('schedule.parameters.betaEnd', betaEnd, beta),
-  };
 }
 
 function refuse(field: string, value: unknown, expected: string): never {

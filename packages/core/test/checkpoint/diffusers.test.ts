@@ -19,6 +19,7 @@ import {
   writePipelineFolder,
 } from '../../src/checkpoint/diffusers.ts';
 import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { type TargetName, targets } from '../../src/diffusion/targets.ts';
 import { configFromDiffusers } from '../../src/models/unet2d-config.ts';
 import { parameterTable } from '../../src/models/weights.ts';
 import { openDevice } from '../../src/native/device.ts';
@@ -275,18 +276,21 @@ describe('scheduler_config.json', () => {
       .tuple(probability, probability)
       .map(([a, b]) => ({ betaStart: Math.min(a, b), betaEnd: Math.max(a, b) }));
     const cosine = fc.constant({ s: 0.008, maxBeta: 0.999 });
-    const steps = fc.integer({ min: 1, max: 4000 });
+    const steps = fc.integer({ min: 2, max: 4000 });
+    const atNoise = fc.option(fc.constant({ zeroTerminalSnr: 1 }), { nil: {} });
+    const both = (own: fc.Arbitrary<Record<string, number>>): fc.Arbitrary<Record<string, number>> =>
+      fc.tuple(own, atNoise).map(([parameters, rescaled]) => ({ ...parameters, ...rescaled }));
     const schedule = fc.oneof(
       fc.record({
         name: fc.constantFrom('linear' as const, 'scaled-linear' as const, 'sigmoid' as const),
         steps,
-        parameters: betas,
+        parameters: both(betas),
       }),
-      fc.record({ name: fc.constant('cosine' as const), steps, parameters: cosine }),
+      fc.record({ name: fc.constant('cosine' as const), steps, parameters: both(cosine) }),
     );
     const common = {
       schedule,
-      predict: fc.constantFrom('eps' as const, 'x0' as const, 'v' as const),
+      predict: fc.constantFrom(...(Object.keys(targets) as TargetName[])),
       clip: fc.oneof(fc.constant(Infinity), fc.double({ min: 0.1, max: 10, noNaN: true })),
       spacing: fc.constantFrom('leading' as const, 'trailing' as const, 'linspace' as const),
       stepsOffset: fc.integer({ min: 0, max: 3 }),
@@ -294,7 +298,7 @@ describe('scheduler_config.json', () => {
     const description: fc.Arbitrary<SchedulerDescription> = fc.oneof(
       fc.record({
         sampler: fc.constant('ddpm' as const),
-        variance: fc.constantFrom('fixed-small' as const, 'fixed-large' as const),
+        variance: fc.constantFrom('fixed-small' as const, 'fixed-large' as const, 'learned-range' as const),
         setAlphaToOne: fc.constant(true),
         ...common,
       }),
@@ -316,12 +320,21 @@ describe('scheduler_config.json', () => {
 
   test.each<[Record<string, unknown>, RegExp]>([
     [{ thresholding: true }, /thresholding is true; expected false/],
-    [{ trained_betas: [0.1] }, /trained_betas is \[ 0\.1 \]; expected null/],
-    [{ rescale_betas_zero_snr: true }, /rescale_betas_zero_snr is true; expected false/],
-    [{ variance_type: 'learned_range' }, /variance_type is 'learned_range'; expected "fixed_small" or "fixed_large"/],
-    [{ variance_type: 'fixed_large_log' }, /variance_type is 'fixed_large_log'/],
+    [{ trained_betas: [0.1] }, /trained_betas has 1 entries; expected 1000, which is num_train_timesteps/],
+    [{ trained_betas: [0] }, /trained_betas is \[ 0 \]; expected null or a list of numbers above 0 and at most 1/],
+    [{ trained_betas: 'linear' }, /trained_betas is 'linear'; expected null or a list of numbers/],
+    [
+      { trained_betas: [1, 0.5], num_train_timesteps: 2 },
+      /trained_betas make no schedule: schedule 'custom' adds no noise at timestep 1: no signal is left before it/,
+    ],
+    [{ rescale_betas_zero_snr: 1 }, /rescale_betas_zero_snr is 1; expected true or false/],
+    [
+      { rescale_betas_zero_snr: true, num_train_timesteps: 1 },
+      /rescale_betas_zero_snr is true; expected false where there is one timestep/,
+    ],
+    [{ variance_type: 'learned' }, /variance_type is 'learned'; expected "fixed_small" or .* or "learned_range"/],
     [{ beta_schedule: 'laplace' }, /beta_schedule is 'laplace'; expected "linear" or "scaled_linear" or/],
-    [{ prediction_type: 'flow' }, /prediction_type is 'flow'; expected "epsilon"/],
+    [{ prediction_type: 'noise' }, /prediction_type is 'noise'; expected "epsilon" or "sample" or "v_prediction"/],
     [{ beta_start: 0 }, /beta_start is 0; expected a number above 0/],
     [{ beta_start: 0.1 }, /beta_start is 0\.1; expected at most beta_end, 0\.02/],
     [{ num_train_timesteps: 0 }, /num_train_timesteps is 0; expected an integer/],
@@ -336,16 +349,22 @@ describe('scheduler_config.json', () => {
   });
 
   test.each<[Record<string, unknown>, RegExp]>([
-    [
-      { schedule: { name: 'edm', steps: 10, parameters: {} } },
-      /schedule is 'edm'; expected linear or scaled-linear or/,
-    ],
-    [{ schedule: { name: 'cosine', steps: 10, parameters: { s: 0.1 } } }, /parameters\.s is 0\.1; expected 0\.008/],
+    [{ schedule: { name: 'laplace', steps: 10, parameters: {} } }, /unknown schedule 'laplace'; known are: linear/],
     [
       { schedule: { name: 'linear', steps: 10, parameters: { s: 0.1 } } },
-      /parameters\.s is 0\.1; expected only betaStart/,
+      /schedule 'linear' has no option 's'; it has: steps, betaStart, betaEnd/,
     ],
-    [{ predict: 'mean' }, /predict is 'mean'; expected eps or x0 or v/],
+    [{ schedule: { name: 'linear', steps: 0, parameters: {} } }, /schedule\.steps is 0; expected an integer/],
+    [
+      { schedule: { name: 'linear', steps: 9, parameters: { betaEnd: 2 } } },
+      /schedule\.parameters\.betaEnd is 2; expected a number above 0 and at most 1/,
+    ],
+    [
+      { schedule: { name: 'custom', steps: 3, parameters: {}, betas: [0.1] } },
+      /must have one beta a timestep, got 1 betas for 3 timesteps/,
+    ],
+    [{ predict: 'noise' }, /predict is 'noise'; expected eps or x0 or v/],
+    [{ variance: 'learned' }, /variance is 'learned'; expected fixed-small or fixed-large or learned-range/],
     [{ spacing: 'quadratic' }, /spacing is 'quadratic'; expected "leading"/],
     [{ clip: -1 }, /clip is -1; expected a number above 0/],
   ])('has no words for %j', async (change, message) => {
