@@ -1,4 +1,10 @@
 export {
+  type LoadedClassifier,
+  loadClassifier,
+  type SaveClassifierOptions,
+  saveClassifier,
+} from './checkpoint/classifier-run.ts';
+export {
   type LoadedRun,
   type LoadRunOptions,
   loadRun,
@@ -7,6 +13,14 @@ export {
   saveRun,
 } from './checkpoint/run.ts';
 export * from './diffusion/index.ts';
+export {
+  type ClassifierReport,
+  type ClassifierSession,
+  type ClassifyOptions,
+  classifierAccuracy,
+  classify,
+  openClassifier,
+} from './evaluation/classify.ts';
 export * from './evaluation/index.ts';
 export { gradient, type Seed } from './graph/gradient.ts';
 export {
@@ -40,6 +54,15 @@ export {
   type RunOptions,
   type TensorData,
 } from './graph/program.ts';
+export {
+  type Classifier,
+  type ClassifierConfig,
+  type ClassifierInputs,
+  type ClassifierOptions,
+  type ClassifierOutputs,
+  classifier,
+} from './models/classifier.ts';
+export { classifierSlope, type SlopeInputs } from './models/classifier-slope.ts';
 export { type MlpOptions, mlp } from './models/mlp.ts';
 export type { Model, ModelInputs, Network, Randomness } from './models/model.ts';
 export { type ParameterLayout, parameterSize } from './models/parameter-layout.ts';
@@ -71,7 +94,15 @@ export {
   kernelSignatures,
 } from './native/kernels.ts';
 export * from './samplers/index.ts';
-export { type SampleOptions, type SampleProgress, type SampleStep, type Samples, sample } from './samplers/sample.ts';
+export {
+  type Given,
+  type Mask,
+  type SampleOptions,
+  type SampleProgress,
+  type SampleStep,
+  type Samples,
+  sample,
+} from './samplers/sample.ts';
 export * from './schedules/index.ts';
 export type { Dataset, DataType } from './training/dataset.ts';
 export { type LearningRateShape, learningRateShapes } from './training/learning-rate.ts';
@@ -82,6 +113,7 @@ export {
   type ObjectiveTables,
   uploadTables,
 } from './training/objective.ts';
+export { type ClassificationOptions, classification } from './training/objectives/classification.ts';
 export { type DiffusionObjectiveOptions, diffusionObjective } from './training/objectives/denoising.ts';
 export { type AdamW, adamW } from './training/optimizer.ts';
 export {
