@@ -1,5 +1,5 @@
 export { Purpose } from '../random/philox.ts';
-export { type Classification, type ClassifierFeaturesOptions, classifierFeatures } from './classifier-features.ts';
+export { type ClassifierFeaturesOptions, classifierFeatures, type ImageClassifier } from './classifier-features.ts';
 export { energyDistance } from './energy-distance.ts';
 export {
   type EvaluateImagesOptions,
@@ -27,6 +27,14 @@ export {
   type Reconstruction,
 } from './gaussian-probability.ts';
 export { fillNormal, type HostStream } from './host-random.ts';
+export {
+  type IdealDenoiser,
+  type IdealLossLevel,
+  type IdealLossOptions,
+  idealDenoiser,
+  idealLoss,
+  type PointSet,
+} from './ideal-denoiser.ts';
 export type { ImageBatch, ImageSource } from './image-source.ts';
 export { type InceptionScore, type InceptionScoreOptions, inceptionScore } from './inception-score.ts';
 export { type KernelDistance, type KernelDistanceOptions, kernelDistance } from './kernel-distance.ts';
@@ -36,6 +44,13 @@ export {
   type BoundStretch,
   bitsPerDimension,
 } from './likelihood.ts';
+export {
+  gaussianLossFloor,
+  type LossByLevel,
+  type LossByLevelOptions,
+  type LossLevel,
+  lossByLevel,
+} from './loss-by-level.ts';
 export type { EvaluatedNetwork, NetworkProgress } from './network.ts';
 export { hutchinsonTrace } from './ode-flow.ts';
 export { type OdeLikelihood, type OdeLikelihoodOptions, odeLikelihood, type ProbeLaw } from './ode-likelihood.ts';

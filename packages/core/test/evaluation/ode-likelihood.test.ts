@@ -1,13 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { gaussianDiffusion } from '../../src/diffusion/index.ts';
 import { hutchinsonTrace } from '../../src/evaluation/ode-flow.ts';
-import { odeLikelihood } from '../../src/evaluation/ode-likelihood.ts';
-import { Graph } from '../../src/graph/graph.ts';
+import { type OdeLikelihood, odeLikelihood } from '../../src/evaluation/ode-likelihood.ts';
+import { Graph, type Value } from '../../src/graph/graph.ts';
+import { fill } from '../../src/graph/ops/elementwise.ts';
 import { linear } from '../../src/graph/ops/linear.ts';
 import { compile } from '../../src/graph/program.ts';
+import { initializeModel, parameterValues } from '../../src/models/weights.ts';
 import { type Device, openDevice } from '../../src/native/device.ts';
 import { permutation } from '../../src/random/philox.ts';
 import { linearSchedule } from '../../src/schedules/index.ts';
+import type { Dataset } from '../../src/training/dataset.ts';
 import { moments, normals, uniforms } from '../random/normal.ts';
+import { bands, tinyModel } from '../training/tiny.ts';
 import {
   angleDiffusion,
   byteDataset,
@@ -100,6 +105,20 @@ describe('the likelihood of the ODE', () => {
     expect(other.nats.mean).not.toBe(again.nats.mean);
   });
 
+  test('runs for a class-conditional U-Net', async () => {
+    const model = tinyModel({ classes: 4 });
+    await initializeModel(model, device, { seed: 1 });
+    const diffusion = gaussianDiffusion({ schedule: linearSchedule(), predict: 'v' });
+    const run = (data: Dataset): Promise<OdeLikelihood> =>
+      odeLikelihood({ model, diffusion, data, device, steps: 8, count: 8, batchSize: 4 });
+    const found = await run(bands());
+    expect(found.dimensions).toBe(64);
+    expect(found.perSample.every(Number.isFinite)).toBe(true);
+    // The labels reach the network.
+    const labels = (bands().labels as Int32Array).map((label) => 3 - label);
+    expect((await run({ ...bands(), labels })).nats.mean).not.toBe(found.nats.mean);
+  });
+
   test('reports how far it is and stops when told', async () => {
     const law = { variances, axes: identityAxes(3) };
     const model = await gaussianModel(device, law, [3]);
@@ -164,6 +183,33 @@ describe("Hutchinson's estimate", () => {
     for (const v of [signs(count), Float32Array.from(normals(3, count * 4))]) {
       const { mean, variance } = moments(Float64Array.from(await estimates(matrix, v)));
       expect(Math.abs(mean - trace)).toBeLessThan(4 * Math.sqrt(variance / count));
+    }
+  });
+
+  test('is the slope of a U-Net along the random vector', async () => {
+    const model = tinyModel();
+    const { table, parameters } = await initializeModel(model, device, { seed: 5 });
+    const graph = new Graph();
+    const x = graph.input('x', [2, 8, 8, 1]);
+    const values = parameterValues(graph, table);
+    const t = fill(graph, [2], 300);
+    const prediction = model.forward({ x, t, parameter: (name) => values.get(name) as Value });
+    const trace = hutchinsonTrace(prediction, x, graph.input('v', x.shape));
+    using program = compile(graph, { device, buffers: { parameters }, outputs: { prediction, trace } });
+    const v = signs(32);
+    const at = (step: number): Record<'x' | 'v', Float32Array> => ({
+      x: Float32Array.from(normals(6, 128), (value, i) => value + step * (v[i] as number)),
+      v,
+    });
+    const h = 0.01;
+    const middle = await program.run({ inputs: at(0) });
+    const [before, after] = [await program.run({ inputs: at(-h) }), await program.run({ inputs: at(h) })];
+    for (const n of [0, 1]) {
+      let slope = 0;
+      for (let i = n * 64; i < (n + 1) * 64; i++) {
+        slope += ((v[i] as number) * ((after.prediction[i] as number) - (before.prediction[i] as number))) / (2 * h);
+      }
+      expect(Math.abs((middle.trace[n] as number) - slope)).toBeLessThan(2e-3 * Math.abs(slope));
     }
   });
 
