@@ -4,6 +4,7 @@ import type { AnyCommand } from './command.ts';
 import { anyCommand } from './command.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { plotCommand } from './commands/plot.ts';
 import { sampleCommand } from './commands/sample.ts';
 import { trainCommand } from './commands/train.ts';
 import { trajectoryCommand } from './commands/trajectory.ts';
@@ -16,6 +17,7 @@ const commands: readonly AnyCommand[] = [
   anyCommand(trainCommand),
   anyCommand(sampleCommand),
   anyCommand(trajectoryCommand),
+  anyCommand(plotCommand),
   anyCommand(inspectCommand),
   anyCommand(doctorCommand),
 ];

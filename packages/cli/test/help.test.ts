@@ -2,15 +2,18 @@ import { describe, expect, test } from 'vitest';
 import { run } from './helpers.ts';
 
 describe('help texts', () => {
-  test.each([['diffuse'], ['train'], ['sample'], ['trajectory'], ['inspect'], ['doctor']])('%s', async (name) => {
-    const { code, stdout, stderr } = await run(...(name === 'diffuse' ? [] : [name]), '--help');
-    expect(code).toBe(0);
-    expect(stderr).toBe('');
-    await expect(stdout).toMatchFileSnapshot(`help/${name}.txt`);
-  });
+  test.each([['diffuse'], ['train'], ['sample'], ['trajectory'], ['plot'], ['inspect'], ['doctor']])(
+    '%s',
+    async (name) => {
+      const { code, stdout, stderr } = await run(...(name === 'diffuse' ? [] : [name]), '--help');
+      expect(code).toBe(0);
+      expect(stderr).toBe('');
+      await expect(stdout).toMatchFileSnapshot(`help/${name}.txt`);
+    },
+  );
 
   test('no line is longer than the page', async () => {
-    for (const name of ['train', 'sample', 'trajectory', 'inspect', 'doctor']) {
+    for (const name of ['train', 'sample', 'trajectory', 'plot', 'inspect', 'doctor']) {
       const { stdout } = await run(name, '--help');
       const longest = Math.max(...stdout.split('\n').map((line) => line.length));
       expect(longest, name).toBeLessThanOrEqual(110);

@@ -21,7 +21,7 @@ beforeAll(async () => {
 
 /** Arguments, exit code and what the one line on stderr says. FOLDER stands for the folder of the test. */
 const cases: readonly (readonly [args: string, code: number, message: RegExp])[] = [
-  ['', 2, /^no command was given; commands: train, sample, trajectory, inspect, doctor/],
+  ['', 2, /^no command was given; commands: train, sample, trajectory, plot, inspect, doctor/],
   ['trian', 2, /^there is no command 'trian'; did you mean train\?/],
   ['evaluate', 2, /^there is no command 'evaluate' \(commands: train,/],
   ['train', 2, /^--out is missing: a folder/],

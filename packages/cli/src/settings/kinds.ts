@@ -129,6 +129,19 @@ export function oneOf<Name extends string>(names: readonly Name[]): Kind<Name> {
   };
 }
 
+/** One or several of a few names, as `linear,cosine`; in a file a list. */
+export function someOf<Name extends string>(names: readonly Name[]): Kind<readonly Name[]> {
+  const { accepts, schema } = oneOf(names);
+  return {
+    expected: `one or several of ${names.join(', ')}, with commas between them`,
+    accepts: (value): value is readonly Name[] =>
+      Array.isArray(value) && value.length > 0 && value.every(accepts) && new Set(value).size === value.length,
+    schema: { type: 'array', items: schema, minItems: 1, uniqueItems: true },
+    fromText: (given) => given.split(',').map((name) => name.trim()),
+    choices: names,
+  };
+}
+
 /** One of a few numbers. */
 export function oneOfNumbers(numbers: readonly number[]): Kind<number> {
   return {
@@ -150,6 +163,17 @@ export function integers({ least = 1 }: { least?: number } = {}): Kind<readonly 
       Array.isArray(value) && value.length >= least && value.every(accepts),
     schema: { type: 'array', items: schema, minItems: least },
     fromText: (given) => (least === 0 && given === 'none' ? [] : given.split(',').map(numberFrom)),
+  };
+}
+
+/** Whole numbers, 0 or more, as `0,250,999`; in a file a list. */
+export function indices(): Kind<readonly number[]> {
+  const { accepts, schema } = integer(0);
+  return {
+    expected: 'whole numbers with commas between them, such as 0,250,999',
+    accepts: (value): value is readonly number[] => Array.isArray(value) && value.length > 0 && value.every(accepts),
+    schema: { type: 'array', items: schema, minItems: 1 },
+    fromText: (given) => given.split(',').map(numberFrom),
   };
 }
 

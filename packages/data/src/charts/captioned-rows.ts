@@ -19,6 +19,8 @@ export interface CaptionedRowsOptions {
   readonly scale?: number;
   /** Font size of labels and captions in pixels. Default: what fits the images, 12 … 20. */
   readonly textSize?: number;
+  /** Least width of the picture: frames of an animation need one size, whatever their texts. Default none. */
+  readonly minimumWidth?: number;
 }
 
 const margin = 14;
@@ -31,7 +33,7 @@ const margin = 14;
  * @throws DiffuseError what `imageRows` throws; `ERR_SHAPE` for more captions than columns; `ERR_ARGUMENT` for a text size out of range.
  */
 export async function captionedRows(rows: readonly ImageRow[], options: CaptionedRowsOptions = {}): Promise<RawImage> {
-  const { title = '', subtitle = '', captions = [], gap = 4, scale = 1 } = options;
+  const { title = '', subtitle = '', captions = [], gap = 4, scale = 1, minimumWidth = 0 } = options;
   const picture = inColour(
     imageRows(
       rows.map(({ images }) => ({ images })),
@@ -76,7 +78,8 @@ export async function captionedRows(rows: readonly ImageRow[], options: Captione
       ),
     ),
   ];
-  const wide = Math.max(left + picture.shape[1], ...heading.widths.map((width) => margin + width)) + margin;
+  const inside = Math.max(left + picture.shape[1], ...heading.widths.map((width) => margin + width));
+  const wide = Math.max(inside + margin, minimumWidth);
   const canvas = await page(texts, Math.ceil(wide), top + picture.shape[0] + captionHeight + margin);
   paste(canvas, picture, top, left);
   return canvas;

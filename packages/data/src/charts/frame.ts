@@ -14,6 +14,8 @@ export interface Axis {
   readonly ticks?: number | readonly number[];
   /** How a tick is labelled. */
   readonly format?: (value: number) => string;
+  /** Least pixels for the labels of an upright axis: charts above each other begin at one line. Default 0. */
+  readonly room?: number;
 }
 
 /** A rectangle in pixels. */
@@ -84,7 +86,7 @@ export function drawFrame(options: FrameOptions): Frame {
     format: y.format,
   });
   const yLabels = yScale.ticks.map(yScale.format);
-  const left = outerMargin + Math.max(0, ...yLabels.map((label) => textLength(label, textSizes.tick) + 8));
+  const left = outerMargin + Math.max(y.room ?? 0, ...yLabels.map((label) => textLength(label, textSizes.tick) + 8));
   const plotWidth = Math.max(20, width - outerMargin - Math.max(rightMargin, 6) - left);
   const xScale = createScale({
     name: x.scale ?? 'linear',

@@ -1,0 +1,109 @@
+import { join } from 'node:path';
+import { createSchedule, type Schedule, type ScheduleName, snr } from '@diffuse/core';
+import { type ChartGridOptions, chartGrid, type LineChartOptions, lineChart } from '@diffuse/data';
+import { usageError } from '../failure.ts';
+import type { PlotFlags } from '../settings/plot-settings.ts';
+import { trainDefaults } from '../settings/train-settings.ts';
+
+/**
+ * The schedules that the flags ask for: by name, or that of a run.
+ *
+ * @param defaults names to draw when the flags say nothing.
+ * @throws Failure for flags that exclude each other or a folder that is no run; DiffuseError `ERR_ARGUMENT` for bad options.
+ */
+export async function schedulesFrom(
+  { schedule, scheduleOptions, timesteps, model }: PlotFlags,
+  defaults: readonly ScheduleName[] = ['linear', 'cosine'],
+): Promise<readonly Schedule[]> {
+  if (model === undefined) {
+    const options = { ...scheduleOptions, steps: timesteps ?? 1000 };
+    return (schedule ?? defaults).map((name) => createSchedule(name, options));
+  }
+  for (const [flag, value] of Object.entries({ schedule, 'schedule-options': scheduleOptions, timesteps })) {
+    if (value !== undefined) throw usageError(`--model has a schedule already; leave --${flag} out`);
+  }
+  const { readConfig } = await import('../settings/config-file.ts');
+  const { resolveSettings } = await import('../settings/resolve.ts');
+  const path = join(model, 'config.yaml');
+  const { settings } = resolveSettings({ settings: {} }, await readConfig(path));
+  const { schedule: name = trainDefaults.schedule } = settings;
+  return [createSchedule(name, { ...settings.scheduleOptions, steps: settings.timesteps })];
+}
+
+/** One schedule, for pictures that show no more. */
+export async function scheduleFrom(flags: PlotFlags): Promise<Schedule> {
+  const [schedule, ...others] = await schedulesFrom(flags, ['linear']);
+  if (schedule === undefined || others.length > 0) {
+    throw usageError(`plot ${flags.kind} shows one schedule; got --schedule ${flags.schedule?.join(',')}`);
+  }
+  return schedule;
+}
+
+/** `linear schedule, 1000 timesteps`, or the number alone for several. */
+export function subtitleOf(schedules: readonly Schedule[]): string {
+  const [first] = schedules;
+  const steps = `${first?.steps} timesteps`;
+  return schedules.length === 1 ? `${first?.name} schedule, ${steps}` : steps;
+}
+
+/** Whole numbers from `start`. */
+export function counting(count: number, start = 0): Float64Array {
+  return Float64Array.from({ length: count }, (_, i) => start + i);
+}
+
+const panel = { width: 340, height: 300 } as const;
+
+/** One panel a quantity, one line a schedule. */
+export function panels(
+  title: string,
+  schedules: readonly Schedule[],
+  charts: readonly (Omit<LineChartOptions, 'series'> & { readonly of: (schedule: Schedule) => ArrayLike<number> })[],
+  start = 0,
+): string {
+  const options: ChartGridOptions = {
+    title,
+    subtitle: subtitleOf(schedules),
+    charts: charts.map(({ of, ...chart }) => ({
+      ...panel,
+      ...chart,
+      series: schedules.map((schedule) => ({
+        label: schedule.name,
+        x: counting(schedule.steps, start),
+        y: of(schedule),
+      })),
+    })),
+    sharedKey: schedules.length > 1,
+  };
+  // A single schedule has its name in the subtitle.
+  return chartGrid(
+    schedules.length > 1
+      ? options
+      : { ...options, charts: options.charts.map((chart) => ({ ...chart, names: 'none' })) },
+  );
+}
+
+/** `plot schedule`: alphaBar, beta and sigma. */
+export async function drawSchedules(flags: PlotFlags): Promise<string> {
+  const x = { label: 'timestep t' };
+  return panels('Noise schedules', await schedulesFrom(flags), [
+    { subtitle: 'alphaBar: the share of the image in the variance', x, y: { domain: [0, 1] }, of: (s) => s.alphaBar },
+    { subtitle: 'beta: the variance that a step adds', x, y: { scale: 'log' }, of: (s) => s.beta },
+    { subtitle: 'sigma: the noise beside an image of scale 1', x, y: { scale: 'log' }, of: (s) => s.sigma },
+  ]);
+}
+
+/** `plot snr`: the signal-to-noise ratio, on a log scale. */
+export async function drawSnr(flags: PlotFlags): Promise<string> {
+  const schedules = await schedulesFrom(flags);
+  return lineChart({
+    title: 'Signal-to-noise ratio',
+    subtitle: subtitleOf(schedules),
+    x: { label: 'timestep t' },
+    y: { label: 'alphaBar / (1 − alphaBar)', scale: 'log' },
+    series: schedules.map((schedule) => ({
+      ...(schedules.length > 1 && { label: schedule.name }),
+      y: schedule.alphaBar.map(snr),
+    })),
+    annotations: [{ y: 1, text: 'as much noise as image' }],
+  });
+}

@@ -1,0 +1,261 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cosineSchedule, linearSchedule } from '@diffuse/core';
+import { readImage } from '@diffuse/data';
+import fc from 'fast-check';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { movingMean } from '../src/plot/loss.ts';
+import { posteriors } from '../src/plot/posterior.ts';
+import { removedFactor, removedShare } from '../src/plot/removed.ts';
+import { jsonLines, pngSize, run, temporaryFolder, tinyIdx, tinyImages, tinyModel } from './helpers.ts';
+
+let folder: string;
+let photos: string;
+let idx: string;
+let model: string;
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  photos = await tinyImages(join(folder, 'photos'), 4);
+  idx = (await tinyIdx(folder)).images;
+  model = join(folder, 'model');
+  const flags = ['--schedule=linear', '--timesteps=40', '--steps=6', '--quiet', '--cache-dir', join(folder, 'cache')];
+  expect((await run('train', '--data', photos, '--out', model, ...tinyModel, ...flags)).code).toBe(0);
+});
+
+/** The texts of the SVG that a command draws. */
+async function textsOf(...args: string[]): Promise<string[]> {
+  const out = join(folder, 'plot.svg');
+  const { code, stderr, stdout } = await run('plot', ...args, '--out', out);
+  expect(stderr).toBe('');
+  expect(code).toBe(0);
+  expect(stdout).toBe(`${out}\n`);
+  return [...(await readFile(out, 'utf8')).matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, text]) => text as string);
+}
+
+describe('how much of the predicted noise a step removes', () => {
+  const linear = linearSchedule();
+
+  // Steps from 1, as papers count them; the linear schedule of DDPM.
+  test.each([
+    [1000, 0.02],
+    [500, 0.0109],
+    [100, 0.0201],
+    [50, 0.0371],
+    [10, 0.147],
+    [5, 0.257],
+    [2, 0.545],
+    [1, 1],
+  ])('the share at step %d is %d', (step, share) => {
+    expect(Number((removedShare(linear)[step - 1] as number).toPrecision(3))).toBe(share);
+  });
+
+  test.each([
+    [1000, 0.02],
+    [500, 0.01046],
+    [300, 0.0078],
+    [100, 0.00646],
+    [50, 0.00632],
+    [10, 0.00642],
+    [1, 0.01],
+  ])('the factor at step %d is %d', (step, factor) => {
+    const digits = String(factor).replace(/^0\.0*/, '').length;
+    expect(Number((removedFactor(linear)[step - 1] as number).toPrecision(digits))).toBe(factor);
+  });
+
+  test('the share is not monotone at the noisy end, so "ever more" is only true near the data', () => {
+    const share = removedShare(linear);
+    const lowest = share.indexOf(Math.min(...share));
+    expect(lowest).toBeGreaterThan(300);
+    expect(lowest).toBeLessThan(400);
+    for (let t = 1; t < linear.steps; t++) {
+      expect(Math.sign((share[t] as number) - (share[t - 1] as number))).toBe(t <= lowest ? -1 : 1);
+    }
+  });
+});
+
+describe('the posterior', () => {
+  test.each([linearSchedule(), cosineSchedule()])('of $name keeps the mean of q(x_t | x_0)', (schedule) => {
+    const steps = posteriors(schedule);
+    expect(steps[0]).toMatchObject({ x0: 1, xt: 0, variance: 0 });
+    steps.forEach(({ x0, xt }, t) => {
+      const [level, before] = [schedule.alphaBar[t] as number, t === 0 ? 1 : (schedule.alphaBar[t - 1] as number)];
+      // Near the data, 1 - alphaBar has five digits less than float64.
+      expect(x0 + xt * Math.sqrt(level)).toBeCloseTo(Math.sqrt(before), 11);
+    });
+  });
+});
+
+describe('the moving mean', () => {
+  test('follows a straight line exactly and keeps constants', () => {
+    expect(movingMean([1, 2, 3, 4, 5, 6], 3)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(movingMean([5], 7)).toEqual([5]);
+    expect(movingMean([1, 5, 1, 5, 1], 1)).toEqual([1, 5, 1, 5, 1]);
+    expect(movingMean([0, 3, 0, 3, 0], 3)[2]).toBeCloseTo(2, 12);
+  });
+
+  test('stays within the values', () => {
+    const values = fc.array(fc.double({ min: -10, max: 10, noNaN: true }), { minLength: 1, maxLength: 50 });
+    fc.assert(
+      fc.property(values, fc.integer({ min: 1, max: 60 }), (all, window) => {
+        const [low, high] = [Math.min(...all) - 1e-9, Math.max(...all) + 1e-9];
+        const means = movingMean(all, window);
+        expect(means).toHaveLength(all.length);
+        for (const mean of means) expect(mean >= low && mean <= high).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('plots of schedules', () => {
+  test('schedule: three quantities, the schedules named once', async () => {
+    const texts = await textsOf('schedule', '--schedule', 'linear,sigmoid', '--timesteps', '100');
+    for (const name of ['linear', 'sigmoid']) expect(texts.filter((text) => text === name)).toHaveLength(1);
+    expect(texts).toContain('100 timesteps');
+    for (const quantity of ['alphaBar', 'beta', 'sigma']) {
+      expect(texts.filter((text) => text.startsWith(`${quantity}: `))).toHaveLength(1);
+    }
+  });
+
+  test('options reach the schedule', async () => {
+    const texts = await textsOf(
+      'snr',
+      '--schedule=linear',
+      '--schedule-options=betaStart=0.0005,betaEnd=0.002',
+      '--timesteps=10',
+    );
+    expect(texts).toContain('linear schedule, 10 timesteps');
+    // The ratio falls from about 2000 to about 80.
+    expect(texts).toContain('1,000');
+    expect(texts).not.toContain('1');
+  });
+
+  test('a run has its schedule', async () => {
+    expect(await textsOf('schedule', '--model', model)).toContain('linear schedule, 40 timesteps');
+  });
+
+  test('removed: the values of a single schedule are written beside its curve', async () => {
+    const texts = await textsOf('removed', '--schedule=linear');
+    expect(texts).toEqual(expect.arrayContaining(['0.147', '0.0201', '0.00642']));
+    expect(await textsOf('removed')).not.toContain('0.147');
+  });
+
+  test('posterior', async () => {
+    expect(await textsOf('posterior', '--schedule=cosine')).toEqual(expect.arrayContaining(['of x₀', 'of xₜ']));
+  });
+});
+
+describe('plot forward', () => {
+  const strip = async (...flags: string[]): Promise<{ size: [number, number]; bytes: Buffer }> => {
+    const out = join(folder, 'strip.png');
+    const { code, stderr } = await run('plot', 'forward', '--out', out, '--cache-dir', join(folder, 'cache'), ...flags);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    return { size: await pngSize(out), bytes: await readFile(out) };
+  };
+
+  test('has a column a timestep and a row an image', async () => {
+    // 8 x 8 images are enlarged to 96 x 96, with 4 pixels between and 14 around.
+    const { size } = await strip('--data', idx, '--images=0,2', '--columns=5');
+    expect(size[0]).toBe(5 * 100 - 4 + 28);
+    const { size: one } = await strip('--data', photos, '--at=0,10');
+    expect(one[0]).toBe(3 * 100 - 4 + 28);
+    expect(size[1] - one[1]).toBe(100);
+  });
+
+  test('the clean image is what was given, the seed decides the noise', async () => {
+    const image = join(photos, '0001.png');
+    const first = await strip('--from', image, '--columns=3');
+    const picture = await readImage(join(folder, 'strip.png'));
+    const clean = await readImage(image);
+    const corner = (14 * picture.shape[1] + 14) * picture.shape[2];
+    expect(picture.data[corner]).toBe(clean.data[0]);
+    expect((await strip('--from', image, '--columns=3', '--seed=0')).bytes).toEqual(first.bytes);
+    expect((await strip('--from', image, '--columns=3', '--seed=1')).bytes).not.toEqual(first.bytes);
+  });
+
+  test('a row a schedule', async () => {
+    const image = join(photos, '0001.png');
+    const several = await strip('--from', image, '--schedule=linear,cosine,sigmoid');
+    const single = await strip('--from', image);
+    // One line of caption less: levels differ from row to row.
+    expect(several.size[1]).toBeGreaterThan(single.size[1] + 2 * 100 - 30);
+  });
+});
+
+describe('plot loss', () => {
+  test('a run has loss and learning rate', async () => {
+    const texts = await textsOf('loss', '--model', model, '--smooth=2');
+    expect(texts).toEqual(expect.arrayContaining(['Loss', 'every step, and the mean of 2 steps', 'Learning rate']));
+  });
+
+  test('loss by noise level comes from JSON or lines of JSON', async () => {
+    const lossByLevel = [
+      { sigma: 0.1, loss: 0.5, floor: 0.4 },
+      { sigma: 1, loss: 0.2, floor: 0.1 },
+    ];
+    const path = join(folder, 'levels.json');
+    for (const content of [
+      JSON.stringify({ lossByLevel }, undefined, 2),
+      `{"event":"begin"}\n${JSON.stringify({ event: 'done', lossByLevel })}\n`,
+      JSON.stringify(lossByLevel.map(({ sigma, loss }) => ({ sigma, loss }))),
+    ]) {
+      await writeFile(path, content);
+      const texts = await textsOf('loss', '--levels', path);
+      expect(texts).toContain('Loss by noise level');
+      expect(texts.includes('no network can do better')).toBe(content.includes('floor'));
+    }
+  });
+});
+
+describe('plot', () => {
+  test('--json says what was written', async () => {
+    const out = join(folder, 'json.webp');
+    const { stdout } = await run('plot', 'snr', '--out', out, '--json');
+    expect(jsonLines(stdout)).toEqual([{ event: 'done', kind: 'snr', out }]);
+  });
+
+  test.each([
+    ['plot', /^a kind of picture \(schedule, snr, .*\) is missing/],
+    ['plot scheduel --out a.png', /^KIND must be a kind of picture \(schedule, .*\); got 'scheduel'/],
+    ['plot snr', /^--out is missing: a file/],
+    ['plot snr --out a.jpg', /^--out of plot snr must end in .svg or .png or .webp; got 'a.jpg'/],
+    ['plot forward --out a.svg --from x.png', /^--out of plot forward must end in .png or .webp; got 'a.svg'/],
+    ['plot snr --out a.png --from x.png', /^--from belongs to plot forward, not to plot snr/],
+    [
+      'plot snr --out a.png --schedule linear,cosin',
+      /^--schedule must be one or several of linear, .*got linear,cosin/,
+    ],
+    ['plot snr --out a.png --schedule linear,linear', /^--schedule must be one or several of/],
+    ['plot snr --out a.png --schedule-options beta=1', /schedule 'linear' has no option 'beta'/],
+    ['plot snr --out a.png --model NONE', /^cannot read the configuration .*config.yaml/],
+    ['plot snr --out a.png --model MODEL --timesteps 5', /^--model has a schedule already; leave --timesteps out/],
+    ['plot posterior --out a.png --schedule linear,cosine', /^plot posterior shows one schedule; got/],
+    ['plot forward --out a.png', /^plot forward needs an image: --from IMAGE, or --data/],
+    ['plot forward --out a.png --from x.png --data y', /^plot forward needs an image/],
+    ['plot forward --out a.png --from FOLDER/x.png', /there is no file .*x.png/],
+    ['plot forward --out a.png --from FOLDER/photos/0000.png --at 5,1000', /^--at must be from 0 to 999.*got 1000/],
+    ['plot forward --out a.png --data FOLDER/images.idx3-ubyte --images 24', /^--images must be from 0 to 23.*got 24/],
+    [
+      'plot forward --out a.png --data FOLDER/images.idx3-ubyte --images 1,2 --schedule linear,cosine',
+      /^plot forward shows several images or several schedules, not both/,
+    ],
+    ['plot loss --out a.png', /^plot loss needs --model DIR, the folder of a run, or --levels FILE/],
+    ['plot loss --out a.png --model NONE', /^--model: cannot read .*metrics.jsonl/],
+    ['plot loss --out a.png --levels FOLDER/broken.json', /broken.json is not valid JSON/],
+    ['plot loss --out a.png --levels FOLDER/other.json', /^--levels: .*other.json has no lossByLevel/],
+    ['plot loss --out a.png --levels FOLDER/wrong.json', /lossByLevel\[0\] must have the numbers sigma and loss/],
+  ])('diffuse %s is refused in one line', async (text, message) => {
+    await writeFile(join(folder, 'broken.json'), '[');
+    await writeFile(join(folder, 'other.json'), '{}');
+    await writeFile(join(folder, 'wrong.json'), '{"lossByLevel":[{"sigma":1}]}');
+    const args = text.split(' ').map((part) => {
+      return part.replace('FOLDER', folder).replace('MODEL', model).replace('NONE', join(folder, 'none'));
+    });
+    const { code, stderr, stdout } = await run(...args);
+    expect(stderr).toMatch(/^diffuse: [^\n]+\n$/);
+    expect(stderr.slice('diffuse: '.length)).toMatch(message);
+    expect(stdout).toBe('');
+    expect(code).toBe(2);
+  });
+});
