@@ -15,7 +15,8 @@ struct NoiseLevel {
 
 // Elements [first, first + count) of an image in [-1, 1], mirrored left to right or not.
 Run load_image(const Tensor& images, int64_t n, bool mirrored, int64_t first, int64_t count) {
-  const int64_t C = channels(images), W = images.shape[images.rank - 2], rows_a_sample = rows(images) / images.shape[0];
+  const int64_t C = channels(images), W = images.rank > 2 ? images.shape[images.rank - 2] : 1,
+                rows_a_sample = rows(images) / images.shape[0];
   float buffer[kRun] = {};
   int64_t r = first / C, c = first % C;
   for (int64_t i = 0; i < count; i++) {
@@ -54,6 +55,7 @@ void noising(const Call& call) {
   const auto& [xt_, target_, timestep, weight, images_, table] = tensors<6>(call);
   const auto& [seedLow, seedHigh, step, sampleOffset, flip, offsetNoise] = attributes<6>(call);
   const Tensor &xt = xt_, &target = target_, &images = images_;
+  if (flip != 0 && images.rank < 3) fail("ERR_SHAPE", kernel, "only images [N, H, W, C] can be flipped");
   const Samples size = samples(xt);
   const auto stream = [&, &low = seedLow, &high = seedHigh, &s = step, &offset = sampleOffset](Purpose purpose) {
     return make_stream(kernel, low, high, s, purpose, offset);
@@ -75,12 +77,12 @@ void noising(const Call& call) {
     __builtin_memcpy(&levels[n], f32(table) + i * kTableColumns, sizeof(NoiseLevel));
     mirrored[n] = flip != 0 && philox_word(flips, sample, 0) >> 31;
     f32(timestep)[n] = levels[n].told;
+    f32(weight)[n] = levels[n].weight;
     if (offsetNoise == 0) continue;
     for (int64_t c = 0; c < C; c += kRun) {
       const Run z = normal_run(offsets, n, c);
       DIFFUSE_UNROLL for (int v = 0; v < 4; v++) store(shifts + n * shift_step + c + v * kLanes, strength * z.at[v]);
     }
-    f32(weight)[n] = levels[n].weight;
   }
   parallel_runs(call, size, [&](int64_t n, int64_t first, int64_t count) {
     const NoiseLevel level = levels[n];

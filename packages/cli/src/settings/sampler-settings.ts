@@ -1,16 +1,20 @@
 import {
+  type Compat,
+  compats,
   createSampler,
   type DdpmVariance,
+  ddpmVariances,
   type LoadedRun,
   type Sampler,
   type SamplerName,
   type SamplerOptions,
-  type Spacing,
+  type SpacingName,
   samplers,
   spacings,
 } from '@diffuse/core';
 import { usageError } from '../failure.ts';
 import {
+  atLeastZero,
   checkValue,
   flag,
   integer,
@@ -20,6 +24,7 @@ import {
   orInfinity,
   positive,
   type SettingTable,
+  share,
   text,
 } from './kinds.ts';
 
@@ -28,11 +33,16 @@ export interface SamplerSettings {
   model: string;
   sampler?: SamplerName;
   steps?: number;
-  spacing?: Spacing;
+  spacing?: SpacingName;
   eta?: number;
   variance?: DdpmVariance;
   clip?: number;
+  churn?: number;
+  gam?: number;
+  mu?: number;
+  compat?: Compat;
   class?: string;
+  guidance?: number;
   seed?: number;
   ema?: boolean;
   device?: 'auto' | 'cpu';
@@ -61,24 +71,24 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
   },
   steps: {
     kind: integer(1),
-    description: 'network evaluations an image',
+    description: 'steps an image; one network evaluation each, two for heun',
     group: sampling,
     defaultText: `${ddimSteps}; every timestep for ddpm`,
   },
   spacing: {
-    kind: oneOf(Object.keys(spacings) as Spacing[]),
+    kind: oneOf(Object.keys(spacings) as SpacingName[]),
     description: 'how the timesteps lie',
     group: sampling,
     defaultText: 'trailing',
   },
   eta: {
     kind: number('from 0 to 1', { minimum: 0, maximum: 1 }),
-    description: "share of DDPM's noise that ddim adds",
+    description: 'share of fresh noise of ddim, euler-ancestral and dpm++2m-sde',
     group: sampling,
-    defaultText: '0',
+    defaultText: '0 for ddim, else 1',
   },
   variance: {
-    kind: oneOf(['fixed-small', 'fixed-large']),
+    kind: oneOf(Object.keys(ddpmVariances) as DdpmVariance[]),
     description: 'variance of a ddpm step',
     group: sampling,
     defaultText: "the model's own",
@@ -89,11 +99,36 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
     group: sampling,
     defaultText: "the model's own",
   },
+  churn: {
+    kind: atLeastZero(),
+    description: 'fresh noise of heun over all steps, S_churn of the paper',
+    group: sampling,
+    defaultText: '0',
+  },
+  gam: {
+    kind: positive(),
+    description: 'weight of the present noise estimate of momentum against the one before',
+    group: sampling,
+    defaultText: '2',
+  },
+  mu: { kind: share(), description: 'share of noise that momentum draws afresh', group: sampling, defaultText: '0' },
+  compat: {
+    kind: oneOf(Object.keys(compats) as Compat[]),
+    description: 'do what the formulas say, or what diffusers does where it differs',
+    group: sampling,
+    defaultText: 'strict',
+  },
   class: {
     kind: text('the number or name of a class'),
     description: 'number or name of a class; several, with commas between them, take turns',
     group: sampling,
     defaultText: 'all take turns',
+  },
+  guidance: {
+    kind: number('of any sign', {}),
+    description: 'weight of the class; 1 for none. The model must have been trained with --drop-class',
+    group: sampling,
+    defaultText: '1',
   },
   seed: { kind: integer(0), description: 'decides the images', group: sampling, defaultText: '0' },
   ema: {
@@ -113,9 +148,9 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
  * @throws Failure, DiffuseError `ERR_ARGUMENT` for an option that the sampler does not have.
  */
 export function samplerFrom(settings: SamplerSettings, scheduler: LoadedRun['scheduler']): Sampler {
-  const { sampler = 'ddim', spacing = 'trailing', eta, variance, clip } = settings;
+  const { sampler = 'ddim', spacing = 'trailing', eta, variance, clip, churn, gam, mu, compat } = settings;
   const known: readonly string[] = samplers[sampler].options;
-  for (const [name, value] of Object.entries({ eta, variance, clip })) {
+  for (const [name, value] of Object.entries({ eta, variance, clip, churn, gam, mu, compat })) {
     if (value === undefined || known.includes(name)) continue;
     const others = Object.keys(samplers).filter((other) =>
       samplers[other as SamplerName].options.includes(name as keyof SamplerOptions),
@@ -129,7 +164,7 @@ export function samplerFrom(settings: SamplerSettings, scheduler: LoadedRun['sch
     '--steps (this model has so many timesteps)',
   );
   const options: SamplerOptions = { steps, spacing, clip: clip ?? scheduler.clip };
-  if (eta !== undefined) options.eta = eta;
+  Object.assign(options, definedOnly({ eta, churn, gam, mu, compat }));
   if (sampler === 'ddpm') options.variance = variance ?? scheduler.variance;
   return createSampler(sampler, options);
 }
@@ -160,4 +195,8 @@ export function labelsFrom(
     const names = classNames && classNames.length <= 20 ? `: ${classNames.join(', ')}` : '';
     throw usageError(`--class must be from 0 to ${(classes ?? 1) - 1} or a name of a class${names}; got '${name}'`);
   }
+}
+
+function definedOnly(options: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }

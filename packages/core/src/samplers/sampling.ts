@@ -97,7 +97,7 @@ export function compileSampling(options: SamplingOptions): Sampling {
       step: ({ step: row, index, seed, offset, labels, signal }) =>
         step.run({
           scalars: {
-            ...stepScalars(row),
+            ...stepScalars(options, row),
             ...guidanceScalars(options.diffusion, guidance, row),
             ...seedScalars(seed),
             step: index,
@@ -228,8 +228,7 @@ function predict(
 ): { prediction: Value; variance: Value | undefined } {
   const count = x.shape[0] ?? 1;
   const channels = x.shape.at(-1) ?? 1;
-  const scaled = plan.some((row) => row.inputScale !== 1);
-  const input = scaled
+  const input = scalesInput(plan)
     ? graph.emit({
         kernel: 'scale',
         outputs: { y: x.shape },
@@ -291,15 +290,20 @@ function streamOf(graph: Graph): Record<'seedLow' | 'seedHigh' | 'step' | 'sampl
   };
 }
 
-/** A row as the numbers of the graph; those that a graph does not ask for are ignored. */
-function stepScalars({ logVariance, ...row }: SamplerStep): Record<string, number> {
+/** A row as the numbers that its graph asks for. */
+function stepScalars({ plan, masked }: SamplingOptions, row: SamplerStep): Record<string, number> {
+  const { t, inputScale, alphaBar, alphaBarNext, logVariance, ...factors } = row;
   return {
-    ...row,
+    ...factors,
     logVarianceLow: logVariance?.[0] ?? 0,
     logVarianceHigh: logVariance?.[1] ?? 0,
-    signalNext: Math.sqrt(row.alphaBarNext),
-    deviationNext: Math.sqrt(1 - row.alphaBarNext),
+    ...(scalesInput(plan) && { inputScale }),
+    ...(masked && { signalNext: Math.sqrt(alphaBarNext), deviationNext: Math.sqrt(1 - alphaBarNext) }),
   };
+}
+
+function scalesInput(plan: readonly SamplerStep[]): boolean {
+  return plan.some((row) => row.inputScale !== 1);
 }
 
 function guidanceScalars(

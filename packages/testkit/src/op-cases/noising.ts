@@ -15,7 +15,7 @@ function reference(
 ): Record<string, Tensor64> {
   const [N = 0] = images.shape;
   const C = images.shape.at(-1) ?? 0;
-  const W = images.shape.at(-2) ?? 0;
+  const W = images.shape.length > 2 ? (images.shape.at(-2) ?? 0) : 1;
   const size = images.data.length / N;
   const level = referenceUniform([N], { ...stream, purpose: 2 }).data.map((u) => Math.floor(u * T));
   const mirrored = referenceUniform([N], { ...stream, purpose: 4 }).data.map((u) => (flip && u >= 0.5 ? 1 : 0));
@@ -48,7 +48,7 @@ const shapes: [string, number[]][] = [
 
 /** Op cases of `noising`. */
 export const noisingCases: readonly OpCase[] = shapes.flatMap(([what, shape]) =>
-  [false, true].flatMap((flip) =>
+  (shape.length > 2 ? [false, true] : [false]).flatMap((flip) =>
     (['u8', 'f32'] as const).map((dtype) =>
       typedCase({
         name: `noising, ${what}, ${dtype}${flip ? ', flipped' : ''}`,

@@ -1,0 +1,67 @@
+import type { Given, Mask, Model } from '@diffuse/core';
+import { type Channels, readImage } from '@diffuse/data';
+import { usageError } from '../failure.ts';
+
+/** The flags of an edit. */
+export interface EditFlags {
+  from?: string;
+  strength?: number;
+  mask?: string;
+  resamples?: number;
+}
+
+/** Images to begin from, and what of them stays. */
+export interface Edit {
+  readonly given: Given;
+  readonly mask?: Mask;
+}
+
+/** How far an image is noised when nothing is said: most of its layout stays, its details are new. */
+const defaultStrength = 0.6;
+
+/**
+ * Reads what `--from`, `--strength` and `--mask` ask for. Every sample begins at the same image.
+ *
+ * @returns undefined without `--from`.
+ * @throws Failure for flags that do not go together or a mask of another size; DiffuseError `ERR_DATA` for files that are no images.
+ */
+export async function readEdit(
+  { from, strength, mask, resamples }: EditFlags,
+  { shape }: Model,
+  count: number,
+): Promise<Edit | undefined> {
+  if (from === undefined) {
+    for (const [flag, value] of Object.entries({ strength, mask, resamples })) {
+      if (value !== undefined) throw usageError(`--${flag} edits an image: it needs --from IMAGE`);
+    }
+    return undefined;
+  }
+  if (mask === undefined && resamples !== undefined) throw usageError('--resamples belongs to --mask');
+  const [height = 0, width = 0, channels = 0] = shape;
+  const options = { resolution: [height, width] as const, channels: channels as Channels };
+  const image = (await readImage(from, options)).data;
+  const images = repeated(
+    Float32Array.from(image, (byte) => byte / 127.5 - 1),
+    count,
+  );
+  if (mask === undefined) return { given: { images, strength: strength ?? defaultStrength } };
+  if (strength !== undefined) throw usageError('--strength and --mask do not go together');
+  const { data, shape: size } = await readImage(mask, { channels: 1 });
+  if (size[0] !== height || size[1] !== width) {
+    throw usageError(`--mask is ${size[0]} x ${size[1]}; the model draws images of ${height} x ${width}`);
+  }
+  // White stays, black is drawn anew; every channel alike.
+  const values = Float32Array.from({ length: height * width * channels }, (_, i) => {
+    return (data[Math.floor(i / channels)] as number) / 255;
+  });
+  return {
+    given: { images },
+    mask: { values: repeated(values, count), ...(resamples !== undefined && { resamples }) },
+  };
+}
+
+function repeated(values: Float32Array, count: number): Float32Array {
+  const all = new Float32Array(values.length * count);
+  for (let i = 0; i < count; i++) all.set(values, i * values.length);
+  return all;
+}
