@@ -1,43 +1,54 @@
+import { DiffuseError } from '../native/errors.ts';
 import { checkImages, type FeatureNetwork, softmax } from './feature-network.ts';
 import type { PaceOptions } from './pace.ts';
 
-/** What a classifier makes of a batch of N images. */
-export interface Classification {
-  /** float32 [N, classes] */
-  readonly logits: Float32Array;
-  /** float32 [N, dimensions]: what the last layer sees. */
-  readonly features: Float32Array;
+/** What is asked of a classifier that is ready to run; `openClassifier` opens one. */
+export interface ImageClassifier {
+  /**
+   * @param images [N, height, width, channels]: float32 in [-1, 1], or bytes.
+   * @returns float32 [N, classes], and what the last layer sees, float32 [N, featureSize].
+   */
+  classify(
+    images: Float32Array | Uint8Array,
+    options: PaceOptions,
+  ): Promise<{ readonly logits: Float32Array; readonly features: Float32Array }>;
 }
 
 /** Options of {@link classifierFeatures}. */
 export interface ClassifierFeaturesOptions {
   /** For people, e.g. the folder of the classifier. */
   readonly name: string;
-  /** Length of the features. */
-  readonly dimensions: number;
-  readonly classes: number;
-  /**
-   * Runs the classifier.
-   *
-   * @param images float32 [N, height, width, channels], values in [-1, 1].
-   */
-  classify(
-    images: Float32Array,
-    shape: readonly [count: number, height: number, width: number, channels: number],
-    options: PaceOptions,
-  ): Promise<Classification>;
+  /** The classifier's sizes. */
+  readonly model: {
+    readonly shape: readonly [height: number, width: number, channels: number];
+    readonly classes: number;
+    readonly featureSize: number;
+  };
+  readonly session: ImageClassifier;
 }
 
-/** A classifier as a feature network: its last hidden layer is the space in which images are compared. */
-export function classifierFeatures({ name, dimensions, classes, classify }: ClassifierFeaturesOptions): FeatureNetwork {
+/**
+ * A classifier as a feature network: what its last layer sees is the space in which images are compared. One that was trained on the
+ * data's own labels judges data that networks of photographs know nothing of.
+ *
+ * @example
+ * const { model } = await loadClassifier('runs/classifier', { device });
+ * using session = openClassifier(model, device);
+ * const network = classifierFeatures({ name: 'digits', model, session });
+ */
+export function classifierFeatures({ name, model, session }: ClassifierFeaturesOptions): FeatureNetwork {
+  const { shape: expected, classes, featureSize } = model;
   return {
     name,
-    dimensions,
+    dimensions: featureSize,
     classes,
     async features(images, shape, options = {}) {
       checkImages('images', images, shape);
-      const values = images instanceof Uint8Array ? Float32Array.from(images, (byte) => byte / 127.5 - 1) : images;
-      const { logits, features } = await classify(values, shape, options);
+      if (expected.some((side, i) => side !== shape[i + 1])) {
+        const problem = `the classifier '${name}' looks at images of ${expected.join(' x ')}`;
+        throw new DiffuseError('ERR_SHAPE', `${problem}; these are ${shape.slice(1).join(' x ')}`);
+      }
+      const { logits, features } = await session.classify(images, options);
       return { features, probabilities: softmax(logits, classes) };
     },
   };

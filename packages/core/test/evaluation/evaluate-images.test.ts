@@ -5,6 +5,7 @@ import {
   type FeatureNetwork,
   frechetDistance,
   type ImageBatch,
+  type ImageClassifier,
   type ImageEvaluationProgress,
   inceptionScore,
   kernelDistance,
@@ -39,11 +40,10 @@ const images = (data: Float32Array | Uint8Array): ImageBatch => ({ data, shape: 
 /** Sees the pixels in [-1, 1], and two classes by the first of them. */
 function pixels(): FeatureNetwork & { readonly batches: number[] } {
   const batches: number[] = [];
-  const network = classifierFeatures({
-    name: 'pixels',
-    dimensions: 4,
-    classes: 2,
-    async classify(values, [count]) {
+  const session: ImageClassifier = {
+    async classify(images) {
+      const values = Float32Array.from(images, (byte) => byte / 127.5 - 1);
+      const count = values.length / 4;
       batches.push(count);
       const logits = Float32Array.from(
         { length: 2 * count },
@@ -51,8 +51,8 @@ function pixels(): FeatureNetwork & { readonly batches: number[] } {
       );
       return { logits, features: values };
     },
-  });
-  return { ...network, batches };
+  };
+  return { ...classifierFeatures({ name: 'pixels', model: { shape, classes: 2, featureSize: 4 }, session }), batches };
 }
 
 const features = (bytes: Uint8Array) =>
@@ -162,12 +162,22 @@ describe('evaluateImages', () => {
   });
 
   const lying = (change: Partial<FeatureNetwork>): FeatureNetwork => ({ ...pixels(), ...change });
+  const anyShape: FeatureNetwork['features'] = (images, [count]) => pixels().features(images, [count, ...shape]);
   test.each([
     ['an unknown metric', { metrics: ['fd'] }, /there is no metric 'fd'; metrics: fid, kid, is, pr/],
     ['no batch', { batchSize: 0 }, /batchSize must be a whole number from 1/],
     ['too few images', { generated: dataset(real.subarray(0, 8)) }, /need at least 4 generated images; got 2/],
     ['no images at all', { generated: (async function* () {})() }, /there are no generated images/],
-    ['images of another shape', { generated: { data: fake, shape: [70, 4, 1, 1] } }, /real images are \[2, 2, 1\]/],
+    [
+      'images of another shape',
+      { generated: { data: fake, shape: [70, 4, 1, 1] }, network: lying({ features: anyShape }) },
+      /real images are \[2, 2, 1\], generated ones \[4, 1, 1\]/,
+    ],
+    [
+      'images of a shape that the classifier does not know',
+      { real: { data: real, shape: [90, 1, 4, 1] } },
+      /'pixels' looks at images of 2 x 2 x 1; these are 1 x 4 x 1/,
+    ],
     ['a NaN', { generated: images(new Float32Array(32).fill(Number.NaN, 9)) }, /image 2 holds NaN/],
     ['missing pixels', { generated: { data: fake, shape: [71, 2, 2, 1] } }, /has 284 values; got 280/],
     ['points', { real: { ...dataset(real), shape: [4] } }, /must hold images of bytes/],
