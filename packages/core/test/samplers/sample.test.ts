@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { referenceNormal } from '../../../testkit/src/op-cases/random-reference.ts';
 import { samplerUpdate } from '../../../testkit/src/simulate.ts';
 import { gaussianDiffusion, type TargetName } from '../../src/diffusion/index.ts';
+import { fill } from '../../src/graph/ops/elementwise.ts';
 import { UNet2D } from '../../src/models/unet2d.ts';
 import { initializeModel } from '../../src/models/weights.ts';
 import { type Device, openDevice } from '../../src/native/device.ts';
@@ -123,6 +124,44 @@ describe('autoguidance', () => {
     await expect(draw({ guidance: { kind: 'autoguidance', weight: 2, model: other } })).rejects.toMatchObject({
       code: 'ERR_SHAPE',
     });
+  });
+});
+
+describe('classifier guidance', () => {
+  test('moves the noise against the slope by its scale and the deviation of the noise', async () => {
+    const slope = 0.5;
+    const guidance: SampleOptions['guidance'] = {
+      kind: 'classifier',
+      scale: 3,
+      network: classModel,
+      slope: ({ graph, x }) => fill(graph, x.shape, slope),
+    };
+    for (const predict of ['eps', 'v', 'edm'] as TargetName[]) {
+      const process = gaussianDiffusion({ schedule: diffusion.schedule, predict });
+      const first = async (more: Partial<SampleOptions>): Promise<{ eps: Float32Array; t: number }> => {
+        const labels = [0, 1, 2];
+        const options = {
+          model: classModel,
+          diffusion: process,
+          device,
+          sampler: ddim({ steps: 5 }),
+          count: 3,
+          labels,
+        };
+        for await (const step of sample.steps({ ...options, ...more })) return step;
+        throw new Error('no step');
+      };
+      const plain = await first({});
+      const guided = await first({ guidance });
+      const moved = -Math.sqrt(1 - process.alphaBarAt(plain.t)) * 3 * slope;
+      expect(
+        largest(
+          guided.eps,
+          plain.eps.map((value) => value + moved),
+        ),
+      ).toBeLessThan(1e-4);
+      expect((await first({ guidance: { ...guidance, scale: 0 } })).eps).toEqual(plain.eps);
+    }
   });
 });
 
