@@ -1,4 +1,5 @@
-// Sums over pixels, over samples' elements and over everything. Accumulated in float64 in an order that depends on shapes alone.
+// Sums over pixels, over samples' elements and over everything. Accumulated in float64 in an order that depends on
+// shapes alone.
 //
 //   N samples   C channels
 //

@@ -95,7 +95,8 @@ void add_channels(const Call& call) {
 
 // --- multiply_samples, divide_samples
 
-// y[n, ...] = f(x[n, ...], operand[n]). With an operand for each sample, not each channel, rows are worked on one by one.
+// y[n, ...] = f(x[n, ...], operand[n]). With an operand for each sample, not each channel, rows are worked on one by
+// one.
 template <typename Function>
 DIFFUSE_INLINE void transform_samples(const Call& call, Function&& f) {
   const auto& [y, x, operand] = tensors<3>(call);

@@ -18,11 +18,18 @@ function scaledLinear(steps: number): Diffusion {
   return gaussianDiffusion({ schedule: linearSchedule({ steps, betaStart: 1e-4 * scale, betaEnd: 0.02 * scale }) });
 }
 
+type LogVariance = (diffusion: Diffusion, t: number, rules: ReverseVariance) => number | Float64Array;
+
 /**
  * The exact bound of N(0, std^2) data under the exact denoiser, in nats. Every term is quadratic in (x0, eps), so that its mean over the
  * four points x0 = ±std, eps = ±1 is its mean over the two Gaussians.
  */
-function exactBound(diffusion: Diffusion, std: number, rules: ReverseVariance, logVarianceAt = fixedAt): number {
+function exactBound(
+  diffusion: Diffusion,
+  std: number,
+  rules: ReverseVariance,
+  logVarianceAt: LogVariance = fixedAt,
+): number {
   const x0 = Float64Array.of(-std, -std, std, std);
   const eps = Float64Array.of(-1, 1, -1, 1);
   let nats = priorNats(diffusion, x0);
