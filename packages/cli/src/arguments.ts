@@ -24,7 +24,7 @@ export const parserConfiguration = {
 /**
  * Takes the arguments of a command apart. A positional setting is filled from the first argument that is no flag.
  *
- * @throws Failure for a flag without its value or a missing positional argument.
+ * @throws Failure for a flag without its value or a missing positional argument that is required.
  */
 export function parseArguments(
   args: readonly string[],
@@ -45,7 +45,10 @@ export function parseArguments(
   const positional = entries.find((entry) => entry.positional);
   if (!positional) return argv as ParsedArguments;
   const [first, ...rest] = argv._;
-  if (first === undefined) throw usageError(`${positional.kind.expected} is missing`);
+  if (first === undefined) {
+    if (positional.required) throw usageError(`${positional.kind.expected} is missing`);
+    return argv as ParsedArguments;
+  }
   return { ...argv, [positional.flag]: first, _: rest as string[] };
 }
 

@@ -21,9 +21,10 @@ export async function helpText(commands: readonly AnyCommand[], command?: AnyCom
     .option('json', { type: 'boolean', describe: 'machine-readable lines on stdout, nothing else there' })
     .option('quiet', { type: 'boolean', describe: 'no progress on stderr' }) as Argv;
   for (const each of commands) {
-    const positional = Object.entries(each.settings).find(([, setting]) => setting.positional);
+    const positional = positionalOf(each);
+    const place = positional && (positional.required ? `<${positional.name}>` : `[${positional.name}]`);
     parser = parser.command(
-      positional ? `${each.name} <${positional[0]}>` : each.name,
+      place ? `${each.name} ${place}` : each.name,
       each.summary,
       (builder) => describeCommand(builder as Argv, each),
       () => undefined,
@@ -39,9 +40,12 @@ export async function helpText(commands: readonly AnyCommand[], command?: AnyCom
 }
 
 /** Tells yargs the flags of a command. */
-function describeCommand(builder: Argv, { name, summary, settings, sections = [], examples }: AnyCommand): Argv {
-  const positional = Object.entries(settings).find(([, setting]) => setting.positional);
-  let parser = builder.usage(`$0 ${name}${positional ? ` ${positional[0].toUpperCase()}` : ''} [flags]\n\n${summary}`);
+function describeCommand(builder: Argv, command: AnyCommand): Argv {
+  const { name, summary, settings, sections = [], examples } = command;
+  const positional = positionalOf(command);
+  const argument = positional?.name.toUpperCase();
+  const place = positional && (positional.required ? argument : `[${argument}]`);
+  let parser = builder.usage(`$0 ${name}${place ? ` ${place}` : ''} [flags]\n\n${summary}`);
   for (const [key, setting] of Object.entries<Setting<unknown>>(settings)) {
     const { kind, description, group, defaultText, alias, required = false } = setting;
     if (setting.positional) {
@@ -59,8 +63,14 @@ function describeCommand(builder: Argv, { name, summary, settings, sections = []
       }),
     }) as Argv;
   }
-  for (const [command, what] of examples) parser = parser.example(command, what) as Argv;
+  for (const [line, what] of examples) parser = parser.example(line, what) as Argv;
   return parser.epilogue(sections.map(sectionText).join('\n\n'));
+}
+
+/** The argument of a command that stands without its name. */
+function positionalOf({ settings }: AnyCommand): { name: string; required: boolean } | undefined {
+  const [name, setting] = Object.entries<Setting<unknown>>(settings).find(([, { positional }]) => positional) ?? [];
+  return name === undefined ? undefined : { name, required: setting?.required === true };
 }
 
 function sectionText([heading, entries]: HelpSection): string {

@@ -43,7 +43,7 @@ const cases: readonly (readonly [args: string, code: number, message: RegExp])[]
   ],
   ['train --out FOLDER/run --model-channels 32,x', 2, /^--model-channels must be whole numbers above 0 with commas/],
   ['train --out FOLDER/run --schedule cosin', 2, /^--schedule must be one of linear, cosine, .*; got 'cosin'/],
-  ['train --out FOLDER/run --predict noise', 2, /^--predict must be one of eps, x0, v; got 'noise'/],
+  ['train --out FOLDER/run --predict noise', 2, /^--predict must be one of eps, x0, v, .*; got 'noise'/],
   ['train --out FOLDER/run --precision bf16', 2, /^--precision must be one of fp32; got 'bf16'/],
   ['train --out FOLDER/run --preset mnits', 2, /^--preset must be one of mnist, small, cifar; got 'mnits'/],
   [
@@ -84,6 +84,14 @@ const cases: readonly (readonly [args: string, code: number, message: RegExp])[]
   ['trajectory --model FOLDER/none --out a.jpg', 2, /^--out must end in .png, .webp or .gif; got 'a.jpg'/],
   ['trajectory --model FOLDER/none --out a.png --animate', 2, /^--animate needs --out ending in .webp or .gif/],
   ['inspect', 2, /^the folder of a run, or any diffusers folder of a UNet2DModel is missing/],
+  ['inspect', 2, /is missing; or give --schedule NAME to look at a schedule alone$/],
+  ['inspect FOLDER/photos --schedule edm', 2, /^--schedule does not go with MODEL$/],
+  ['inspect --schedule edm --batch-size 2', 2, /^--schedule does not go with --batch-size$/],
+  ['inspect FOLDER/photos --timesteps 9', 2, /^MODEL, which has its own schedule, does not go with --timesteps$/],
+  ['inspect --schedule edn', 2, /^--schedule must be one of linear, .*, karras, edm; got 'edn'/],
+  ['inspect --schedule edm --timesteps 0', 2, /^--timesteps must be a whole number, from 1 to 1000000; got 0/],
+  ['inspect --schedule edm --schedule-options s=1', 2, /^schedule 'edm' has no option 's'; it has: steps, mean,/],
+  ['inspect --schedule edm --schedule-options mean=x', 2, /^--schedule-options must be names and numbers/],
   ['inspect FOLDER/photos', 2, /^MODEL: .*photos is not a pipeline folder/],
   ['doctor --chek', 2, /^doctor has no flag --chek; did you mean --check\?/],
 ];
