@@ -69,6 +69,7 @@ export { type ParameterLayout, parameterSize } from './models/parameter-layout.t
 export { type UNet1DOptions, unet1d } from './models/unet1d.ts';
 export { UNet2D, type UNet2DShape } from './models/unet2d.ts';
 export { resolveUNet2DConfig, type UNet2DConfig, type UNet2DOptions } from './models/unet2d-config.ts';
+export { type VideoUNetOptions, videoUNet } from './models/video-unet.ts';
 export {
   initializeModel,
   type ModelWeights,
