@@ -3,6 +3,7 @@ import { commonSwitches, type ParsedArguments, parseArguments } from './argument
 import type { AnyCommand } from './command.ts';
 import { anyCommand } from './command.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { evaluateCommand } from './commands/evaluate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { plotCommand } from './commands/plot.ts';
 import { sampleCommand } from './commands/sample.ts';
@@ -18,6 +19,7 @@ const commands: readonly AnyCommand[] = [
   anyCommand(sampleCommand),
   anyCommand(trajectoryCommand),
   anyCommand(plotCommand),
+  anyCommand(evaluateCommand),
   anyCommand(inspectCommand),
   anyCommand(doctorCommand),
 ];

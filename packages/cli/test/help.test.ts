@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { run } from './helpers.ts';
 
 describe('help texts', () => {
-  test.each([['diffuse'], ['train'], ['sample'], ['trajectory'], ['plot'], ['inspect'], ['doctor']])(
+  test.each([['diffuse'], ['train'], ['sample'], ['trajectory'], ['plot'], ['evaluate'], ['inspect'], ['doctor']])(
     '%s',
     async (name) => {
       const { code, stdout, stderr } = await run(...(name === 'diffuse' ? [] : [name]), '--help');
@@ -13,7 +13,7 @@ describe('help texts', () => {
   );
 
   test('no line is longer than the page', async () => {
-    for (const name of ['train', 'sample', 'trajectory', 'plot', 'inspect', 'doctor']) {
+    for (const name of ['train', 'sample', 'trajectory', 'plot', 'evaluate', 'inspect', 'doctor']) {
       const { stdout } = await run(name, '--help');
       const longest = Math.max(...stdout.split('\n').map((line) => line.length));
       expect(longest, name).toBeLessThanOrEqual(110);

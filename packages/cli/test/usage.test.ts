@@ -21,9 +21,9 @@ beforeAll(async () => {
 
 /** Arguments, exit code and what the one line on stderr says. FOLDER stands for the folder of the test. */
 const cases: readonly (readonly [args: string, code: number, message: RegExp])[] = [
-  ['', 2, /^no command was given; commands: train, sample, trajectory, plot, inspect, doctor/],
+  ['', 2, /^no command was given; commands: train, sample, trajectory, plot, evaluate, inspect, doctor/],
   ['trian', 2, /^there is no command 'trian'; did you mean train\?/],
-  ['evaluate', 2, /^there is no command 'evaluate' \(commands: train,/],
+  ['judge', 2, /^there is no command 'judge' \(commands: train,/],
   ['train', 2, /^--out is missing: a folder/],
   ['train --out FOLDER/run', 2, /^--data is missing: a folder of images or an IDX file/],
   ['train --out FOLDER/run --stpes 5', 2, /^train has no flag --stpes; did you mean --steps\?/],

@@ -5,6 +5,11 @@ import type { TrainSettings } from '../settings/train-settings.ts';
 import type { Progress } from '../terminal/progress.ts';
 import type { Report } from '../terminal/report.ts';
 
+/** The part of the settings that says what the images are. */
+export type DataSettings = Partial<
+  Pick<TrainSettings, 'data' | 'labels' | 'classes' | 'resolution' | 'channels' | 'strict' | 'cacheDir'>
+>;
+
 /** More names than this are counted only. */
 const namedFiles = 10;
 
@@ -15,7 +20,7 @@ const tasks = { hash: 'reading', inspect: 'inspecting', decode: 'decoding' } as 
  *
  * @throws Failure without `--data`; DiffuseError `ERR_DATA`, `ERR_ARGUMENT`, `ERR_CANCELLED`.
  */
-export async function openData(settings: TrainSettings, report: Report, signal: AbortSignal): Promise<ImageDataset> {
+export async function openData(settings: DataSettings, report: Report, signal: AbortSignal): Promise<ImageDataset> {
   const { data, labels, classes, resolution, channels, strict, cacheDir } = settings;
   if (data === undefined) throw usageError('--data is missing: a folder of images or an IDX file to train on');
   const { openImages } = await import('@diffuse/data');

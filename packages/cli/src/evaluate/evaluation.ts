@@ -1,0 +1,145 @@
+import { type ImageSource, openDevice, sample } from '@diffuse/core';
+import { type ImageDataset, openImages } from '@diffuse/data';
+import { openData } from '../run/open-data.ts';
+import { type OpenModel, openModel } from '../run/open-model.ts';
+import { listenForStop } from '../run/stop-signal.ts';
+import type { ChosenMetrics, EvaluateFlags } from '../settings/evaluate-settings.ts';
+import { labelsFrom, samplerFrom } from '../settings/sampler-settings.ts';
+import type { Progress } from '../terminal/progress.ts';
+import type { Report } from '../terminal/report.ts';
+import { evaluateDistances } from './distances.ts';
+import { evaluateLikelihood } from './likelihood.ts';
+import { type LoadOnnxRuntime, openFeatures } from './open-features.ts';
+
+/** Images to draw unless a flag says otherwise. */
+const defaultSamples = 10_000;
+
+/**
+ * Runs `diffuse evaluate`: opens what the flags name, computes the figures, reports them.
+ *
+ * @throws Failure, DiffuseError.
+ */
+export async function evaluate(
+  flags: EvaluateFlags,
+  { distances, likelihoods }: ChosenMetrics,
+  report: Report,
+  options: { readonly loadRuntime?: LoadOnnxRuntime } = {},
+): Promise<void> {
+  const stop = listenForStop(() => report.note('stopping'));
+  const { signal } = stop;
+  const open: (() => unknown)[] = [stop.dispose];
+  try {
+    const model = flags.model === undefined ? undefined : await openModelOf(flags, flags.model);
+    const device = model?.device ?? (await openDevice(flags.device, flags.threads ? { threads: flags.threads } : {}));
+    open.push(() => device.dispose());
+    const features =
+      distances?.length === 0 ? undefined : await openFeatures(flags.features as string, { device, ...options });
+    open.push(() => features?.close());
+    const real = await openReal(flags, model, report, signal);
+    open.push(() => real.close());
+    const texts: string[] = [];
+    if (likelihoods.length > 0) {
+      const { images: count, timesteps, seed, batchSize } = flags;
+      const settings = { ...(model as OpenModel), data: real, count, timesteps, seed, batchSize, signal };
+      for (const metric of likelihoods) texts.push(await evaluateLikelihood(metric, settings, report));
+    }
+    if (features) {
+      const generated = await generatedImages(flags, model, real, report, signal);
+      open.push(generated.close);
+      const { batchSize, seed } = flags;
+      const compared = { real, generated: generated.images, network: features.network, batchSize, seed, signal };
+      texts.unshift(await evaluateDistances({ ...compared, metrics: distances }, report));
+    }
+    report.event('done');
+    report.result(texts.join('\n\n'));
+  } finally {
+    for (const close of open.reverse()) await close();
+  }
+}
+
+/** The images to be judged: those of `--generated`, or drawn ones. */
+async function generatedImages(
+  flags: EvaluateFlags,
+  model: OpenModel | undefined,
+  real: ImageDataset,
+  report: Report,
+  signal: AbortSignal,
+): Promise<{ readonly images: ImageSource; close(): void }> {
+  if (flags.generated === undefined) {
+    return { images: await drawSamples(flags, model as OpenModel, report, signal), close: () => undefined };
+  }
+  const images = await openGenerated(flags.generated, real, flags, signal);
+  return { images, close: () => images.close() };
+}
+
+function openModelOf({ device, threads, ema }: EvaluateFlags, directory: string): Promise<OpenModel> {
+  return openModel(directory, { flag: '--model', device, threads, ema });
+}
+
+/** The real images, at the model's size if there is a model. */
+function openReal(
+  { data, labels, classes, cacheDir }: EvaluateFlags,
+  model: OpenModel | undefined,
+  report: Report,
+  signal: AbortSignal,
+): Promise<ImageDataset> {
+  const [height, width, channels] = model?.model.shape ?? [];
+  return openData(
+    {
+      data,
+      ...(labels !== undefined && { labels }),
+      ...(classes !== undefined && { classes }),
+      ...(cacheDir !== undefined && { cacheDir }),
+      ...(model && { resolution: `${height}x${width}`, channels: channels as number }),
+    },
+    report,
+    signal,
+  );
+}
+
+/** A folder of generated images, at the size of the real ones. */
+function openGenerated(
+  path: string,
+  { shape }: ImageDataset,
+  { cacheDir }: EvaluateFlags,
+  signal: AbortSignal,
+): Promise<ImageDataset> {
+  const [height, width, channels] = shape;
+  return openImages(path, {
+    resolution: [height, width],
+    channels: channels as 1 | 3 | 4,
+    ...(cacheDir !== undefined && { cacheDirectory: cacheDir }),
+    signal,
+  });
+}
+
+/** Draws the images to be judged: those that `diffuse sample` with the same flags would draw. */
+async function drawSamples(
+  flags: EvaluateFlags,
+  { model, diffusion, scheduler, classNames, device }: OpenModel,
+  report: Report,
+  signal: AbortSignal,
+): Promise<ImageSource> {
+  const { samples: count = defaultSamples, seed = 0, batchSize, guidance } = flags;
+  const sampler = samplerFrom({ ...flags, model: flags.model as string }, scheduler);
+  const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
+  let progress: Progress | undefined;
+  const { images, shape } = await sample({
+    model,
+    diffusion,
+    device,
+    sampler,
+    count,
+    seed,
+    labels,
+    guidance,
+    ...(batchSize !== undefined && { batchSize }),
+    signal,
+    onStep({ done, total }) {
+      progress ??= report.progress('sampling', total);
+      progress.update(done);
+      report.event('progress', { phase: 'sampling', done, total });
+    },
+  }).finally(() => progress?.end());
+  return { data: images, shape: shape as readonly [number, number, number, number] };
+}
