@@ -1,6 +1,17 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
 import { checkInteger, checkNumber, lookUp } from '../schedules/checks.ts';
-import { checkClip, noiseFactors, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import {
+  checkClip,
+  cleanLevel,
+  levelOf,
+  noiseFactors,
+  planSteps,
+  type Sampler,
+  samplerLevels,
+  samplerStep,
+  type Transition,
+  type Update,
+} from './sampler.ts';
 import { checkSpacing, type Spacing } from './spacing.ts';
 
 /** Whose side a sampler takes where diffusers does something else than the paper: see {@link ddim}. */
@@ -22,7 +33,7 @@ export interface DdimOptions {
   spacing?: Spacing;
   /** Bound of the estimate of x0, above 0; Infinity does not clip. */
   clip?: number;
-  /** Whether the noise follows from the clipped x0 ('strict') or stays what the network said ('diffusers'). */
+  /** Whether to do what the formulas say or what diffusers does, see {@link ddim}. */
   compat?: Compat;
 }
 
@@ -33,8 +44,11 @@ export interface DdimOptions {
  *     sigma = eta sqrt((1 - alphaBar') / (1 - alphaBar)) sqrt(1 - alphaBar / alphaBar')
  *
  * The last step goes to alphaBar' = 1. Where x0 is clipped, eps is the noise that goes with the clipped x0, so that x' is a noisy
- * version of one image (as in OpenAI's implementation). diffusers leaves eps as the network said it, unless
- * `use_clipped_model_output` is set: `compat: 'diffusers'` does so too.
+ * version of one image (as in OpenAI's implementation). `compat: 'diffusers'` repeats what its DDIMScheduler does otherwise:
+ *
+ * - eps stays what the network said, unless `use_clipped_model_output` is set;
+ * - a step ends at timestep t - floor(T / steps), whatever the next timestep in the list is: with spacing 'linspace' and ten steps the
+ *   one from 999 ends at 899, the next begins at 888.
  *
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
@@ -63,7 +77,16 @@ export function ddim({ steps, eta = 0, spacing = 'leading', clip = 1, compat = '
   return {
     name: 'ddim',
     steps,
-    plan: (diffusion, range) =>
-      planSteps(diffusion, { steps, spacing, clip }, (step) => update(diffusion, step), range),
+    plan: (diffusion, range) => {
+      const options = { steps, spacing, clip };
+      if (compat === 'strict') return planSteps(diffusion, options, (step) => update(diffusion, step), range);
+      const stride = Math.floor(diffusion.steps / steps);
+      const levels = samplerLevels(diffusion, options, range).slice(0, -1);
+      return levels.map((from, i) => {
+        const to = from.t >= stride ? levelOf(diffusion, from.t - stride) : cleanLevel;
+        const transition = { from, to, last: i === levels.length - 1, before: levels[i - 1] };
+        return samplerStep(diffusion, from, to, clip, update(diffusion, transition));
+      });
+    },
   };
 }

@@ -99,7 +99,7 @@ export const samplers: Readonly<Record<SamplerName, SamplerEntry>> = {
     create: ddpm,
   },
   euler: {
-    description: 'straight steps in sigma; ddim at eta 0 under another name (Karras et al. 2022)',
+    description: 'straight steps in sigma: ddim at eta 0 under another name',
     options: ['steps', 'spacing', 'clip'],
     order: 1,
     create: euler,
@@ -111,13 +111,13 @@ export const samplers: Readonly<Record<SamplerName, SamplerEntry>> = {
     create: eulerAncestral,
   },
   heun: {
-    description: 'second order, two evaluations a step, perhaps with churn (Karras et al. 2022)',
+    description: 'second order, two evaluations a step (Karras et al. 2022)',
     options: ['steps', 'spacing', 'clip', 'churn'],
     order: 2,
     create: heun,
   },
   'dpm++2m': {
-    description: 'second order, one evaluation a step, good from about 10 steps (Lu et al. 2022)',
+    description: 'second order, good from about 10 steps (Lu et al. 2022)',
     options: ['steps', 'spacing', 'clip'],
     order: 2,
     create: dpmSolver,

@@ -102,6 +102,16 @@ describe('ddim', () => {
     }
   });
 
+  test("ends its steps where diffusers' do, if asked to", () => {
+    const diffusion = gaussianDiffusion({ schedule: linearSchedule() });
+    const ends = (compat: 'strict' | 'diffusers', spacing: 'linspace' | 'trailing', steps: number): number =>
+      ddim({ steps, spacing, compat }).plan(diffusion)[0]?.alphaBarNext as number;
+    expect(ends('strict', 'linspace', 10)).toBe(diffusion.alphaBarAt(888));
+    expect(ends('diffusers', 'linspace', 10)).toBe(diffusion.alphaBarAt(899));
+    expect(ends('strict', 'trailing', 13)).toBe(diffusion.alphaBarAt(922));
+    expect(ends('diffusers', 'trailing', 13)).toBe(diffusion.alphaBarAt(923));
+  });
+
   test.each([-0.1, 1.1, Number.NaN])('refuses eta %s', (eta) => {
     expect(() => ddim({ steps: 10, eta })).toThrow(`eta of sampler 'ddim' must be a number from 0 to 1, got ${eta}`);
   });

@@ -4,7 +4,7 @@ import { samplerConformance } from './sampler-conformance.ts';
 
 /** Options of each sampler that are worth a run of their own. */
 const variants: Record<SamplerName, Partial<SamplerOptions>[]> = {
-  ddim: [{ eta: 0.5 }, { eta: 1 }, { compat: 'diffusers' }],
+  ddim: [{ eta: 0.5 }, { eta: 1 }],
   ddpm: [{ variance: 'fixed-large' }],
   euler: [],
   'euler-ancestral': [{ eta: 0.5 }],
