@@ -58,7 +58,7 @@ describe('identities in float64', () => {
     expectSame(tutorialDeterministic(options), reference);
     expectSame(momentum({ ...options, gam: 1, mu: 0 }), reference);
     expectSame(eulerAncestral({ ...options, eta: 0 }), reference);
-    expectSame(ddim({ ...options, compat: 'diffusers' }), reference);
+    if (spacing === 'leading') expectSame(ddim({ ...options, compat: 'diffusers' }), reference);
   });
 
   test('the exact posterior has many names', () => {
