@@ -92,6 +92,8 @@ describe('the moving mean', () => {
     expect(movingMean([5], 7)).toEqual([5]);
     expect(movingMean([1, 5, 1, 5, 1], 1)).toEqual([1, 5, 1, 5, 1]);
     expect(movingMean([0, 3, 0, 3, 0], 3)[2]).toBeCloseTo(2, 12);
+    expect(movingMean([1, Number.NaN, 3], 3)[1]).toBe(2);
+    expect(movingMean([1, Number.NaN, 3], 1)[1]).toBeNaN();
   });
 
   test('stays within the values', () => {
@@ -189,21 +191,14 @@ describe('plot loss', () => {
     expect(texts).toEqual(expect.arrayContaining(['Loss', 'every step, and the mean of 2 steps', 'Learning rate']));
   });
 
-  test('loss by noise level comes from JSON or lines of JSON', async () => {
-    const lossByLevel = [
-      { sigma: 0.1, loss: 0.5, floor: 0.4 },
-      { sigma: 1, loss: 0.2, floor: 0.1 },
-    ];
-    const path = join(folder, 'levels.json');
-    for (const content of [
-      JSON.stringify({ lossByLevel }, undefined, 2),
-      `{"event":"begin"}\n${JSON.stringify({ event: 'done', lossByLevel })}\n`,
-      JSON.stringify(lossByLevel.map(({ sigma, loss }) => ({ sigma, loss }))),
-    ]) {
-      await writeFile(path, content);
+  test('loss by noise level is what evaluate --json wrote', async () => {
+    const path = join(folder, 'levels.jsonl');
+    for (const floor of [undefined, 0.1]) {
+      const levels = [0.1, 1, 10, null].map((sigma) => ({ sigma, eps: { mean: 0.5, standardError: 0.01 }, floor }));
+      await writeFile(path, `{"event":"progress"}\n${JSON.stringify({ event: 'loss-by-level', levels })}\n`);
       const texts = await textsOf('loss', '--levels', path);
       expect(texts).toContain('Loss by noise level');
-      expect(texts.includes('no network can do better')).toBe(content.includes('floor'));
+      expect(texts.includes('the floor')).toBe(floor !== undefined);
     }
   });
 });
@@ -242,13 +237,13 @@ describe('plot', () => {
     ],
     ['plot loss --out a.png', /^plot loss needs --model DIR, the folder of a run, or --levels FILE/],
     ['plot loss --out a.png --model NONE', /^--model: cannot read .*metrics.jsonl/],
-    ['plot loss --out a.png --levels FOLDER/broken.json', /broken.json is not valid JSON/],
-    ['plot loss --out a.png --levels FOLDER/other.json', /^--levels: .*other.json has no lossByLevel/],
-    ['plot loss --out a.png --levels FOLDER/wrong.json', /lossByLevel\[0\] must have the numbers sigma and loss/],
+    ['plot loss --out a.png --levels FOLDER/broken.json', /broken.json:1 is not valid JSON/],
+    ['plot loss --out a.png --levels FOLDER/other.json', /^--levels: .*other.json has no event loss-by-level/],
+    ['plot loss --out a.png --levels FOLDER/wrong.json', /wrong.json:1: levels\[0\] must have sigma and eps.mean/],
   ])('diffuse %s is refused in one line', async (text, message) => {
     await writeFile(join(folder, 'broken.json'), '[');
     await writeFile(join(folder, 'other.json'), '{}');
-    await writeFile(join(folder, 'wrong.json'), '{"lossByLevel":[{"sigma":1}]}');
+    await writeFile(join(folder, 'wrong.json'), '{"event":"loss-by-level","levels":[{"sigma":1}]}');
     const args = text.split(' ').map((part) => {
       return part.replace('FOLDER', folder).replace('MODEL', model).replace('NONE', join(folder, 'none'));
     });

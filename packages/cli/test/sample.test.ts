@@ -91,7 +91,10 @@ describe('sample', () => {
       ['--model=CONDITIONAL', '--class=3'],
       /^diffuse: --class must be from 0 to 2 or a name of a class: 0, 1, 2; got '3'/,
     ],
-    [['--model=PLAIN', '--eta=1', '--sampler=ddpm'], /^diffuse: --eta belongs to --sampler ddim, not to ddpm/],
+    [
+      ['--model=PLAIN', '--eta=1', '--sampler=ddpm'],
+      /^diffuse: --eta belongs to --sampler ddim or euler-ancestral or dpm\+\+2m-sde, not to ddpm/,
+    ],
     [['--model=PLAIN', '--variance=fixed-large'], /^diffuse: --variance belongs to --sampler ddpm, not to ddim/],
     [
       ['--model=PLAIN', '--steps=41'],
@@ -116,8 +119,12 @@ describe('trajectory', () => {
     // Trailing spacing of 10 in 40 timesteps: 39, 35 … 3; of these, steps 1, 3, 6, 8 and 10.
     expect(lines.at(-1)).toEqual({ event: 'done', out, timesteps: [39, 31, 19, 11, 3] });
     const [width, height] = await pngSize(out);
-    expect(height).toBe(6 * 66 - 2);
-    expect(width).toBeGreaterThan(5 * 66 - 2);
+    // Images of 8 x 8 are enlarged to 64 x 64, with 4 pixels between, 14 around and 16 more between the two triples of rows; two lines of
+    // 16 pixels stand below.
+    expect(height).toBe(6 * 68 - 4 + 28 + 16 + 32);
+    expect(width).toBeGreaterThan(5 * 68 - 4 + 28 + 50);
+    expect((await run('trajectory', '--model', plain, '--out', out, ...flags, '--no-captions')).code).toBe(0);
+    expect(await pngSize(out)).toEqual([5 * 68 - 4 + 28, 6 * 68 - 4 + 28 + 16]);
   });
 
   test('an animation has a frame a step', async () => {
@@ -128,7 +135,8 @@ describe('trajectory', () => {
       const out = join(folder, name);
       expect((await run('trajectory', '--model', conditional, '--out', out, '--steps=4', ...flags)).code).toBe(0);
       const frame = await readImage(out);
-      expect(frame.shape[0]).toBe(3 * 66 - 2);
+      // A line of 20 pixels and 8 below it tell the step.
+      expect(frame.shape[0]).toBe(3 * 68 - 4 + 28 + 28);
     }
   });
 });

@@ -1,6 +1,5 @@
 import { extname } from 'node:path';
 import { type SampleStep, sample, samplers, spacings } from '@diffuse/core';
-import type { ImageRow, RawImage } from '@diffuse/data';
 import type { Command } from '../command.ts';
 import { usageError } from '../failure.ts';
 import { flag, integer, type SettingTable, text } from '../settings/kinds.ts';
@@ -12,6 +11,7 @@ export interface TrajectoryFlags extends SamplerSettings {
   count?: number;
   columns?: number;
   animate?: boolean;
+  captions?: boolean;
 }
 
 const { model, ...others } = samplerSettings;
@@ -30,6 +30,12 @@ const settings: SettingTable<TrajectoryFlags> = {
     group: 'Sampling:',
     defaultText: 'true for .gif',
   },
+  captions: {
+    kind: flag(),
+    description: 'name the rows, and write timestep and noise level below the columns; --no-captions leaves them out',
+    group: 'Sampling:',
+    defaultText: 'true',
+  },
   columns: { kind: integer(2), description: 'steps that a picture shows', group: 'Sampling:', defaultText: '10' },
   count: { kind: integer(1, 64), description: 'number of images', group: 'Sampling:', alias: 'n', defaultText: '1' },
   ...others,
@@ -39,6 +45,7 @@ const settings: SettingTable<TrajectoryFlags> = {
 // dynamic import as it is where the function around it has a `using`.
 const loadOpenModel = () => import('../run/open-model.ts');
 const loadStopSignal = () => import('../run/stop-signal.ts');
+const loadTrajectoryPicture = () => import('../run/trajectory-picture.ts');
 
 /** `diffuse trajectory`. */
 export const trajectoryCommand: Command<TrajectoryFlags> = {
@@ -84,13 +91,13 @@ export const trajectoryCommand: Command<TrajectoryFlags> = {
       progress.end();
       stop.dispose();
     }
-    await save(out, steps, [count, ...model.shape], animate);
+    const { saveTrajectory } = await loadTrajectoryPicture();
+    const shape = [count, ...model.shape] as const;
+    await saveTrajectory(out, steps, { shape, schedule: diffusion.schedule, total, animate, captions: flags.captions });
     report.event('done', { out, timesteps: steps.map(({ t }) => t) });
     report.result(out);
   },
 };
-
-type BatchShape = readonly [count: number, height: number, width: number, channels: number];
 
 /** Whether the file is an animation. @throws Failure for an ending that does not fit. */
 function checkEnding({ out, animate }: TrajectoryFlags): boolean {
@@ -114,41 +121,4 @@ function evenly(total: number, columns: number): ReadonlySet<number> {
   const count = Math.min(total, columns);
   if (count === 1) return new Set([total]);
   return new Set(Array.from({ length: count }, (_, i) => 1 + Math.round((i * (total - 1)) / (count - 1))));
-}
-
-async function save(out: string, steps: readonly SampleStep[], shape: BatchShape, animate: boolean): Promise<void> {
-  const { imageRows, saveAnimation, saveImageRows } = await import('@diffuse/data');
-  const { gridScale } = await import('../run/preview.ts');
-  const scale = gridScale(shape[1]);
-  if (!animate) {
-    const rows = Array.from({ length: shape[0] }, (_, image) => rowsOf(steps, image, shape));
-    return saveImageRows(out, rows.flat(), { scale });
-  }
-  const frames = steps.map((step): RawImage => imageRows(frameRows(step, shape), { scale }));
-  const lastFrameMs = 1500;
-  const delayMs = frames.map((_, i) => (i === frames.length - 1 ? lastFrameMs : 80));
-  await saveAnimation(out, frames, { delayMs });
-}
-
-const quantities = [
-  { label: 'x_t', of: ({ xt }: SampleStep) => xt },
-  { label: 'noise', of: ({ eps }: SampleStep) => eps },
-  { label: 'x_0', of: ({ x0 }: SampleStep) => x0 },
-] as const;
-
-/** The three rows of one image, a column a step. */
-function rowsOf(steps: readonly SampleStep[], image: number, [, height, width, channels]: BatchShape): ImageRow[] {
-  const size = height * width * channels;
-  return quantities.map(({ label, of }) => {
-    const data = new Float32Array(steps.length * size);
-    steps.forEach((step, column) => {
-      data.set(of(step).subarray(image * size, (image + 1) * size), column * size);
-    });
-    return { label, images: { data, shape: [steps.length, height, width, channels] } };
-  });
-}
-
-/** The three rows of one step, a column an image. */
-function frameRows(step: SampleStep, shape: BatchShape): ImageRow[] {
-  return quantities.map(({ label, of }) => ({ label, images: { data: of(step), shape } }));
 }

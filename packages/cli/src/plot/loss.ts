@@ -11,12 +11,14 @@ interface Metric {
   readonly learningRate: number;
 }
 
-/** A noise level of what `diffuse evaluate --json` writes as `lossByLevel`. */
-interface LevelLoss {
-  readonly sigma: number;
-  readonly loss: number;
+/** A noise level of the event `loss-by-level`, which `diffuse evaluate --json` writes. */
+interface Level {
+  /** Infinity where only noise is left, which JSON writes as null. */
+  readonly sigma: number | null;
+  /** Mean squared error of the noise. */
+  readonly eps: { readonly mean: number };
   /** The least that any network can reach, where it is known. */
-  readonly floor?: number;
+  readonly floor?: number | null;
 }
 
 /**
@@ -68,39 +70,37 @@ function trainingCharts(metrics: readonly Metric[], smooth: number | undefined):
   ];
 }
 
-/** The mean of `window` values around each, fewer at the ends: it follows a curve without lagging behind. */
+/** The mean of `window` values around each, fewer at the ends, without those that are none: it follows a curve without lagging behind. */
 export function movingMean(values: readonly number[], window: number): number[] {
-  const sums = [0];
-  for (const value of values) sums.push((sums.at(-1) as number) + (Number.isFinite(value) ? value : 0));
+  const [sums, counts] = [[0], [0]];
+  for (const value of values) {
+    const counted = Number.isFinite(value);
+    sums.push((sums.at(-1) as number) + (counted ? value : 0));
+    counts.push((counts.at(-1) as number) + (counted ? 1 : 0));
+  }
+  const between = (running: readonly number[], from: number, to: number): number =>
+    (running[to] as number) - (running[from] as number);
   return values.map((_, i) => {
     const half = Math.min(window / 2, i + 0.5, values.length - i - 0.5);
     const [from, to] = [Math.ceil(i + 0.5 - half), Math.floor(i + 0.5 + half)];
-    return ((sums[to] as number) - (sums[from] as number)) / (to - from);
+    return between(sums, from, to) / between(counts, from, to);
   });
 }
 
-function levelChart(levels: readonly LevelLoss[]): LineChartOptions {
-  const x = levels.map(({ sigma }) => sigma);
-  const floors = levels.some(({ floor }) => floor !== undefined);
+function levelChart(levels: readonly Level[]): LineChartOptions {
+  const shown = levels.filter(({ sigma }) => sigma !== null);
+  const x = shown.map(({ sigma }) => sigma ?? Number.NaN);
+  const floor = shown.map((level) => level.floor ?? Number.NaN);
   return {
     title: 'Loss by noise level',
+    subtitle: 'mean squared error of the predicted noise; 1 is what always saying 0 reaches',
     x: { label: 'sigma', scale: 'log' },
     y: { scale: 'log', room },
     width,
     height: 340,
     series: [
-      { label: 'the model', x, y: levels.map(({ loss }) => loss), dots: levels.length <= 60, colour: 0 },
-      ...(floors
-        ? [
-            {
-              label: 'no network can do better',
-              x,
-              y: levels.map(({ floor = Number.NaN }) => floor),
-              dashed: true,
-              colour: 1,
-            },
-          ]
-        : []),
+      { label: 'the model', x, y: shown.map(({ eps }) => eps.mean), dots: shown.length <= 60, colour: 0 },
+      ...(floor.some(Number.isFinite) ? [{ label: 'the floor', x, y: floor, dashed: true, colour: 1 }] : []),
     ],
   };
 }
@@ -110,7 +110,7 @@ async function readMetrics(path: string): Promise<readonly Metric[]> {
   const metrics: Metric[] = [];
   for (const [i, line] of (await readText(path, '--model')).split('\n').entries()) {
     if (line.trim() === '') continue;
-    const metric = parsed(line, `${path}:${i + 1}`) as Partial<Metric>;
+    const metric = parsed(line, `${path}:${i + 1}`) as Partial<Metric> | null;
     const { step, loss, learningRate } = metric ?? {};
     if (typeof step !== 'number' || typeof learningRate !== 'number') {
       throw usageError(`${path}:${i + 1} must have step, loss and learningRate; got ${line.slice(0, 80)}`);
@@ -122,25 +122,21 @@ async function readMetrics(path: string): Promise<readonly Metric[]> {
   return metrics;
 }
 
-/** Finds `lossByLevel` in a JSON document or in a file of JSON lines. @throws Failure where it is not. */
-async function readLevels(path: string): Promise<readonly LevelLoss[]> {
-  const source = await readText(path, '--levels');
-  const lines = source.trimStart().startsWith('{') && !isJson(source) ? source.split('\n') : [source];
-  for (const line of lines) {
+/** Finds the event `loss-by-level` among lines of JSON. @throws Failure where it is not. */
+async function readLevels(path: string): Promise<readonly Level[]> {
+  for (const [i, line] of (await readText(path, '--levels')).split('\n').entries()) {
     if (line.trim() === '') continue;
-    const document = parsed(line, path) as { readonly lossByLevel?: unknown } | null;
-    const found = Array.isArray(document) ? document : document?.lossByLevel;
-    if (Array.isArray(found)) return found.map((level, i) => checkLevel(level, `${path}: lossByLevel[${i}]`));
+    const event = parsed(line, `${path}:${i + 1}`) as { readonly event?: unknown; readonly levels?: unknown } | null;
+    if (event?.event !== 'loss-by-level' || !Array.isArray(event.levels)) continue;
+    return event.levels.map((level, k) => checkLevel(level, `${path}:${i + 1}: levels[${k}]`));
   }
-  throw usageError(`--levels: ${path} has no lossByLevel; diffuse evaluate --json writes it`);
+  throw usageError(`--levels: ${path} has no event loss-by-level; diffuse evaluate --json writes it`);
 }
 
-function checkLevel(level: unknown, where: string): LevelLoss {
-  const { sigma, loss, floor } = (level ?? {}) as Partial<LevelLoss>;
-  if (typeof sigma === 'number' && typeof loss === 'number') {
-    return { sigma, loss, ...(typeof floor === 'number' && { floor }) };
-  }
-  throw usageError(`${where} must have the numbers sigma and loss; got ${JSON.stringify(level)}`);
+function checkLevel(level: unknown, where: string): Level {
+  const { sigma, eps } = (level ?? {}) as Partial<Level>;
+  if ((typeof sigma === 'number' || sigma === null) && typeof eps?.mean === 'number') return level as Level;
+  throw usageError(`${where} must have sigma and eps.mean; got ${JSON.stringify(level).slice(0, 80)}`);
 }
 
 async function readText(path: string, flag: string): Promise<string> {
@@ -148,15 +144,6 @@ async function readText(path: string, flag: string): Promise<string> {
     return await readFile(path, 'utf8');
   } catch (error) {
     throw usageError(`${flag}: cannot read ${path}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-function isJson(source: string): boolean {
-  try {
-    JSON.parse(source);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -117,6 +117,17 @@ describe('captionedRows', () => {
     expect(data[(14 * shape[1] + 14) * 3]).toBe(204);
   });
 
+  it('has more white between groups of rows', async () => {
+    const rows = [10, 20, 30, 40].map((value) => ({
+      images: { data: new Uint8Array(16).fill(value), shape: [1, 4, 4, 1] } as const,
+    }));
+    const { shape, data } = await captionedRows(rows, { gap: 2, scale: 2, group: 2 });
+    const column = Array.from({ length: shape[0] }, (_, y) => data[(y * shape[1] + 16) * 3]);
+    const tops = [10, 20, 30, 40].map((value) => column.indexOf(value));
+    expect(tops).toEqual([14, 24, 36, 46]);
+    expect(column.filter((value) => value !== 255)).toHaveLength(4 * 8);
+  });
+
   it('is written as PNG', async () => {
     const path = join(folder, 'rows.png');
     await saveCaptionedRows(path, [{ images: row(2, 1), label: 'x' }], { title: 'A title', subtitle: 'and more' });
@@ -128,6 +139,7 @@ describe('captionedRows', () => {
     const captions = [['a'], ['b']];
     await expect(captionedRows([{ images: row(1, 1) }], { captions })).rejects.toThrow('2 captions for 1 columns');
     await expect(captionedRows([{ images: row(1, 1) }], { textSize: 0 })).rejects.toThrow('textSize must be');
+    await expect(captionedRows([{ images: row(1, 1) }], { group: 0 })).rejects.toThrow('group must be a whole number');
     await expect(captionedRows([])).rejects.toMatchObject({ code: 'ERR_SHAPE' });
   });
 });
