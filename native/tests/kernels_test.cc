@@ -171,8 +171,14 @@ void expect_same_bits(const std::string& what, const Outputs& actual, const Outp
 }
 
 // Tensors whose channels a kernel takes as they are, because nothing else determines them.
-const std::set<std::string> kFreeChannels{
-    "fill y", "sum x", "random_normal y", "random_uniform y", "time_embedding_forward y", "gradient_norm gradient"};
+const std::set<std::string> kFreeChannels{"fill y",
+                                          "sum x",
+                                          "sum_samples x",
+                                          "softmax_cross_entropy_forward logits",
+                                          "random_normal y",
+                                          "random_uniform y",
+                                          "time_embedding_forward y",
+                                          "gradient_norm gradient"};
 
 }  // namespace
 
