@@ -34,7 +34,7 @@ const loadConfigFile = () => import('../settings/config-file.ts');
 /** `diffuse train`. */
 export const trainCommand: Command<TrainFlags> = {
   name: 'train',
-  summary: 'train a model on images',
+  summary: 'train a model on images, or a classifier of them',
   settings,
   sections: [
     ['Presets:', presets],
@@ -45,6 +45,8 @@ export const trainCommand: Command<TrainFlags> = {
   examples: [
     ['diffuse train --data photos --resolution 32 --out runs/photos', 'train on a folder'],
     ['diffuse train --data train-images.idx3-ubyte --preset mnist --minutes 5 --out runs/digits', 'train on IDX files'],
+    ['diffuse train --data photos --classes folders --drop-class 0.1 --out runs/kinds', 'with classes, for guidance'],
+    ['diffuse train --task classifier --data photos --classes folders --out runs/judge', 'a classifier'],
     ['diffuse train --resume --out runs/photos --steps 20000', 'go on'],
   ],
   async run({ out, preset, config, resume, ...flags }, { report }) {

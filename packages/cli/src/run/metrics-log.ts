@@ -37,8 +37,8 @@ export async function openMetricsLog(path: string, step: number): Promise<Metric
     return writing;
   };
   return {
-    add({ step, loss, gradientNorm, learningRate }) {
-      pending += `${JSON.stringify({ step, loss, gradientNorm, learningRate })}\n`;
+    add({ step, loss, gradientNorm, learningRate, outputs }) {
+      pending += `${JSON.stringify({ step, loss, gradientNorm, learningRate, ...outputs })}\n`;
       // A failure is reported by the flush that follows.
       if (pending.length >= pieceLength) write().catch(() => undefined);
     },

@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks';
-import { type Device, type Diffusion, train } from '@diffuse/core';
+import type { Device } from '@diffuse/core';
 import type { ImageDataset } from '@diffuse/data';
 import { defaultSteps, type TrainSettings } from '../settings/train-settings.ts';
 import type { Report } from '../terminal/report.ts';
-import { buildModel, trainOptions } from './build-model.ts';
+import { buildTask } from './task.ts';
 
 /** Time and steps that the measurement takes at least. */
 const measureMs = 2000;
@@ -20,7 +20,7 @@ const plannedShare = 0.94;
  */
 export async function runLength(
   settings: TrainSettings,
-  parts: { diffusion: Diffusion; data: ImageDataset; device: Device },
+  parts: { data: ImageDataset; device: Device },
   deadline: number | undefined,
   report: Report,
   signal: AbortSignal,
@@ -38,11 +38,11 @@ export async function runLength(
 /** Median time of a step, the first half left out: caches and clocks settle in it. */
 async function measureStep(
   settings: TrainSettings,
-  parts: { diffusion: Diffusion; data: ImageDataset; device: Device },
+  { data, device }: { data: ImageDataset; device: Device },
   signal: AbortSignal,
 ): Promise<number> {
-  const model = buildModel(settings, parts.data);
-  const training = train({ ...trainOptions(settings, { ...parts, model }), steps: Number.MAX_SAFE_INTEGER });
+  const { model, train } = buildTask(settings, data, device);
+  const training = train({ steps: Number.MAX_SAFE_INTEGER });
   const times: number[] = [];
   const begin = performance.now();
   try {

@@ -1,17 +1,6 @@
 import { resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import {
-  type Device,
-  DiffuseError,
-  type Diffusion,
-  loadTrainingState,
-  openDevice,
-  saveRun,
-  type TrainingState,
-  type TrainProgress,
-  train,
-  type UNet2D,
-} from '@diffuse/core';
+import { DiffuseError, loadTrainingState, openDevice, type TrainingState, type TrainProgress } from '@diffuse/core';
 import type { ImageDataset } from '@diffuse/data';
 import { cancelled, Failure, messageOf, runFailure } from '../failure.ts';
 import { configText } from '../settings/config-file.ts';
@@ -19,12 +8,11 @@ import type { ResolvedConfig } from '../settings/resolve.ts';
 import type { TrainSettings } from '../settings/train-settings.ts';
 import { bytes, grouped } from '../terminal/format.ts';
 import type { Report } from '../terminal/report.ts';
-import { buildDiffusion, buildModel, trainOptions } from './build-model.ts';
 import { type MetricsLog, openMetricsLog } from './metrics-log.ts';
 import { openData } from './open-data.ts';
-import { savePreview } from './preview.ts';
 import type { RunFolder } from './run-folder.ts';
 import { runLength } from './run-length.ts';
+import { buildTask, type Task } from './task.ts';
 import { writeDurably } from './write-durably.ts';
 
 /** What {@link runTraining} is given. */
@@ -41,10 +29,8 @@ export interface TrainingRunOptions {
 /** Everything that a step of the run touches. */
 interface Run extends TrainingRunOptions {
   readonly settings: TrainSettings;
-  readonly device: Device;
   readonly data: ImageDataset;
-  readonly model: UNet2D;
-  readonly diffusion: Diffusion;
+  readonly task: Task;
   readonly state: TrainingState;
   readonly metrics: MetricsLog;
   readonly steps: number;
@@ -61,23 +47,18 @@ export async function runTraining(options: TrainingRunOptions): Promise<void> {
   const { config, folder, resume, report, signal } = options;
   const { settings } = config;
   using device = await openDevice(settings.device, settings.threads === undefined ? {} : { threads: settings.threads });
-  const diffusion = buildDiffusion(settings);
   using data = await openData(settings, report, signal);
-  const model = buildModel(settings, data);
+  const task = buildTask(settings, data, device);
   const deadline = settings.minutes === undefined ? undefined : performance.now() + settings.minutes * 60_000;
-  const steps = await runLength(settings, { diffusion, data, device }, deadline, report, signal);
+  const steps = await runLength(settings, { data, device }, deadline, report, signal);
   if (signal.aborted) throw cancelled('stopped before the first step');
 
   const { fingerprint } = data;
   const { seed, ema } = settings;
   const restored = resume
-    ? await loadTrainingState(folder.path, { device, model, ema: ema > 0, fingerprint, seed })
+    ? await loadTrainingState(folder.path, { device, model: task.model, ema: ema > 0, fingerprint, seed })
     : undefined;
-  const training = train({
-    ...trainOptions(settings, { model, diffusion, data, device }),
-    steps,
-    ...(restored && { resume: restored }),
-  });
+  const training = task.train({ steps, resume: restored });
   const { state } = training;
   report.note(
     `model: ${grouped(state.weights.table.count)} parameters on ${device.name}, ${device.threads} threads; ` +
@@ -85,7 +66,7 @@ export async function runTraining(options: TrainingRunOptions): Promise<void> {
   );
   await writeDurably(folder.config, configText(portable(config, steps)));
   const metrics = await openMetricsLog(folder.metrics, state.step);
-  const run: Run = { ...options, settings, device, data, model, diffusion, state, metrics, steps, deadline };
+  const run: Run = { ...options, settings, data, task, state, metrics, steps, deadline };
   report.event('begin', { step: state.step, steps, parameters: state.weights.table.count, device: device.name });
   try {
     if (state.step >= steps) await finishedAlready(run);
@@ -105,9 +86,10 @@ async function followTraining(run: Run, training: AsyncIterable<TrainProgress>):
   try {
     for await (const step of training) {
       metrics.add(step);
-      report.event('step', { ...step });
+      const { outputs, ...measured } = step;
+      report.event('step', { ...measured, ...outputs });
       progress.update(step.step, {
-        loss: smooth(step.loss).toFixed(4),
+        ...smooth({ loss: step.loss, ...outputs }),
         'images/s': grouped(step.imagesPerSecond),
       });
       if (await afterStep(run, step.step)) break;
@@ -131,9 +113,9 @@ async function followTraining(run: Run, training: AsyncIterable<TrainProgress>):
 
 /** Preview and checkpoint where they are due; the preview first, so that no checkpoint is ahead of it. Returns whether to end. */
 async function afterStep(run: Run, step: number): Promise<boolean> {
-  const { settings, steps, deadline, signal } = run;
+  const { settings, task, steps, deadline, signal } = run;
   const { previewEvery, checkpointEvery } = settings;
-  if (previewEvery > 0 && step % previewEvery === 0 && !signal.aborted) await preview(run, step);
+  if (previewEvery > 0 && step % previewEvery === 0 && !signal.aborted && task.preview) await preview(run, step);
   const ends = step >= steps || signal.aborted || (deadline !== undefined && performance.now() >= deadline);
   if (ends || (checkpointEvery > 0 && step % checkpointEvery === 0)) await checkpoint(run);
   return ends;
@@ -141,9 +123,9 @@ async function afterStep(run: Run, step: number): Promise<boolean> {
 
 /** A picture that cannot be made, for lack of memory say, is no reason to lose a run. */
 async function preview(run: Run, step: number): Promise<void> {
-  const { report, folder, signal } = run;
+  const { report, folder, signal, task } = run;
   try {
-    const path = await savePreview(folder.previews, step, run, signal);
+    const path = await task.preview?.(folder.previews, step, signal);
     report.note(`step ${step}: preview ${path}`);
     report.event('preview', { step, path });
   } catch (error) {
@@ -152,16 +134,9 @@ async function preview(run: Run, step: number): Promise<void> {
 }
 
 /** Metrics, then state and weights: a checkpoint that exists has all its metrics. */
-async function checkpoint({ folder, model, diffusion, state, data, settings, metrics, report }: Run): Promise<void> {
+async function checkpoint({ folder, task, state, data, settings, metrics, report }: Run): Promise<void> {
   await metrics.flush();
-  await saveRun(folder.path, {
-    model,
-    diffusion,
-    state,
-    fingerprint: data.fingerprint,
-    seed: settings.seed,
-    classNames: model.classes === null ? undefined : data.classNames,
-  });
+  await task.save(folder.path, { state, fingerprint: data.fingerprint, seed: settings.seed });
   report.note(`step ${state.step}: checkpoint ${folder.path}`);
   report.event('checkpoint', { step: state.step, folder: folder.path });
 }
@@ -195,14 +170,14 @@ function withAdvice(error: DiffuseError, { folder, settings }: Run): Error {
   );
 }
 
-/** Mean of about the last 50 losses, without the pull of a first guess (Kingma and Ba 2015, section 3). */
-function smoothed(): (loss: number) => number {
+/** Means of about the last 50 steps, without the pull of a first guess (Kingma and Ba 2015, section 3). */
+function smoothed(): (figures: Readonly<Record<string, number>>) => Record<string, string> {
   const decay = 0.98;
-  let mean = 0;
+  const sums: Record<string, number> = {};
   let weight = 0;
-  return (loss) => {
-    mean = decay * mean + (1 - decay) * loss;
+  return (figures) => {
     weight = decay * weight + (1 - decay);
-    return mean / weight;
+    for (const [name, value] of Object.entries(figures)) sums[name] = decay * (sums[name] ?? 0) + (1 - decay) * value;
+    return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, (sum / weight).toFixed(4)]));
   };
 }

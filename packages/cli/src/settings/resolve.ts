@@ -2,7 +2,13 @@ import { usageError } from '../failure.ts';
 import type { TrainConfig } from './config-file.ts';
 import { kebabCase } from './kinds.ts';
 import { presets } from './presets.ts';
-import { changeableOnResume, type TrainSettingName, type TrainSettings, trainDefaults } from './train-settings.ts';
+import {
+  changeableOnResume,
+  classifierDefaults,
+  type TrainSettingName,
+  type TrainSettings,
+  trainDefaults,
+} from './train-settings.ts';
 
 /** The settings of a run, with the preset they began from. */
 export interface ResolvedConfig extends TrainConfig {
@@ -20,12 +26,14 @@ const lengths = ['steps', 'epochs', 'minutes'] as const;
 export function resolveSettings(flags: TrainConfig, file: TrainConfig = { settings: {} }): ResolvedConfig {
   const preset = flags.preset ?? file.preset;
   const base = preset === undefined ? {} : (presets[preset]?.settings ?? {});
+  const task = flags.settings.task ?? file.settings.task ?? base.task;
   const settings: TrainSettings = { ...trainDefaults };
-  for (const layer of [base, file.settings, flags.settings]) {
+  for (const layer of [task === 'classifier' ? classifierDefaults : {}, base, file.settings, flags.settings]) {
     if (lengths.some((name) => layer[name] !== undefined)) for (const name of lengths) delete settings[name];
     Object.assign(settings, layer);
   }
   checkTogether(settings);
+  checkTask(settings);
   settings.classes ??= settings.labels === undefined ? 'none' : 'labels';
   return preset === undefined ? { settings } : { preset, settings };
 }
@@ -69,6 +77,22 @@ function checkTogether({ steps, epochs, classes, labels }: TrainSettings): void 
   if (labels !== undefined && classes !== undefined && classes !== 'labels') {
     throw usageError(`--labels goes with --classes labels, not with --classes ${classes}`);
   }
+}
+
+/** Refuses settings that mean nothing for what is trained. */
+function checkTask({ task, labels, classes, dropClass, noisy, attention, headChannels }: TrainSettings): void {
+  const labelled = classes === undefined ? labels !== undefined : classes !== 'none';
+  const advice = 'give --labels FILE with an IDX file, or --classes folders';
+  if (task === 'classifier') {
+    if (!labelled) throw usageError(`--task classifier learns from labels: ${advice}`);
+    if (dropClass > 0) throw usageError('--drop-class is for diffusion models: a classifier needs every label');
+    if (attention.length > 0 || headChannels !== undefined) {
+      throw usageError('--attention and --head-channels are for diffusion models: a classifier has no attention');
+    }
+    return;
+  }
+  if (noisy) throw usageError('--noisy goes with --task classifier: a diffusion model sees noisy images anyway');
+  if (dropClass > 0 && !labelled) throw usageError(`--drop-class needs labels to leave out: ${advice}`);
 }
 
 function same(a: unknown, b: unknown): boolean {
