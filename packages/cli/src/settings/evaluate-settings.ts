@@ -87,12 +87,16 @@ export const evaluateSettings: SettingTable<EvaluateFlags> = {
     group: dataGroup,
     required: true,
   },
-  labels: { kind: text('an idx1-ubyte file'), description: 'the same from the labels of an IDX file', group: dataGroup },
   classes: {
     kind: oneOf(['none', 'folders']),
     description: 'classes of the real images, for models that are told them',
     group: dataGroup,
     defaultText: 'none',
+  },
+  labels: {
+    kind: text('an idx1-ubyte file'),
+    description: 'the same from the labels of an IDX file',
+    group: dataGroup,
   },
   cacheDir: {
     kind: text('a folder'),
