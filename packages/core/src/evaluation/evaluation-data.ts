@@ -5,6 +5,7 @@ import { Purpose, permutation } from '../random/philox.ts';
 import { checkInteger } from '../schedules/checks.ts';
 import type { Dataset } from '../training/dataset.ts';
 import { fillUniform } from './host-random.ts';
+import { keepPace, type PaceOptions } from './pace.ts';
 
 /** Samples as an evaluation reads them. */
 export interface EvaluationBatch {
@@ -51,9 +52,7 @@ export function evaluationData({
   ...options
 }: EvaluationDataOptions): EvaluationData {
   const { dtype = 'u8' } = data;
-  if (dtype === 'i32') {
-    throw new DiffuseError('ERR_DTYPE', 'Gaussian noise goes with data of bytes or float32; these are int32');
-  }
+  checkNumeric(data);
   if (shapeText(data.shape) !== shapeText(model.shape)) {
     throw new DiffuseError(
       'ERR_SHAPE',
@@ -70,22 +69,59 @@ export function evaluationData({
     discrete: dtype === 'u8',
     async read(first, wanted) {
       const indices = order.slice(first, first + wanted);
-      const x0 = new Float32Array(wanted * dimensions);
-      if (dtype === 'u8') {
-        const bytes = new Uint8Array(x0.length);
-        await data.read(indices, bytes);
-        // A level is 2 / 255 wide and lies around its byte.
-        for (let i = 0; i < x0.length; i++) x0[i] = (2 * (bytes[i] as number)) / 255 - 1;
-        if (dequantise) spread(x0, dimensions, { seed, first });
-      } else {
-        await data.read(indices, x0);
-      }
+      const x0 = await readNumbers(data, indices);
+      if (dequantise && dtype === 'u8') spread(x0, dimensions, { seed, first });
       return { x0, labels: labelOf && Int32Array.from(indices, labelOf) };
     },
   };
 }
 
-/** Moves each element to a random place of its level, by a number of the sample's own. */
+/** Samples as numbers: bytes as 2 byte / 255 - 1, float32 as it is. */
+async function readNumbers(data: Dataset, indices: Int32Array): Promise<Float32Array> {
+  const x0 = new Float32Array(indices.length * elementCount(data.shape));
+  if (data.dtype === 'f32') {
+    await data.read(indices, x0);
+  } else {
+    const bytes = new Uint8Array(x0.length);
+    await data.read(indices, bytes);
+    for (let i = 0; i < x0.length; i++) x0[i] = (2 * (bytes[i] as number)) / 255 - 1;
+  }
+  return x0;
+}
+
+/**
+ * The samples of a data set as the points of an ideal denoiser, in the numbers that networks see.
+ *
+ * @param options `count`: how many, a random choice by the seed; default all.
+ * @throws `ERR_DTYPE` for tokens, `ERR_ARGUMENT` for a count that is not there, `ERR_CANCELLED`.
+ */
+export async function dataPoints(
+  data: Dataset,
+  options: PaceOptions & { readonly count?: number; readonly seed?: number } = {},
+): Promise<{ readonly points: Float32Array; readonly dimensions: number }> {
+  checkNumeric(data);
+  const count = checkInteger('count of points', options.count ?? data.count, 1, data.count);
+  const chosen = permutation(options.seed ?? 0, 0, data.count).subarray(0, count);
+  const dimensions = elementCount(data.shape);
+  const points = new Float32Array(count * dimensions);
+  const pace = keepPace(options.signal, 'reading the data');
+  for (let first = 0; first < count; first += READ_AT_ONCE) {
+    points.set(await readNumbers(data, chosen.slice(first, first + READ_AT_ONCE)), first * dimensions);
+    await pace();
+  }
+  return { points, dimensions };
+}
+
+/** Samples between two looks at the clock. */
+const READ_AT_ONCE = 64;
+
+function checkNumeric({ dtype }: Dataset): void {
+  if (dtype === 'i32') {
+    throw new DiffuseError('ERR_DTYPE', 'Gaussian noise goes with data of bytes or float32; these are int32');
+  }
+}
+
+/** Moves each element to a random place of its level, which is 2 / 255 wide and lies around its byte. */
 function spread(x0: Float32Array, dimensions: number, { seed, first }: { seed: number; first: number }): void {
   const uniform = new Float64Array(dimensions);
   for (let n = 0; n * dimensions < x0.length; n++) {

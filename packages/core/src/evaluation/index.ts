@@ -9,6 +9,7 @@ export {
   type ImageMetric,
   imageMetrics,
 } from './evaluate-images.ts';
+export { dataPoints } from './evaluation-data.ts';
 export type { FeatureNetwork, ImageFeatures, ImagesShape } from './feature-network.ts';
 export {
   type FeatureStatistics,

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { dataPoints } from '../../src/evaluation/evaluation-data.ts';
 import { type IdealDenoiser, idealDenoiser, idealLoss } from '../../src/evaluation/ideal-denoiser.ts';
 import { gaussianLossFloor } from '../../src/evaluation/loss-by-level.ts';
 import { moments, normals } from '../random/normal.ts';
 import { expectAllClose, expectClose } from '../schedules/close.ts';
+import { byteDataset, floatDataset } from './gaussian-model.ts';
 
 const number = fc.double({ min: -2, max: 2, noNaN: true });
 const sigmas = fc.double({ min: 0.05, max: 5, noNaN: true });
@@ -101,6 +103,27 @@ describe('the loss of the ideal denoiser', () => {
     const floor = gaussianLossFloor([0.25], 2);
     expect(Math.abs((high?.eps.mean as number) - floor)).toBeLessThan(4 * (high?.eps.standardError as number) + 0.005);
     expect(low?.eps.mean as number).toBeLessThan(0.8 * gaussianLossFloor([0.25], 0.005));
+  });
+
+  test('takes the samples of a data set, bytes as networks see them', async () => {
+    const bytes = byteDataset(Uint8Array.of(0, 255, 51, 102, 0, 255), [1, 2, 1]);
+    const { points, dimensions } = await dataPoints(bytes);
+    const rows = [0, 1, 2]
+      .map((n) => [...points.subarray(2 * n, 2 * n + 2)])
+      .sort((a, b) => (a[0] as number) - (b[0] as number));
+    expect(dimensions).toBe(2);
+    expect(rows).toEqual([
+      [-1, 1],
+      [-1, 1],
+      [Math.fround(-0.6), Math.fround(-0.2)],
+    ]);
+    const floats = floatDataset(Float32Array.of(3, 4, 5), [1]);
+    expect((await dataPoints(floats)).points.toSorted()).toEqual(Float32Array.of(3, 4, 5));
+    expect((await dataPoints(floats, { count: 2, seed: 4 })).points).toHaveLength(2);
+    await expect(dataPoints({ ...floats, dtype: 'i32' })).rejects.toThrow('these are int32');
+    await expect(dataPoints(floats, { count: 4 })).rejects.toThrow(
+      'count of points must be an integer from 1 to 3, got 4',
+    );
   });
 
   test('leaves the event loop free and stops when told', async () => {

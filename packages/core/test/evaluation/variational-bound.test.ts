@@ -178,6 +178,17 @@ describe('the discretised Gaussian', () => {
     expect(exact(far, mean, -12)).toBeGreaterThan(15_000);
   });
 
+  // From improved-diffusion's discretized_gaussian_log_likelihood in float64.
+  test.each([
+    [-1, -0.98, -8, 1.6600112677205452],
+    [-101 / 255, -0.41, -6, 2.80728834765649],
+    [51 / 255, 0.19, -9.5, 1.6748645527068133],
+    [1, 0.9, -4, 1.43147729937292],
+  ])('of improved-diffusion: %d around %d', (x, mean, logVariance, expected) => {
+    const nats = discretisedGaussian({ cdf: 'tanh' });
+    expectClose(nats(Float64Array.of(x), Float64Array.of(mean), logVariance), expected, 1e-12);
+  });
+
   // From mpmath with 50 digits: log(ncdf(b) - ncdf(a)).
   test.each([
     [-0.1, 0.1, -2.5300420015472382],
