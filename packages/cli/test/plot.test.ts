@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cosineSchedule, linearSchedule } from '@diffuse/core';
+import { cosineSchedule, linearSchedule, schedules } from '@diffuse/core';
 import { readImage } from '@diffuse/data';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -141,6 +141,16 @@ describe('plots of schedules', () => {
     expect(texts).toEqual(expect.arrayContaining(['0.147', '0.0201', '0.00642']));
     expect(await textsOf('removed')).not.toContain('0.147');
   });
+
+  test.each(['schedule', 'snr', 'removed', 'posterior'])(
+    '%s of one timestep, and of one that ends at pure noise',
+    async (kind) => {
+      for (const name of Object.keys(schedules)) {
+        await textsOf(kind, `--schedule=${name}`, '--timesteps=1');
+        await textsOf(kind, `--schedule=${name}`, '--timesteps=50', '--schedule-options=zeroTerminalSnr=1');
+      }
+    },
+  );
 
   test('posterior', async () => {
     expect(await textsOf('posterior', '--schedule=cosine')).toEqual(expect.arrayContaining(['of x₀', 'of xₜ']));

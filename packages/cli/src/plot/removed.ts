@@ -57,7 +57,7 @@ export async function drawRemoved(flags: PlotFlags): Promise<string> {
 function roomAbove(curves: readonly Float64Array[]): readonly [low: number, high: number] {
   const lowest = Math.min(...curves.map((curve) => curve.reduce((low, value) => Math.min(low, value), Infinity)));
   const highest = Math.max(...curves.map((curve) => curve.reduce((high, value) => Math.max(high, value), 0)));
-  const margin = (highest / lowest) ** 0.06;
+  const margin = Math.max(1.02, (highest / lowest) ** 0.06);
   return [lowest / margin, highest * margin ** 2];
 }
 

@@ -42,7 +42,7 @@ export async function scheduleFrom(flags: PlotFlags): Promise<Schedule> {
 /** `linear schedule, 1000 timesteps`, or the number alone for several. */
 export function subtitleOf(schedules: readonly Schedule[]): string {
   const [first] = schedules;
-  const steps = `${first?.steps} timesteps`;
+  const steps = first?.steps === 1 ? '1 timestep' : `${first?.steps} timesteps`;
   return schedules.length === 1 ? `${first?.name} schedule, ${steps}` : steps;
 }
 

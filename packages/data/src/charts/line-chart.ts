@@ -5,7 +5,7 @@ import { type Axis, type Box, drawFrame, type Frame, type KeyEntry } from './fra
 import { polyline } from './polyline.ts';
 import { extentOf } from './scale.ts';
 import { type Drawing, element } from './svg.ts';
-import { checkSide, seriesColour, svgDocument } from './theme.ts';
+import { checkSide, palette, seriesColour, svgDocument } from './theme.ts';
 
 /** One line of a chart. */
 export interface Series {
@@ -17,7 +17,7 @@ export interface Series {
   readonly y: ArrayLike<number>;
   /** Which colour of the palette, from 0. Default: the place among the series. */
   readonly colour?: number;
-  /** Default false. */
+  /** Default: only after the last colour of the palette, when colours begin anew. */
   readonly dashed?: boolean;
   /** Thin and pale: measurements behind their trend. Default false. */
   readonly faint?: boolean;
@@ -103,8 +103,10 @@ function visibleExtent(series: readonly Series[], x: Axis, y: Axis): [low: numbe
 
 const dashes = '5 4';
 
-function styleOf({ colour, dashed = false }: Series, index: number): { colour: string; dash: string | undefined } {
-  return { colour: seriesColour(colour ?? index), dash: dashed ? dashes : undefined };
+function styleOf(series: Series, index: number): { colour: string; dash: string | undefined } {
+  const place = series.colour ?? index;
+  const { dashed = place >= palette.length } = series;
+  return { colour: seriesColour(place), dash: dashed ? dashes : undefined };
 }
 
 /** The names of all series that have one. */

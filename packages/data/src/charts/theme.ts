@@ -8,9 +8,9 @@ export const papers = { light: '#ffffff', dark: '#0d1117' } as const;
  * Colours of the series, in their order. Each stands out from both {@link papers} by a contrast of 3 or more, so that a series has one
  * colour everywhere; neighbours also differ for people who do not tell red from green (after Okabe and Ito).
  */
-export const palette = ['#2277c4', '#d05a1e', '#12906e', '#a35fc0', '#a37800', '#d14f78'] as const;
+export const palette = ['#2277c4', '#d05a1e', '#12906e', '#a35fc0', '#a37800', '#d14f78', '#7f7f7f'] as const;
 
-/** The colour of series `index`; after the last it begins anew. */
+/** The colour of series `index`; after the last they begin anew, with lines that are dashed. */
 export function seriesColour(index: number): string {
   return palette[index % palette.length] as string;
 }

@@ -83,6 +83,14 @@ describe('lineChart', () => {
     expect(nameX([apart, { ...below, y: [5, 1, Number.NaN] }], 'lower one')).toBeLessThan(300);
   });
 
+  it('tells more series apart than there are colours', () => {
+    const series = range(palette.length + 2).map((i) => ({ y: [i, i + 1] }));
+    const plots = elements(parseXml(lineChart({ series })), 'svg').slice(1);
+    const paths = plots.flatMap((plot) => elements(plot, 'path'));
+    const looks = paths.map(({ attributes }) => [attributes.stroke, attributes['stroke-dasharray']].join());
+    expect(new Set(looks).size).toBe(series.length);
+  });
+
   it('escapes what users write', () => {
     const nasty = `<b>&"'\u0000\ud800]]> ∂ 漢`;
     const texts = textsOf(
