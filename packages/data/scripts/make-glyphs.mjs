@@ -71,4 +71,4 @@ console.log(`/**
  * An entry begins a line: code point in hexadecimal, advance width, outline; it goes on in lines that begin with a space. The outline is
  * SVG path data with relative commands, in thousandths of the font size, y downwards from the base line.
  */
-export const glyphData = \`${entries.map(lines).join('\n')}\`;`);
+export const glyphData: string = \`${entries.map(lines).join('\n')}\`;`);

@@ -5,7 +5,7 @@
  * An entry begins a line: code point in hexadecimal, advance width, outline; it goes on in lines that begin with a space. The outline is
  * SVG path data with relative commands, in thousandths of the font size, y downwards from the base line.
  */
-export const glyphData = `20 200
+export const glyphData: string = `20 200
 21 289 m173-198l-57 0l-11-378l-2-94l83 0l-2 94l-11 378zm-28 210q-24 0-42-17q-18-18-18-45q0-29 18-46q18-18 42-18
  q25 0 42 18q17 17 17 46q0 27-17 45q-17 17-42 17z
 22 426 m149-431l-50 0l-16-167l-3-92l88 0l-3 92l-16 167zm177 0l-50 0l-16-167l-3-92l88 0l-3 92l-16 167z
