@@ -42,11 +42,6 @@ const update = {
   coefficientX0: 1,
   coefficientPrediction: 0,
   coefficientHistory: 0,
-  coefficientOlder: 0,
-  historyFromX: 0,
-  historyFromX0: 1,
-  logVarianceLow: 0,
-  logVarianceHigh: 0,
   coefficientNoise: 0,
 };
 

@@ -1,14 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import { type Diffusion, gaussianDiffusion } from '../diffusion/gaussian.ts';
+import { type TargetName, targets } from '../diffusion/targets.ts';
 import { fileOrder } from '../models/parameter-layout.ts';
 import { UNet2D } from '../models/unet2d.ts';
 import { type ParameterSlot, parameterTable } from '../models/weights.ts';
 import type { Device, DeviceBuffer } from '../native/device.ts';
-import { createSchedule } from '../schedules/index.ts';
+import { DiffuseError } from '../native/errors.ts';
 import { readClassNames, writeClassNames } from './class-names.ts';
 import { loadParameters, readPipelineFolder, writeParameters, writePipelineFolder } from './diffusers.ts';
 import { fileOperation } from './file-errors.ts';
-import type { SchedulerDescription, SchedulerScheduleName } from './scheduler-config.ts';
+import { describeSchedule, scheduleFromDescription } from './schedule-config.ts';
+import type { SchedulerDescription } from './scheduler-config.ts';
 import { readSlot, type StateOptions, writeState } from './state-file.ts';
 
 export { loadTrainingState } from './state-file.ts';
@@ -82,18 +84,25 @@ export async function loadRun(directory: string, { device, ema = true }: LoadRun
   const path = (ema ? emaWeightsPath : undefined) ?? weightsPath;
   await loadParameters(path, table.slots, buffer);
   model.weights = { device, table, parameters: buffer, ema: undefined };
-  const { name, steps, parameters: numbers } = scheduler.schedule;
-  const schedule = createSchedule(name, { steps, ...numbers });
+  const schedule = scheduleFromDescription(scheduler.schedule);
   const diffusion = gaussianDiffusion({ schedule, predict: scheduler.predict });
   return { model, diffusion, scheduler, classNames: await readClassNames(directory) };
 }
 
-function describeScheduler({ schedule, predict }: Diffusion): SchedulerDescription {
-  const { name, steps, parameters } = schedule;
+/** @throws DiffuseError `ERR_ARGUMENT` for a target of one's own, which a file has no name for. */
+function describeScheduler({ schedule, prediction }: Diffusion): SchedulerDescription {
+  const predict = (Object.keys(targets) as TargetName[]).find((name) => targets[name] === prediction);
+  if (!predict) {
+    const known = Object.keys(targets).join(', ');
+    throw new DiffuseError(
+      'ERR_ARGUMENT',
+      `a run can be saved that predicts one of ${known}; not a target of one's own`,
+    );
+  }
   return {
     sampler: 'ddpm',
-    schedule: { name: name as SchedulerScheduleName, steps, parameters },
-    predict: predict as SchedulerDescription['predict'],
+    schedule: describeSchedule(schedule),
+    predict,
     variance: 'fixed-small',
     clip: 1,
     spacing: 'leading',

@@ -9,15 +9,17 @@ export interface SamplerUpdateOptions {
   readonly coefficientX: Attribute;
   readonly coefficientX0: Attribute;
   readonly coefficientPrediction: Attribute;
-  readonly coefficientHistory: Attribute;
-  readonly coefficientOlder: Attribute;
+  /** Default 0. */
+  readonly coefficientHistory?: Attribute;
+  /** Default 0. */
+  readonly coefficientOlder?: Attribute;
   readonly coefficientNoise: Attribute;
-  /** Factors of x and x0 in what the next step finds as history. */
-  readonly historyFromX: Attribute;
-  readonly historyFromX0: Attribute;
-  /** Logarithms of the variance where `variance` is -1 and 1. */
-  readonly logVarianceLow: Attribute;
-  readonly logVarianceHigh: Attribute;
+  /** Factors of x and x0 in what the next step finds as history; default 0 and 1, x0 itself. */
+  readonly historyFromX?: Attribute;
+  readonly historyFromX0?: Attribute;
+  /** Logarithms of the variance where `variance` is -1 and 1; default 0. */
+  readonly logVarianceLow?: Attribute;
+  readonly logVarianceHigh?: Attribute;
   readonly seedLow: Attribute;
   readonly seedHigh: Attribute;
   readonly step: Attribute;
@@ -41,9 +43,22 @@ export interface SamplerUpdateTensors {
   readonly variance?: Value | undefined;
   /** External values to change in place. */
   readonly into?:
-    | { readonly xNext?: Value | undefined; readonly historyNext?: Value | undefined; readonly olderNext?: Value | undefined }
+    | {
+        readonly xNext?: Value | undefined;
+        readonly historyNext?: Value | undefined;
+        readonly olderNext?: Value | undefined;
+      }
     | undefined;
 }
+
+const defaults = {
+  coefficientHistory: 0,
+  coefficientOlder: 0,
+  historyFromX: 0,
+  historyFromX0: 1,
+  logVarianceLow: 0,
+  logVarianceHigh: 0,
+} as const;
 
 /**
  * One step of any sampler: `x0 = clamp(x0FromX x + x0FromPrediction prediction, -clip, clip)`, then
@@ -69,6 +84,6 @@ export function samplerUpdate(
       olderNext: into?.olderNext,
     },
     inputs: { x, prediction, history, older, noise, variance },
-    attributes: { ...options },
+    attributes: { ...defaults, ...options },
   });
 }
