@@ -13,7 +13,7 @@ export interface OnnxSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   /** Given by newer versions: shapes of the inputs, numbers where they are fixed. */
-  readonly inputMetadata?: readonly { readonly shape?: readonly (number | string)[] }[];
+  readonly inputMetadata?: readonly { readonly name?: string; readonly shape?: readonly (number | string)[] }[];
   run(feeds: Record<string, never>): Promise<Readonly<Record<string, OnnxTensor>>>;
   release?(): Promise<void>;
 }
@@ -238,7 +238,7 @@ async function told<T>(what: string, act: () => Promise<T>): Promise<T> {
     return await act();
   } catch (error) {
     if (error instanceof DiffuseError) throw error;
-    const [line = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
-    throw new DiffuseError('ERR_DATA', `${what}: ${line}`, { cause: error });
+    const words = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ').trim();
+    throw new DiffuseError('ERR_DATA', `${what}: ${words}`, { cause: error });
   }
 }

@@ -131,7 +131,12 @@ describe('ONNX features', () => {
     throw new Error('Got invalid dimensions for input: images\n at node 3');
   };
   test.each([
-    ['no file', same, { path: 'missing.onnx', input: [1, 1, 1] }, /^cannot load missing.onnx: .* doesn't exist$/],
+    [
+      'no file',
+      same,
+      { path: 'missing.onnx', input: [1, 1, 1] },
+      /^cannot load missing.onnx: .* doesn't exist at line 7$/,
+    ],
     ['no size', same, {}, /net.onnx: 'input' must say what it takes, as \[height, width, channels\]; got undefined/],
     ['a bad size', same, { input: [0, 1, 1] }, /'input' must say/],
     ['another output', same, { input: [1, 1, 1], features: 'x' }, /has no output 'x' for 'features'; it has pool/],
@@ -144,7 +149,7 @@ describe('ONNX features', () => {
       'a failing run',
       fails,
       { input: [1, 1, 1] },
-      /does not run on images of \[1, 1, 1, 1\]: Got invalid dimensions for .*s$/,
+      /does not run on images of \[1, 1, 1, 1\]: Got invalid dimensions for .* at node 3$/,
     ],
   ])('refuses %s', async (_, run, options, message) => {
     await expect(open({ ...stub(run), ...(options as object) })).rejects.toThrow(message);
