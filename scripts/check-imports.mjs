@@ -33,7 +33,7 @@ const coreLayers = [
   ['schedules'],
   ['diffusion', 'models'],
   ['samplers', 'training'],
-  ['checkpoint'],
+  ['checkpoint', 'discrete'],
   ['evaluation'],
   ['index.ts'],
 ];

@@ -14,6 +14,12 @@ export {
 } from './checkpoint/run.ts';
 export * from './diffusion/index.ts';
 export {
+  type DiscreteDiffusion,
+  type DiscreteDiffusionOptions,
+  type DiscreteTransition,
+  discreteDiffusion,
+} from './discrete/discrete-diffusion.ts';
+export {
   type ClassifierReport,
   type ClassifierSession,
   type ClassifyOptions,
