@@ -75,7 +75,7 @@ export const trajectoryCommand: Command<TrajectoryFlags> = {
     using _device = device;
     const sampler = samplerFrom(flags, scheduler);
     const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
-    const total = sampler.steps ?? diffusion.steps;
+    const total = sampler.plan(diffusion).length;
     const shown = animate ? everyStep(total) : evenly(total, flags.columns ?? 10);
     const progress = report.progress('sampling', total);
     const stop = listenForStop(() => report.note('stopping'));
