@@ -16,6 +16,7 @@ export default defineConfig({
       project('native', ['packages/testkit/test/**/*.test.ts']),
       project('data', ['packages/data/test/**/*.test.ts']),
       project('cli', ['packages/cli/test/**/*.test.ts']),
+      project('examples', ['examples/test/**/*.test.ts']),
       project('bench', ['packages/bench/test/**/*.test.ts']),
     ],
   },
