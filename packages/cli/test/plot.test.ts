@@ -203,13 +203,23 @@ describe('plot loss', () => {
 
   test('loss by noise level is what evaluate --json wrote', async () => {
     const path = join(folder, 'levels.jsonl');
+    const estimate = { mean: 0.5, standardError: 0.01 };
     for (const floor of [undefined, 0.1]) {
-      const levels = [0.1, 1, 10, null].map((sigma) => ({ sigma, eps: { mean: 0.5, standardError: 0.01 }, floor }));
+      const levels = [0.1, 1, 10, null].map((sigma) => ({ sigma, eps: estimate, x0: estimate, floor }));
       await writeFile(path, `{"event":"progress"}\n${JSON.stringify({ event: 'loss-by-level', levels })}\n`);
       const texts = await textsOf('loss', '--levels', path);
       expect(texts).toContain('Loss by noise level');
-      expect(texts.includes('the floor')).toBe(floor !== undefined);
+      expect(texts.filter((text) => text === 'the floor')).toHaveLength(floor === undefined ? 0 : 2);
     }
+  });
+
+  test('levels of pure noise alone are refused', async () => {
+    const path = join(folder, 'noise.jsonl');
+    const levels = [{ sigma: null, eps: { mean: 0 }, x0: { mean: 1 } }];
+    await writeFile(path, JSON.stringify({ event: 'loss-by-level', levels }));
+    const { code, stderr } = await run('plot', 'loss', '--levels', path, '--out', join(folder, 'a.png'));
+    expect(stderr).toBe('diffuse: --levels: no noise level is below sigma 200\n');
+    expect(code).toBe(2);
   });
 });
 
@@ -249,7 +259,10 @@ describe('plot', () => {
     ['plot loss --out a.png --model NONE', /^--model: cannot read .*metrics.jsonl/],
     ['plot loss --out a.png --levels FOLDER/broken.json', /broken.json:1 is not valid JSON/],
     ['plot loss --out a.png --levels FOLDER/other.json', /^--levels: .*other.json has no event loss-by-level/],
-    ['plot loss --out a.png --levels FOLDER/wrong.json', /wrong.json:1: levels\[0\] must have sigma and eps.mean/],
+    [
+      'plot loss --out a.png --levels FOLDER/wrong.json',
+      /wrong.json:1: levels\[0\] must have sigma, eps.mean and x0.mean/,
+    ],
   ])('diffuse %s is refused in one line', async (text, message) => {
     await writeFile(join(folder, 'broken.json'), '[');
     await writeFile(join(folder, 'other.json'), '{}');

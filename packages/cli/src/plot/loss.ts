@@ -15,8 +15,9 @@ interface Metric {
 interface Level {
   /** Infinity where only noise is left, which JSON writes as null. */
   readonly sigma: number | null;
-  /** Mean squared error of the noise. */
+  /** Mean squared errors of the noise and of the estimate of x0. */
   readonly eps: { readonly mean: number };
+  readonly x0: { readonly mean: number };
   /** The least that any network can reach, where it is known. */
   readonly floor?: number | null;
 }
@@ -32,7 +33,7 @@ export async function drawLoss({ model, levels, smooth }: PlotFlags): Promise<st
   }
   const charts = [
     ...(model === undefined ? [] : trainingCharts(await readMetrics(join(model, 'metrics.jsonl')), smooth)),
-    ...(levels === undefined ? [] : [levelChart(await readLevels(levels))]),
+    ...(levels === undefined ? [] : levelCharts(await readLevels(levels))),
   ];
   return chartGrid({ charts, columns: 1 });
 }
@@ -87,22 +88,38 @@ export function movingMean(values: readonly number[], window: number): number[] 
   });
 }
 
-function levelChart(levels: readonly Level[]): LineChartOptions {
-  const shown = levels.filter(({ sigma }) => sigma !== null);
-  const x = shown.map(({ sigma }) => sigma ?? Number.NaN);
-  const floor = shown.map((level) => level.floor ?? Number.NaN);
-  return {
-    title: 'Loss by noise level',
-    subtitle: 'mean squared error of the predicted noise; 1 is what always saying 0 reaches',
+/** Beyond this noise level nothing of an image is seen: the error of the noise falls by orders of magnitude and would hide all others. */
+const largestSigma = 200;
+
+/** The error of the noise, which tells most where there is little of it, and that of x0, which tells most where there is much. */
+function levelCharts(levels: readonly Level[]): LineChartOptions[] {
+  const shown = levels.filter(({ sigma }) => sigma !== null && sigma <= largestSigma);
+  if (shown.length === 0) throw usageError(`--levels: no noise level is below sigma ${largestSigma}`);
+  const sigmas = shown.map(({ sigma }) => sigma ?? Number.NaN);
+  const floors = shown.map(({ floor }) => floor ?? Number.NaN);
+  const hasFloor = floors.some(Number.isFinite);
+  const chart = (subtitle: string, errors: readonly number[], leasts: readonly number[]): LineChartOptions => ({
+    subtitle,
     x: { label: 'sigma', scale: 'log' },
     y: { scale: 'log', room },
     width,
-    height: 340,
+    height: 300,
     series: [
-      { label: 'the model', x, y: shown.map(({ eps }) => eps.mean), dots: shown.length <= 60, colour: 0 },
-      ...(floor.some(Number.isFinite) ? [{ label: 'the floor', x, y: floor, dashed: true, colour: 1 }] : []),
+      { label: 'the model', x: sigmas, y: errors, dots: shown.length <= 60, colour: 0 },
+      ...(hasFloor ? [{ label: 'the floor', x: sigmas, y: leasts, dashed: true, colour: 1 }] : []),
     ],
-  };
+  });
+  const ofEps = shown.map(({ eps }) => eps.mean);
+  const ofX0 = shown.map(({ x0 }) => x0.mean);
+  // x0 = x - sigma eps in the variance-exploding view, so errors of x0 are sigma^2 times those of eps.
+  const floorsOfX0 = floors.map((floor, i) => floor * (sigmas[i] as number) ** 2);
+  return [
+    {
+      title: 'Loss by noise level',
+      ...chart('mean squared error of the predicted noise; always saying 0 reaches 1', ofEps, floors),
+    },
+    chart('mean squared error of the estimate of x₀', ofX0, floorsOfX0),
+  ];
 }
 
 /** @throws Failure for a missing or broken log, or one without lines. */
@@ -134,9 +151,10 @@ async function readLevels(path: string): Promise<readonly Level[]> {
 }
 
 function checkLevel(level: unknown, where: string): Level {
-  const { sigma, eps } = (level ?? {}) as Partial<Level>;
-  if ((typeof sigma === 'number' || sigma === null) && typeof eps?.mean === 'number') return level as Level;
-  throw usageError(`${where} must have sigma and eps.mean; got ${JSON.stringify(level).slice(0, 80)}`);
+  const { sigma, eps, x0 } = (level ?? {}) as Partial<Level>;
+  const isSigma = typeof sigma === 'number' || sigma === null;
+  if (isSigma && typeof eps?.mean === 'number' && typeof x0?.mean === 'number') return level as Level;
+  throw usageError(`${where} must have sigma, eps.mean and x0.mean; got ${JSON.stringify(level).slice(0, 80)}`);
 }
 
 async function readText(path: string, flag: string): Promise<string> {
