@@ -63,7 +63,8 @@ export const kernelSignatures = {
   random_normal: 'y!; seedLow, seedHigh, purpose, step, sampleOffset',
   random_uniform: 'y!; seedLow, seedHigh, purpose, step, sampleOffset, low, high',
   // native/ops/noising.h
-  noising: 'xt!, target!, timestep!, weight!, images:any, table; seedLow, seedHigh, step, sampleOffset, flip, offsetNoise',
+  noising:
+    'xt!, target!, timestep!, weight!, images:any, table; seedLow, seedHigh, step, sampleOffset, flip, offsetNoise',
   // native/ops/sampler_update.h
   sampler_update:
     'xNext!, x0!, historyNext?!, olderNext?!, x, prediction, history?, older?, noise?, variance?; x0FromX, x0FromPrediction, clip, coefficientX, coefficientX0, coefficientPrediction, coefficientHistory, coefficientOlder, coefficientNoise, historyFromX, historyFromX0, logVarianceLow, logVarianceHigh, seedLow, seedHigh, step, sampleOffset',

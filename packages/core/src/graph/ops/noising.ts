@@ -33,7 +33,11 @@ export interface Noised {
  * @param images uint8 [N, ..., W, C], or float32 that is taken as it is
  * @param table float32 [T, 6] of `Diffusion.noisingTable()`: signal, noise, targetX0, targetEps, weight, told
  */
-export function noising(images: Value, table: Value, { flip = false, offsetNoise = 0, ...stream }: NoisingOptions): Noised {
+export function noising(
+  images: Value,
+  table: Value,
+  { flip = false, offsetNoise = 0, ...stream }: NoisingOptions,
+): Noised {
   const samples = images.shape[0] ?? 0;
   expectShape('table of noising', table.shape, [table.shape[0] ?? 0, 6]);
   return emit({
