@@ -18,5 +18,6 @@ test('the demo trains, draws and says where to look', { timeout: 180_000 }, asyn
   expect(stdout).toContain(join(out, 'samples.png'));
   expect(await pngSize(join(out, 'samples.png'))).toEqual([8 * 58 - 2, 8 * 58 - 2]);
   const [, height] = await pngSize(join(out, 'trajectory.png'));
-  expect(height).toBe(3 * 58 - 2);
+  // Three rows of images with the noise levels below them.
+  expect(height).toBeGreaterThan(3 * 56);
 });

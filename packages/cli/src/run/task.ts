@@ -52,6 +52,15 @@ export function buildTask(settings: TrainSettings, data: ImageDataset, device: D
     : diffusionTask(settings, data, device, common);
 }
 
+/**
+ * Checks what can be checked before the data are read.
+ *
+ * @throws DiffuseError `ERR_ARGUMENT`
+ */
+export function checkTask(settings: TrainSettings): void {
+  if (settings.task === 'diffusion' || settings.noisy) buildDiffusion(settings);
+}
+
 type Common = Omit<CommonTrainOptions, 'steps' | 'resume'>;
 
 function commonOptions(settings: TrainSettings, data: ImageDataset, device: Device): Common {

@@ -12,7 +12,7 @@ import { type MetricsLog, openMetricsLog } from './metrics-log.ts';
 import { openData } from './open-data.ts';
 import type { RunFolder } from './run-folder.ts';
 import { runLength } from './run-length.ts';
-import { buildTask, type Task } from './task.ts';
+import { buildTask, checkTask, type Task } from './task.ts';
 import { writeDurably } from './write-durably.ts';
 
 /** What {@link runTraining} is given. */
@@ -46,6 +46,7 @@ interface Run extends TrainingRunOptions {
 export async function runTraining(options: TrainingRunOptions): Promise<void> {
   const { config, folder, resume, report, signal } = options;
   const { settings } = config;
+  checkTask(settings);
   using device = await openDevice(settings.device, settings.threads === undefined ? {} : { threads: settings.threads });
   using data = await openData(settings, report, signal);
   const task = buildTask(settings, data, device);

@@ -81,7 +81,8 @@ function checkDomain(name: ScaleName, [low, high]: readonly [number, number]): v
 /** The extent, widened where it is a single value, so that there is an axis to draw. */
 function spread(name: ScaleName, [low, high]: readonly [number, number]): readonly [number, number] {
   if (low > high) return name === 'log' ? [0.1, 10] : [0, 1];
-  if (name === 'log') return high / low > 1 + 1e-9 ? [low, high] : [low / 2, high * 2];
+  if (name === 'log' && high / low > 1 + 1e-9) return [low, high];
+  if (name === 'log') return [Math.max(low / 2, Number.MIN_VALUE), Math.min(high * 2, Number.MAX_VALUE)];
   // Below this width, float64 has too few numbers between the ends for ticks.
   if (high - low > Math.max(Math.abs(low), Math.abs(high)) * 1e-9) return [low, high];
   const half = low === 0 ? 1 : Math.abs(low) / 2;
