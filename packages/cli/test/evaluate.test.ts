@@ -20,6 +20,7 @@ let photos: string;
 let others: string;
 let plain: string;
 let judge: string;
+let conditional: string;
 let cache: readonly string[];
 
 beforeAll(async () => {
@@ -32,6 +33,9 @@ beforeAll(async () => {
   const ema = ['--ema=0.5', '--timesteps=40', '--steps=6', '--quiet'];
   expect((await run('train', '--data', photos, '--out', plain, ...tinyModel, ...ema, ...cache)).code).toBe(0);
   await trainJudge();
+  conditional = join(folder, 'conditional');
+  const digits = ['--data', join(folder, 'images.idx3-ubyte'), '--labels', join(folder, 'labels.idx1-ubyte')];
+  expect((await run('train', ...digits, '--out', conditional, ...tinyModel, ...ema, ...cache)).code).toBe(0);
   await writeFile(join(folder, 'net.onnx'), 'not looked at');
   await writeFile(join(folder, 'bad.onnx'), '');
   await writeFile(join(folder, 'bad.onnx.json'), '{ "layuot": "nhwc" }');
@@ -123,6 +127,14 @@ describe('evaluate', () => {
       expect(stdout).toMatch(new RegExp(`^ +${part} +[\\d.]+`, 'm'));
     expect(stdout).toMatch(/^t +sigma +loss of eps +loss of x0 +loss in training$/m);
     expect(stdout.match(/^\d+ +[\d.e+-]+ +[\d.e+-]+ +[\d.e+-]+ +[\d.e+-]+$/gm)).toHaveLength(4);
+  });
+
+  test('a model that is told classes wants those of the data', async () => {
+    const flags = ['--model', conditional, '--data', join(folder, 'images.idx3-ubyte'), '--images=4', '--timesteps=2'];
+    const { code, stderr } = await evaluate(...flags, '--quiet');
+    expect(stderr).toMatch(/^diffuse: the model is told a class; say those of the images by --labels FILE or/);
+    expect(code).toBe(2);
+    expect((await evaluate(...flags, '--labels', join(folder, 'labels.idx1-ubyte'))).code).toBe(0);
   });
 
   test('--json of the likelihoods', async () => {

@@ -1,5 +1,6 @@
 import { type ImageSource, openDevice, sample } from '@diffuse/core';
 import { type ImageDataset, openImages } from '@diffuse/data';
+import { usageError } from '../failure.ts';
 import { openData } from '../run/open-data.ts';
 import { type OpenModel, openModel } from '../run/open-model.ts';
 import { listenForStop } from '../run/stop-signal.ts';
@@ -39,6 +40,7 @@ export async function evaluate(
     open.push(() => real.close());
     const texts: string[] = [];
     if (likelihoods.length > 0) {
+      checkLabels(model as OpenModel, real);
       const { images: count, timesteps, seed, batchSize } = flags;
       const settings = { ...(model as OpenModel), data: real, count, timesteps, seed, batchSize, signal };
       for (const metric of likelihoods) texts.push(await evaluateLikelihood(metric, settings, report));
@@ -55,6 +57,12 @@ export async function evaluate(
   } finally {
     for (const close of open.reverse()) await close();
   }
+}
+
+/** A model that must be told a class needs the classes of the real images. @throws Failure */
+function checkLabels({ model }: OpenModel, { labels }: ImageDataset): void {
+  if (model.classes === null || model.nullClass !== null || labels) return;
+  throw usageError('the model is told a class; say those of the images by --labels FILE or --classes folders');
 }
 
 /** The images to be judged: those of `--generated`, or drawn ones. */
