@@ -79,7 +79,7 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
     kind: oneOf(Object.keys(spacings) as SpacingName[]),
     description: 'how the timesteps lie',
     group: sampling,
-    defaultText: 'trailing',
+    defaultText: "the sampler's best",
   },
   eta: {
     kind: number('from 0 to 1', { minimum: 0, maximum: 1 }),
@@ -148,7 +148,17 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
  * @throws Failure, DiffuseError `ERR_ARGUMENT` for an option that the sampler does not have.
  */
 export function samplerFrom(settings: SamplerSettings, scheduler: LoadedRun['scheduler']): Sampler {
-  const { sampler = 'ddim', spacing = 'trailing', eta, variance, clip, churn, gam, mu, compat } = settings;
+  const {
+    sampler = 'ddim',
+    spacing = samplers[sampler].spacing,
+    eta,
+    variance,
+    clip,
+    churn,
+    gam,
+    mu,
+    compat,
+  } = settings;
   const known: readonly string[] = samplers[sampler].options;
   for (const [name, value] of Object.entries({ eta, variance, clip, churn, gam, mu, compat })) {
     if (value === undefined || known.includes(name)) continue;

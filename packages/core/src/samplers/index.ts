@@ -6,7 +6,7 @@ import { euler, eulerAncestral } from './euler.ts';
 import { heun } from './heun.ts';
 import { momentum } from './momentum.ts';
 import type { Sampler } from './sampler.ts';
-import type { Spacing } from './spacing.ts';
+import type { Spacing, SpacingName } from './spacing.ts';
 import { tutorialDeterministic, tutorialStochastic } from './tutorial.ts';
 import { unipc } from './unipc.ts';
 
@@ -66,6 +66,8 @@ export interface SamplerEntry {
   readonly options: readonly (keyof SamplerOptions)[];
   /** Order of the method: an error of steps^-order; 0 for methods that add noise. */
   readonly order: number;
+  /** The spacing that it is best with; what one samples with unless another is asked for. */
+  readonly spacing: SpacingName;
   /** Makes the sampler; options that it does not have are ignored here, {@link createSampler} refuses them. */
   readonly create: (options: SamplerOptions) => Sampler;
 }
@@ -90,66 +92,77 @@ export const samplers: Readonly<Record<SamplerName, SamplerEntry>> = {
     description: 'deterministic at eta 0, good from about 20 steps (Song et al. 2021)',
     options: ['steps', 'spacing', 'eta', 'clip', 'compat'],
     order: 1,
+    spacing: 'trailing',
     create: ddim,
   },
   ddpm: {
     description: 'ancestral sampling, wants many steps (Ho et al. 2020)',
     options: ['steps', 'spacing', 'variance', 'clip'],
     order: 0,
+    spacing: 'trailing',
     create: ddpm,
   },
   euler: {
     description: 'straight steps in sigma: ddim at eta 0 under another name',
     options: ['steps', 'spacing', 'clip'],
     order: 1,
+    spacing: 'trailing',
     create: euler,
   },
   'euler-ancestral': {
     description: 'a straight step further down, then fresh noise (k-diffusion)',
     options: ['steps', 'spacing', 'eta', 'clip'],
     order: 0,
+    spacing: 'trailing',
     create: eulerAncestral,
   },
   heun: {
     description: 'second order, two evaluations a step (Karras et al. 2022)',
     options: ['steps', 'spacing', 'clip', 'churn'],
     order: 2,
+    spacing: 'karras',
     create: heun,
   },
   'dpm++2m': {
     description: 'second order, good from about 10 steps (Lu et al. 2022)',
     options: ['steps', 'spacing', 'clip'],
     order: 2,
+    spacing: 'trailing',
     create: dpmSolver,
   },
   'dpm++2m-sde': {
     description: 'the same with fresh noise, eta 0 … 1 (Lu et al. 2022)',
     options: ['steps', 'spacing', 'eta', 'clip'],
     order: 0,
+    spacing: 'karras',
     create: dpmSolverSde,
   },
   unipc: {
     description: 'predictor and corrector from one evaluation a step (Zhao et al. 2023)',
     options: ['steps', 'spacing', 'clip'],
     order: 2,
+    spacing: 'trailing',
     create: unipc,
   },
   momentum: {
     description: 'gam and mu: DDIM, DDPM and accelerated sampling in one (smalldiffusion)',
     options: ['steps', 'spacing', 'gam', 'mu', 'clip'],
     order: 1,
+    spacing: 'karras',
     create: momentum,
   },
   'tutorial-deterministic': {
     description: 'x + lambda (mu - x): DDIM as "Step-by-step diffusion" writes it',
     options: ['steps', 'spacing', 'clip'],
     order: 1,
+    spacing: 'karras',
     create: tutorialDeterministic,
   },
   'tutorial-stochastic': {
     description: 'mu plus noise: DDPM as "Step-by-step diffusion" writes it',
     options: ['steps', 'spacing', 'clip'],
     order: 0,
+    spacing: 'karras',
     create: tutorialStochastic,
   },
 };
