@@ -1,5 +1,5 @@
 import type { Given, Mask, Model } from '@diffuse/core';
-import { type Channels, readImage } from '@diffuse/data';
+import type { Channels } from '@diffuse/data';
 import { usageError } from '../failure.ts';
 
 /** The flags of an edit. */
@@ -36,6 +36,8 @@ export async function readEdit(
     }
     return undefined;
   }
+  // Loaded for edits alone: without, the first step would wait for the image library.
+  const { readImage } = await import('@diffuse/data');
   if (mask === undefined && resamples !== undefined) throw usageError('--resamples belongs to --mask');
   const [height = 0, width = 0, channels = 0] = shape;
   const options = { resolution: [height, width] as const, channels: channels as Channels };
