@@ -73,11 +73,11 @@ function commonOptions(settings: TrainSettings, data: ImageDataset, device: Devi
 function diffusionTask(settings: TrainSettings, data: ImageDataset, device: Device, common: Common): Task {
   const model = buildUNet(settings, data);
   const diffusion = buildDiffusion(settings);
-  const { flip, dropClass } = settings;
+  const { flip, dropClass, offsetNoise } = settings;
   const classNames = model.classes === null ? undefined : data.classNames;
   return {
     model,
-    train: (length) => train({ ...common, ...length, model, diffusion, flip, dropClass }),
+    train: (length) => train({ ...common, ...length, model, diffusion, flip, dropClass, offsetNoise }),
     save: (directory, parts) => saveRun(directory, { model, diffusion, classNames, ...parts }),
     preview: (folder, step, signal) => savePreview(folder, step, { model, diffusion, device }, signal),
   };

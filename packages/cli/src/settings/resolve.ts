@@ -80,12 +80,14 @@ function checkTogether({ steps, epochs, classes, labels }: TrainSettings): void 
 }
 
 /** Refuses settings that mean nothing for what is trained. */
-function checkTask({ task, labels, classes, dropClass, noisy, attention, headChannels }: TrainSettings): void {
+function checkTask(settings: TrainSettings): void {
+  const { task, labels, classes, dropClass, offsetNoise, noisy, attention, headChannels } = settings;
   const labelled = classes === undefined ? labels !== undefined : classes !== 'none';
   const advice = 'give --labels FILE with an IDX file, or --classes folders';
   if (task === 'classifier') {
     if (!labelled) throw usageError(`--task classifier learns from labels: ${advice}`);
     if (dropClass > 0) throw usageError('--drop-class is for diffusion models: a classifier needs every label');
+    if (offsetNoise > 0) throw usageError('--offset-noise is for diffusion models');
     if (attention.length > 0 || headChannels !== undefined) {
       throw usageError('--attention and --head-channels are for diffusion models: a classifier has no attention');
     }

@@ -47,6 +47,7 @@ export interface TrainSettings {
   headChannels?: number;
   dropout: number;
   dropClass: number;
+  offsetNoise: number;
   noisy: boolean;
 
   schedule: ScheduleName;
@@ -93,6 +94,7 @@ export const trainDefaults: TrainSettings = {
   attention: [],
   dropout: 0,
   dropClass: 0,
+  offsetNoise: 0,
   noisy: false,
   schedule: 'cosine',
   scheduleOptions: {},
@@ -202,6 +204,11 @@ export const trainSettings: SettingTable<TrainSettings> = {
     kind: share(),
     description: 'share of the labels that are left out, usually 0.1: what --guidance of sample needs',
     group: model,
+  },
+  offsetNoise: {
+    kind: atLeastZero(),
+    description: 'deviation of noise that shifts a whole channel, e.g. 0.1: lets a model learn brightness',
+    group: diffusion,
   },
   noisy: {
     kind: flag(),

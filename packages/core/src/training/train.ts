@@ -48,6 +48,8 @@ export interface TrainOptions extends CommonTrainOptions {
   readonly diffusion: Diffusion;
   /** Mirror images at random. */
   readonly flip?: boolean;
+  /** Deviation of a further noise that shifts each channel of a sample as a whole, at least 0; 0.1 lets a model learn brightness. */
+  readonly offsetNoise?: number;
   /** Share of the labels that are replaced by the model's null class, in [0, 1): what classifier-free guidance needs, usually 0.1. */
   readonly dropClass?: number;
   readonly objective?: undefined;
@@ -60,6 +62,7 @@ export interface ObjectiveTrainOptions<M extends Network = Model> extends Common
   readonly objective: Objective<M>;
   readonly diffusion?: undefined;
   readonly flip?: undefined;
+  readonly offsetNoise?: undefined;
   readonly dropClass?: undefined;
 }
 
@@ -157,7 +160,8 @@ function objectiveOf<M extends Network>(options: TrainOptions | ObjectiveTrainOp
       `train needs a diffusion or an objective: it was given ${both ? 'both' : 'neither'}`,
     );
   }
-  return objective ?? diffusionObjective(options.diffusion as Diffusion, { flip: options.flip ?? false });
+  const { flip = false, offsetNoise = 0 } = options;
+  return objective ?? diffusionObjective(options.diffusion as Diffusion, { flip, offsetNoise });
 }
 
 /** Which labels are dropped; undefined where none are. */

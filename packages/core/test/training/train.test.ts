@@ -35,6 +35,16 @@ describe('train', () => {
     expect(mean(250, 300)).toBeLessThan(0.4);
   });
 
+  test('offset noise is another noise, and less than nothing is refused', async () => {
+    const first = async (options: Partial<TrainOptions>): Promise<number> => {
+      for await (const { loss } of await tinyTraining(device, { steps: 1, ...options })) return loss;
+      throw new Error('no step');
+    };
+    expect(await first({ offsetNoise: 0 })).toBe(await first({}));
+    expect(await first({ offsetNoise: 0.5 })).not.toBe(await first({}));
+    await expect(first({ offsetNoise: -1 })).rejects.toThrow('offsetNoise must be a number from 0 to');
+  });
+
   test.each([1, 3])('%i threads: the same bits in weights, average, moments and reports', async (threads) => {
     const reference = await finish(await tinyTraining(device));
     using other = await openDevice('cpu', { threads });

@@ -2,12 +2,15 @@ import { type Diffusion, NOISING_COLUMNS } from '../../diffusion/gaussian.ts';
 import { noising } from '../../graph/ops/noising.ts';
 import { weightedMse } from '../../graph/ops/weighted-mse.ts';
 import { DiffuseError } from '../../native/errors.ts';
+import { checkNumber } from '../../schedules/checks.ts';
 import type { Objective } from '../objective.ts';
 
 /** Options of {@link diffusionObjective}. */
 export interface DiffusionObjectiveOptions {
   /** Mirror each image left to right with probability 1/2. */
   readonly flip?: boolean;
+  /** Deviation of a further noise that is one number for each channel of a sample, at least 0. */
+  readonly offsetNoise?: number;
 }
 
 /**
@@ -16,7 +19,11 @@ export interface DiffusionObjectiveOptions {
  *
  * The data are bytes, read as [-1, 1], or float32, taken as it is; `ERR_DTYPE` otherwise.
  */
-export function diffusionObjective(diffusion: Diffusion, { flip = false }: DiffusionObjectiveOptions = {}): Objective {
+export function diffusionObjective(
+  diffusion: Diffusion,
+  { flip = false, offsetNoise = 0 }: DiffusionObjectiveOptions = {},
+): Objective {
+  checkNumber('offsetNoise', offsetNoise, 0, Number.MAX_VALUE);
   return {
     name: 'denoising',
     tables: { noising: diffusion.noisingTable() },
@@ -32,7 +39,7 @@ export function diffusionObjective(diffusion: Diffusion, { flip = false }: Diffu
         );
       }
       const levels = table('noising', [diffusion.steps, NOISING_COLUMNS]);
-      const { xt, target, timestep, weight } = noising(data, levels, { ...randomness, flip });
+      const { xt, target, timestep, weight } = noising(data, levels, { ...randomness, flip, offsetNoise });
       const prediction = model.forward({ x: xt, t: timestep, labels, parameter, randomness });
       return { loss: weightedMse(prediction, target, weight).loss };
     },
