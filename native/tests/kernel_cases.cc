@@ -128,6 +128,20 @@ void add_embeddings(Cases& cases) {
   }
 }
 
+void add_tokens(Cases& cases) {
+  const TensorCase number = dense({1}), keep = positive({3});
+  for (int64_t C : kChannels) {
+    // Noise has no zeros, so every state is the first one; tokens are the same.
+    const TensorCase logits = noise({3, 5, C}), states = noise({3, 5, C + 1}),
+                     tokens{{3, 5}, Values::indices, false, 1};
+    cases.add("token_noising", {states, dense({3}), tokens, keep}, {double(C), 1, 2, 3, 4});
+    cases.add("token_noising", {states, dense({3}), tokens, keep}, {-1, 1, 2, 3, 4});
+    cases.add("token_denoising_loss_forward", {number, number, number, logits, tokens, states, positive({3}), keep},
+              {0.5});
+    cases.add("token_denoising_loss_backward", {logits, number, logits, tokens, states, positive({3}), keep}, {0.5});
+  }
+}
+
 void add_randomness(Cases& cases) {
   for (int64_t C : {1, 5, 32}) {
     TensorCase x = noise({3, 5, 7, C});
@@ -162,6 +176,7 @@ const std::vector<KernelCase>& kernel_cases() {
     add_normalisation(cases);
     add_elementwise(cases);
     add_embeddings(cases);
+    add_tokens(cases);
     add_randomness(cases);
     add_optimizer(cases);
     return cases.list;

@@ -19,6 +19,9 @@ export {
   type DiscreteTransition,
   discreteDiffusion,
 } from './discrete/discrete-diffusion.ts';
+export { type SampleTokensOptions, sampleTokens } from './discrete/sample-tokens.ts';
+export { type TokenObjectiveOptions, tokenObjective } from './discrete/token-objective.ts';
+export { type TokenModel, type TokenUNetOptions, tokenUNet } from './discrete/token-unet.ts';
 export {
   type ClassifierReport,
   type ClassifierSession,

@@ -38,35 +38,67 @@ const alongSignal = [1, 3] as const;
  * @throws `ERR_ARGUMENT` naming the option that does not fit.
  */
 export function unet1d(options: UNet1DOptions): Model {
-  const { shape, channels = [32, 64, 64], layers = 1, attention = false, dropout = 0 } = options;
-  const [length, signalChannels] = shape;
-  checkUNetOptions('unet1d', { shape, rank: 2, channels, layers, dropout, halved: { length } });
+  const { shape } = options;
+  const [length, channels] = shape;
+  checkUNetOptions('unet1d', { ...signalSizes(options), shape, rank: 2, halved: { length } });
   const { classes, nullClass, classRows } = resolveClasses(options);
+  const network = signalNetwork({ ...signalSizes(options), length, inputs: channels, outputs: channels, classRows });
+  return { shape: [length, channels], classes, nullClass, frozen: new Set(), weights: undefined, ...network };
+}
+
+/** The options of {@link unet1d} that say how large the network is, with their defaults. */
+export function signalSizes({
+  channels = [32, 64, 64],
+  layers = 1,
+  attention = false,
+  dropout = 0,
+}: Pick<UNet1DOptions, 'channels' | 'layers' | 'attention' | 'dropout'>): Required<
+  Pick<UNet1DOptions, 'channels' | 'layers' | 'attention' | 'dropout'>
+> {
+  return { channels, layers, attention, dropout };
+}
+
+/**
+ * The network of {@link unet1d}, with as many channels going in and coming out as asked for.
+ *
+ * @returns `forward` takes x float32 [N, length, inputs] and returns float32 [N, length, outputs].
+ */
+export function signalNetwork({
+  length,
+  inputs,
+  outputs,
+  channels,
+  layers,
+  attention,
+  dropout,
+  classRows,
+}: ReturnType<typeof signalSizes> & {
+  readonly length: number;
+  readonly inputs: number;
+  readonly outputs: number;
+  /** Rows of the table of classes; null: none. */
+  readonly classRows: number | null;
+}): Pick<Model, 'parameters' | 'forward'> {
   const told = embeddingOf(channels, classRows);
   const sizes = { channels, layers };
   const [first = 1] = channels;
   return {
-    shape: [length, signalChannels],
-    classes,
-    nullClass,
-    frozen: new Set(),
-    weights: undefined,
     parameters: [
       ...conditionLayout(told),
-      ...convolutionLayout('conv_in', alongSignal, signalChannels, first),
+      ...convolutionLayout('conv_in', alongSignal, inputs, first),
       ...levelLayouts(sizes, told.width, attention),
       ...normLayout('conv_norm_out', first),
-      ...convolutionLayout('conv_out', alongSignal, first, signalChannels),
+      ...convolutionLayout('conv_out', alongSignal, first, outputs),
     ],
     forward({ x, t, labels, parameter, randomness }) {
       const batch = x.shape[0] ?? 0;
-      expectShape('the input of the 1-D U-Net', x.shape, [batch, length, signalChannels]);
+      expectShape('the input of the 1-D U-Net', x.shape, [batch, length, inputs]);
       const context = blockContext({ parameter, randomness, dropout, groups: groupsFor(channels) });
       const embedding = condition(context, told, t, labels);
-      const signal = convolution(context, 'conv_in', reshape(x, [batch, 1, length, signalChannels]));
+      const signal = convolution(context, 'conv_in', reshape(x, [batch, 1, length, inputs]));
       const h = unetTopology(sizes, signalParts(context, embedding, attention), signal);
       const out = convolution(context, 'conv_out', normalise(context, 'conv_norm_out', h, { silu: true }));
-      return reshape(out, x.shape);
+      return reshape(out, [batch, length, outputs]);
     },
   };
 }

@@ -59,7 +59,12 @@ export const kernelSignatures = {
   // native/ops/softmax_cross_entropy.h
   softmax_cross_entropy_forward: 'loss!, perRow!, correct!, logits, labels:i32;',
   softmax_cross_entropy_backward: 'dlogits!, dloss, logits, labels:i32;',
-  // native/ops/random.h
+  // native/ops/token_noising.h
+  token_noising: 'xt!, timestep!, tokens:i32, keep; mask, seedLow, seedHigh, step, sampleOffset',
+  // native/ops/token_denoising_loss.h
+  token_denoising_loss_forward:
+    'loss!, bound!, crossEntropy!, logits, tokens:i32, xt, timestep, keep; crossEntropyWeight',
+  token_denoising_loss_backward: 'dlogits!, dloss, logits, tokens:i32, xt, timestep, keep; crossEntropyWeight',
   random_normal: 'y!; seedLow, seedHigh, purpose, step, sampleOffset',
   random_uniform: 'y!; seedLow, seedHigh, purpose, step, sampleOffset, low, high',
   // native/ops/noising.h

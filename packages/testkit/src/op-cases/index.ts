@@ -24,6 +24,8 @@ import { scaleShiftCases } from './scale-shift.ts';
 import { siluCases } from './silu.ts';
 import { softmaxCrossEntropyCases } from './softmax-cross-entropy.ts';
 import { fourierEmbeddingCases, timeEmbeddingCases } from './time-embedding.ts';
+import { tokenDenoisingLossCases } from './token-denoising-loss.ts';
+import { tokenNoisingCases } from './token-noising.ts';
 import { upsampleNearestCases } from './upsample-nearest.ts';
 import { weightedMseCases } from './weighted-mse.ts';
 
@@ -58,6 +60,8 @@ export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
   sumPixels: sumPixelsCases,
   sumSamples: sumSamplesCases,
   timeEmbedding: timeEmbeddingCases,
+  tokenDenoisingLoss: tokenDenoisingLossCases,
+  tokenNoising: tokenNoisingCases,
   upsampleNearest: upsampleNearestCases,
   weightedMse: weightedMseCases,
 };

@@ -18,5 +18,11 @@ export { scaleShift } from './scale-shift.ts';
 export { silu } from './silu.ts';
 export { type CrossEntropy, softmaxCrossEntropy } from './softmax-cross-entropy.ts';
 export { fourierEmbedding, type TimeEmbeddingOptions, timeEmbedding } from './time-embedding.ts';
+export {
+  type TokenDenoisingLoss,
+  type TokenDenoisingTensors,
+  tokenDenoisingLoss,
+} from './token-denoising-loss.ts';
+export { type TokenNoisingOptions, tokenNoising } from './token-noising.ts';
 export { upsampleNearest } from './upsample-nearest.ts';
 export { weightedMse } from './weighted-mse.ts';
