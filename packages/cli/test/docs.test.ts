@@ -11,7 +11,6 @@ import { ended, run, temporaryFolder, tinyIdx, tinyImages, tinyModel } from './h
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const notes = join(root, 'docs/notes');
-// The first page trains the model that the others use.
 const pages = [
   'README',
   'sigma-form',
@@ -122,6 +121,28 @@ async function outputOf(name: string, text: string): Promise<string[]> {
   return printed('--conditions=@diffuse/source', '--import', tsx, await save(name, text));
 }
 
+const runsOfCommands = new Map<string, Promise<void>>();
+
+/** Runs the commands of a page, once. Those of the first page make the model that the others use. */
+function commandsDone(page: string): Promise<void> {
+  const running = runsOfCommands.get(page) ?? runCommands(page);
+  runsOfCommands.set(page, running);
+  return running;
+}
+
+async function runCommands(page: string): Promise<void> {
+  const blocks = blocksOf(await textOf(page));
+  for (const { language } of blocks) expect(['', 'sh', 'ts']).toContain(language);
+  for (const { args, to } of blocks.filter(({ language }) => language === 'sh').flatMap(commandsOf)) {
+    const { code, stdout, stderr } = await run(...shortened(args), '--quiet');
+    expect(stderr, args.join(' ')).toBe('');
+    expect(code, args.join(' ')).toBe(0);
+    if (to !== undefined) await writeFile(to, stdout);
+    const out = args[args.indexOf('--out') + 1];
+    if (args.includes('--out')) await stat(out as string);
+  }
+}
+
 describe.each(pages)('%s', (page) => {
   test('its links lead to what they name', async () => {
     const text = await textOf(page);
@@ -137,16 +158,8 @@ describe.each(pages)('%s', (page) => {
   });
 
   test('its commands and programs run', { timeout: 120_000 }, async () => {
-    const blocks = blocksOf(await textOf(page));
-    for (const { language } of blocks) expect(['', 'sh', 'ts']).toContain(language);
-    for (const { args, to } of blocks.filter(({ language }) => language === 'sh').flatMap(commandsOf)) {
-      const { code, stdout, stderr } = await run(...shortened(args), '--quiet');
-      expect(stderr, args.join(' ')).toBe('');
-      expect(code, args.join(' ')).toBe(0);
-      if (to !== undefined) await writeFile(to, stdout);
-      const out = args[args.indexOf('--out') + 1];
-      if (args.includes('--out')) await stat(out as string);
-    }
+    await commandsDone('README');
+    await commandsDone(page);
     const outputs = (await programsOf(page)).map(async (text, i) => {
       const promised = [...text.matchAll(/\/\/ → ?(.*)$/gm)].map(([, line = '']) => line);
       const lines = await outputOf(`${page}-${i}`, text);
