@@ -1,22 +1,32 @@
 import { describe, expect, test } from 'vitest';
 import * as moons from '../moons.ts';
 import * as signals from '../signals.ts';
+import * as text from '../text.ts';
+import * as video from '../video.ts';
+
+interface Example {
+  readonly run: (steps: number) => Promise<{ readonly ratio: number }>;
+  /** Steps of training after which it must have come nearer to the data. */
+  readonly steps: number;
+}
 
 // Each example at a size of seconds: it runs, it says the same again, and training brings it nearer to the data.
-const examples: Readonly<Record<string, (steps: number) => Promise<{ readonly ratio: number }>>> = {
-  moons: (steps) => moons.run({ steps, points: 300 }),
-  signals: (steps) => signals.run({ steps, paths: 64 }),
+const examples: Readonly<Record<string, Example>> = {
+  moons: { run: (steps) => moons.run({ steps, points: 300 }), steps: 60 },
+  signals: { run: (steps) => signals.run({ steps, paths: 64 }), steps: 60 },
+  text: { run: (steps) => text.run({ steps, sentences: 64 }), steps: 40 },
+  video: { run: (steps) => video.run({ steps, videos: 64 }), steps: 100 },
 };
 
 describe.each(Object.keys(examples))('examples/%s.ts', (name) => {
-  const run = examples[name] as (steps: number) => Promise<{ readonly ratio: number }>;
+  const { run, steps } = examples[name] as Example;
 
-  test('comes nearer to the data by training, the same way every time', { timeout: 120_000 }, async () => {
+  test('comes nearer to the data by training, the same way every time', { timeout: 180_000 }, async () => {
     const untrained = await run(1);
-    const trained = await run(60);
+    const trained = await run(steps);
     expect(untrained.ratio).toBeGreaterThan(2);
     expect(trained.ratio).toBeGreaterThan(0);
     expect(trained.ratio).toBeLessThan(untrained.ratio / 2);
-    expect(await run(60)).toEqual(trained);
+    expect(await run(steps)).toEqual(trained);
   });
 });

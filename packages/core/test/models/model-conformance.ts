@@ -153,7 +153,7 @@ function evaluator(model: Model, device: Device): Evaluator {
   const buffer = device.allocate(4 * table.size);
   const program = compile(graph, { device, buffers: { parameters: buffer }, outputs });
   const x = Float32Array.from(normals(10, elementCount(inputs.x.shape)));
-  const run = async (weights: Float32Array, points = x): Promise<Record<string, Float32Array>> => {
+  const run = async (weights: Float32Array, points: Float32Array = x): Promise<Record<string, Float32Array>> => {
     await buffer.write(0, weights);
     return program.run({ inputs: { ...feeds, x: points, seed } });
   };
