@@ -128,6 +128,14 @@ void add_embeddings(Cases& cases) {
   }
 }
 
+void add_latents(Cases& cases) {
+  for (int64_t C : kChannels) {
+    const TensorCase moments = noise({3, 5, 2 * C}), latent = noise({3, 5, C});
+    cases.add("gaussian_latent_forward", {latent, dense({1}), moments, latent});
+    cases.add("gaussian_latent_backward", {moments, latent, dense({1}), moments, latent});
+  }
+}
+
 void add_tokens(Cases& cases) {
   const TensorCase number = dense({1}), keep = positive({3});
   for (int64_t C : kChannels) {
@@ -176,6 +184,7 @@ const std::vector<KernelCase>& kernel_cases() {
     add_normalisation(cases);
     add_elementwise(cases);
     add_embeddings(cases);
+    add_latents(cases);
     add_tokens(cases);
     add_randomness(cases);
     add_optimizer(cases);

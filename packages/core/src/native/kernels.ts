@@ -59,6 +59,9 @@ export const kernelSignatures = {
   // native/ops/softmax_cross_entropy.h
   softmax_cross_entropy_forward: 'loss!, perRow!, correct!, logits, labels:i32;',
   softmax_cross_entropy_backward: 'dlogits!, dloss, logits, labels:i32;',
+  // native/ops/gaussian_latent.h
+  gaussian_latent_forward: 'z!, kl!, moments, noise;',
+  gaussian_latent_backward: 'dmoments!, dz, dkl, moments, noise;',
   // native/ops/token_noising.h
   token_noising: 'xt!, timestep!, tokens:i32, keep; mask, seedLow, seedHigh, step, sampleOffset',
   // native/ops/token_denoising_loss.h

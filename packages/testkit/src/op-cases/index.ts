@@ -12,6 +12,7 @@ import {
   scaleCases,
 } from './elementwise.ts';
 import { embeddingCases } from './embedding.ts';
+import { gaussianLatentCases } from './gaussian-latent.ts';
 import { groupNormCases } from './group-norm.ts';
 import { linearCases } from './linear.ts';
 import { matmulCases } from './matmul.ts';
@@ -42,6 +43,7 @@ export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
   embedding: embeddingCases,
   fill: fillCases,
   fourierEmbedding: fourierEmbeddingCases,
+  gaussianLatent: gaussianLatentCases,
   gradientNorm: gradientNormCases,
   groupNorm: groupNormCases,
   linear: linearCases,

@@ -5,6 +5,7 @@ export { divideSamples } from './divide-samples.ts';
 export { type DropoutOptions, dropout } from './dropout.ts';
 export { add, copy, fill, multiply, scale } from './elementwise.ts';
 export { embedding } from './embedding.ts';
+export { gaussianLatent } from './gaussian-latent.ts';
 export { type GroupNormOptions, groupNorm } from './group-norm.ts';
 export { linear } from './linear.ts';
 export { type MatmulOptions, matmul } from './matmul.ts';
