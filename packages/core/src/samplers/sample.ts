@@ -26,8 +26,8 @@ export interface Mask extends ResampleOptions {
 }
 
 /** Options of {@link sample}. */
-export interface SampleOptions {
-  readonly model: Model;
+export interface SampleOptions<M extends Model = Model> {
+  readonly model: M;
   readonly diffusion: Diffusion;
   readonly device: Device;
   readonly sampler: Sampler;
@@ -41,6 +41,11 @@ export interface SampleOptions {
   readonly labels?: ArrayLike<number> | undefined;
   /** Steers what the network says; a number is the weight of classifier-free guidance, 1 for none. */
   readonly guidance?: Guidance | number | undefined;
+  /**
+   * x_T to begin with instead of the seed's noise: float32 [count, ...shape of the model], e.g. what an inversion ended with. Not together
+   * with `given`.
+   */
+  readonly start?: Float32Array | undefined;
   /** Samples to begin from instead of noise, or to keep under `mask`. */
   readonly given?: Given | undefined;
   readonly mask?: Mask | undefined;
@@ -59,11 +64,11 @@ export interface SampleProgress {
 }
 
 /** Images in [-1, 1]. */
-export interface Samples {
+export interface Samples<Shape extends readonly number[] = readonly number[]> {
   /** float32 [count, ...shape of the model], values in about [-1, 1], row-major. */
   readonly images: Float32Array;
   /** [count, ...shape of the model]. */
-  readonly shape: readonly number[];
+  readonly shape: readonly [count: number, ...Shape];
 }
 
 /** What one step saw and made of it; arrays are float32 [count, ...shape of the model]. */
@@ -82,7 +87,7 @@ export interface SampleStep {
   readonly next: Float32Array;
 }
 
-async function sampleAll(options: SampleOptions): Promise<Samples> {
+async function sampleAll<M extends Model>(options: SampleOptions<M>): Promise<Samples<M['shape']>> {
   const { model, count, signal, onStep } = options;
   const checked = checkOptions(options);
   const { plan } = checked;
@@ -104,7 +109,7 @@ async function sampleAll(options: SampleOptions): Promise<Samples> {
   } finally {
     sampling.dispose();
   }
-  return { images, shape: [count, ...model.shape] };
+  return { images, shape: [count, ...(model.shape as M['shape'])] };
 }
 
 async function* sampleSteps(options: SampleOptions): AsyncGenerator<SampleStep, void, void> {
@@ -132,7 +137,7 @@ async function* sampleSteps(options: SampleOptions): AsyncGenerator<SampleStep, 
  * @throws `ERR_ARGUMENT`, `ERR_SHAPE`, `ERR_OUT_OF_MEMORY` at once; `ERR_CANCELLED`.
  */
 export const sample: {
-  (options: SampleOptions): Promise<Samples>;
+  <M extends Model>(options: SampleOptions<M>): Promise<Samples<M['shape']>>;
   steps(options: SampleOptions): AsyncGenerator<SampleStep, void, void>;
 } = Object.assign(sampleAll, { steps: sampleSteps });
 
@@ -149,30 +154,30 @@ interface BatchRange {
 }
 
 function compileBatches(
-  { model, diffusion, device, ema = true, given, mask }: SampleOptions,
+  { model, diffusion, device, ema = true, start, given, mask }: SampleOptions,
   { plan, guidance }: Checked,
   batchSize: number,
   fetch: boolean,
 ): Sampling {
-  const edits = { given: given !== undefined, masked: mask !== undefined };
+  const edits = { given: given !== undefined || start !== undefined, masked: mask !== undefined };
   return compileSampling({ model, diffusion, device, plan, batchSize, ema, guidance, ...edits, fetch });
 }
 
 async function begin(
   sampling: Sampling,
-  { model, sampler, seed = 0, given, mask }: SampleOptions,
+  { model, sampler, seed = 0, start, given, mask }: SampleOptions,
   { plan }: Checked,
   range: BatchRange,
 ): Promise<void> {
   const size = elementCount(model.shape);
   const part = (values: Float32Array | undefined): Float32Array | undefined => values && batchOf(values, size, range);
-  const { signal, deviation } = start(plan, sampler, given, mask);
-  const images = { given: part(given?.images), mask: part(mask?.values) };
+  const { signal, deviation } = start ? { signal: 1, deviation: 0 } : sharesAt(plan, sampler, given, mask);
+  const images = { given: part(start ?? given?.images), mask: part(mask?.values) };
   await sampling.begin({ seed, offset: range.offset, signal, deviation, ...images });
 }
 
 /** Shares of the given samples and of noise where the sampling begins. */
-function start(
+function sharesAt(
   plan: readonly SamplerStep[],
   sampler: Sampler,
   given: Given | undefined,
@@ -245,7 +250,7 @@ function checkLabels({ model, count, labels }: SampleOptions): void {
   );
 }
 
-function checkGiven({ model, count, sampler, given, mask }: SampleOptions): void {
+function checkGiven({ model, count, sampler, start, given, mask }: SampleOptions): void {
   const size = count * elementCount(model.shape);
   const check = (name: string, values: Float32Array): void => {
     if (values.length === size) return;
@@ -253,6 +258,8 @@ function checkGiven({ model, count, sampler, given, mask }: SampleOptions): void
     throw new DiffuseError('ERR_SHAPE', `${name} has ${values.length} elements; ${shape} is ${size}`);
   };
   if (given) check('given.images', given.images);
+  if (start) check('start', start);
+  if (start && (given || sampler.inverts)) refuse('start is noise to begin with: it does not go with given samples');
   if (sampler.inverts) {
     if (!given) refuse(`sampler '${sampler.name}' goes from samples to noise: give them`);
     if (mask || given.strength !== undefined) refuse(`sampler '${sampler.name}' takes neither mask nor strength`);

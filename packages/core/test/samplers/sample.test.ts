@@ -183,6 +183,23 @@ describe('editing', () => {
     }
   });
 
+  test('begins at the x_T that is given', async () => {
+    const start = images.map((value) => value * 1.5);
+    for await (const { xt } of sample.steps({
+      model,
+      diffusion,
+      device,
+      sampler: ddim({ steps: 5 }),
+      count: 3,
+      start,
+    })) {
+      expect(xt).toEqual(start);
+      break;
+    }
+    await expect(draw({ start: images.subarray(1) })).rejects.toThrow('start has 191 elements; 3 x 8 x 8 x 1 is 192');
+    await expect(draw({ start, given: { images } })).rejects.toThrow('start is noise to begin with');
+  });
+
   test('inversion begins at the images and ends at noise that leads back', async () => {
     const noise = await draw({ sampler: ddimInversion({ steps: 50 }), given: { images } });
     expect(largest(noise, images)).toBeGreaterThan(0.5);
