@@ -33,7 +33,7 @@ const coreLayers = [
   ['schedules'],
   ['diffusion', 'models'],
   ['samplers', 'training'],
-  ['checkpoint', 'discrete'],
+  ['checkpoint', 'discrete', 'latent'],
   ['evaluation'],
   ['index.ts'],
 ];

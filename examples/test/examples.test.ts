@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import * as latent from '../latent.ts';
 import * as moons from '../moons.ts';
 import * as signals from '../signals.ts';
 import * as text from '../text.ts';
@@ -12,6 +13,7 @@ interface Example {
 
 // Each example at a size of seconds: it runs, it says the same again, and training brings it nearer to the data.
 const examples: Readonly<Record<string, Example>> = {
+  latent: { run: (steps) => latent.run({ steps, count: 64 }), steps: 60 },
   moons: { run: (steps) => moons.run({ steps, points: 300 }), steps: 60 },
   signals: { run: (steps) => signals.run({ steps, paths: 64 }), steps: 60 },
   text: { run: (steps) => text.run({ steps, sentences: 64 }), steps: 40 },

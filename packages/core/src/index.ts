@@ -63,6 +63,9 @@ export {
   type RunOptions,
   type TensorData,
 } from './graph/program.ts';
+export { type AutoencodingOptions, autoencodingObjective } from './latent/autoencoding-objective.ts';
+export { type CodingOptions, decodeLatents, encodeImages, type Latents } from './latent/latents.ts';
+export { type Autoencoder, type AutoencoderOptions, autoencoder, type CoderInputs } from './models/autoencoder.ts';
 export {
   type Classifier,
   type ClassifierConfig,

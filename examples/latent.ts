@@ -1,0 +1,123 @@
+// Latent diffusion: a small autoencoder makes 4x4x2 numbers of a 16x16 image, and a diffusion model learns these.
+//
+//   npx tsx --conditions=@diffuse/source examples/latent.ts
+//
+// Writes examples/out/latent.png: a row of data, the same through the autoencoder, and samples.
+import {
+  adamW,
+  autoencoder,
+  autoencodingObjective,
+  cosineSchedule,
+  ddim,
+  decodeLatents,
+  encodeImages,
+  gaussianDiffusion,
+  openDevice,
+  sample,
+  train,
+  UNet2D,
+} from '@diffuse/core';
+import { saveImageGrid } from '@diffuse/data';
+import { inMemory } from './lib/in-memory.ts';
+import { type Judgement, judge } from './lib/judge.ts';
+import { outPath } from './lib/output.ts';
+import { type RandomSource, randomSource } from './lib/random.ts';
+import { runAsScript } from './lib/script.ts';
+
+/** Options of the example; a test runs it with less. */
+export interface LatentOptions {
+  /** Training steps of each of the two networks. */
+  readonly steps?: number;
+  readonly seed?: number;
+  /** Images in the data. */
+  readonly count?: number;
+  /** Write the picture. */
+  readonly picture?: boolean;
+}
+
+/** How well the model does, by where the disc is and how large. */
+export interface LatentJudgement extends Judgement {
+  /** Mean absolute error of a pixel that went through the autoencoder, of a range of 2. */
+  readonly reconstruction: number;
+}
+
+const side = 16;
+const pixels = side * side;
+
+/**
+ * Trains the autoencoder, then the diffusion model on its latents; samples, decodes, and judges the images by three numbers each: centre
+ * and size of the disc.
+ */
+export async function run({
+  steps = 500,
+  seed = 0,
+  count = 600,
+  picture = false,
+}: LatentOptions = {}): Promise<LatentJudgement> {
+  const data = inMemory(discs(count, randomSource(seed)), [side, side, 1]);
+  using device = await openDevice();
+  const optimizer = adamW({ learningRate: 2e-3, weightDecay: 0 });
+  const common = { device, steps, seed, optimizer, learningRateShape: 'cosine', ema: 0.99 } as const;
+
+  const coder = autoencoder({ shape: [side, side, 1], channels: [16, 32, 32], latentChannels: 2 });
+  const objective = autoencodingObjective({ klWeight: 3e-4 });
+  for await (const { step, outputs } of train({ ...common, model: coder, objective, data, batchSize: 32 })) {
+    if (picture && step % 100 === 0) console.log(`autoencoder: step ${step}, error ${outputs.error?.toFixed(4)}`);
+  }
+
+  const latents = await encodeImages(data, { model: coder, device });
+  const model = new UNet2D({ shape: latents.shape, channels: [64, 128], layers: 1, attention: [4] });
+  const diffusion = gaussianDiffusion({ schedule: cosineSchedule({ steps: 200 }), predict: 'v' });
+  for await (const { step, loss } of train({ ...common, model, diffusion, data: latents, batchSize: 128 })) {
+    if (picture && step % 100 === 0) console.log(`diffusion: step ${step}, loss ${loss.toFixed(3)}`);
+  }
+
+  const sampler = ddim({ steps: 50, eta: 1, spacing: 'trailing', clip: Number.POSITIVE_INFINITY });
+  const drawn = await sample({ model, diffusion, device, sampler, count, batchSize: 100, seed });
+  const images = await decodeLatents(drawn.images, latents.scale, { model: coder, device });
+  const again = await decodeLatents(latents.data, latents.scale, { model: coder, device });
+  if (picture) {
+    const shown = 12 * pixels;
+    const rows = Float32Array.of(...[data.data, again, images].flatMap((all) => [...all.subarray(0, shown)]));
+    await saveImageGrid(
+      await outPath('latent.png'),
+      { data: rows, shape: [36, side, side, 1] },
+      { columns: 12, scale: 3 },
+    );
+  }
+  const reconstruction = again.reduce((sum, value, i) => sum + Math.abs(value - (data.data[i] ?? 0)), 0) / again.length;
+  return { ...(await judge(features(data.data), features(images), 3)), reconstruction };
+}
+
+/** Images [count, side, side, 1] in [-1, 1]: a white disc on black, a soft edge of one pixel between. */
+function discs(count: number, random: RandomSource): Float32Array {
+  const images = new Float32Array(count * pixels);
+  for (let i = 0; i < count; i++) {
+    const radius = 2 + 2 * random.uniform();
+    const [x = 0, y = 0] = [0, 1].map(() => radius + random.uniform() * (side - 2 * radius));
+    for (let p = 0; p < pixels; p++) {
+      const distance = Math.hypot((p % side) + 0.5 - x, Math.floor(p / side) + 0.5 - y);
+      images[i * pixels + p] = 2 * Math.max(0, Math.min(1, radius - distance + 0.5)) - 1;
+    }
+  }
+  return images;
+}
+
+/** Of each image: centre of brightness, and the radius of a disc as bright. Twice the radius has about the spread of the others. */
+function features(images: Float32Array): Float32Array {
+  const count = images.length / pixels;
+  const result = new Float32Array(count * 3);
+  for (let i = 0; i < count; i++) {
+    let [x, y, mass] = [0, 0, 1e-6];
+    for (let p = 0; p < pixels; p++) {
+      const light = Math.max(0, ((images[i * pixels + p] ?? 0) + 1) / 2);
+      mass += light;
+      x += light * ((p % side) + 0.5);
+      y += light * (Math.floor(p / side) + 0.5);
+    }
+    result.set([x / mass, y / mass, 2 * Math.sqrt(mass / Math.PI)], 3 * i);
+  }
+  return result;
+}
+
+await runAsScript(import.meta.url, () => run({ picture: true }));
