@@ -48,7 +48,7 @@ const objects = ['the sun', 'a bone', 'the moon', 'my hat'];
  * distance of two such vectors is the root of twice the number of letters that differ, so this compares the laws of whole sentences.
  */
 export async function run({
-  steps = 600,
+  steps = 1000,
   seed = 0,
   sentences = 512,
   transition = 'absorbing',

@@ -36,7 +36,7 @@ const radius = 2;
  * y]. In pixels it would tell little, as two discs that don't overlap are as far apart as any other two.
  */
 export async function run({
-  steps = 600,
+  steps = 1200,
   seed = 0,
   videos = 300,
   picture = false,
