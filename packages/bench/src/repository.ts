@@ -35,6 +35,7 @@ async function compilePackages(): Promise<void> {
   const folders = ['packages/cli', 'packages/bench'];
   try {
     await run(process.execPath, [compiler, '-b', ...folders], { cwd: repositoryRoot });
+    await run(process.execPath, ['scripts/bundle-core.mjs'], { cwd: repositoryRoot });
   } catch (error) {
     const { stdout = '', message } = error as Error & { stdout?: string };
     throw new DiffuseError('ERR_DATA', `the packages do not compile: ${stdout.split('\n')[0] || message}`);
