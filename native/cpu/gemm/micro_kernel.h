@@ -27,6 +27,7 @@ constexpr int kTileRows = kRegisters == 32 ? 14 : 6;
 constexpr int kTileVectors = 2;
 constexpr int kPanel = kTileVectors * kLanes;
 constexpr int kBlock = 16;
+constexpr int kLineFloats = 16;  // of a cache line
 
 struct TileProduct {
   const float* a;       // row 0 of the tile in block 0 at tap offset 0
@@ -42,6 +43,9 @@ struct TileProduct {
   const float* bias;      // [columns] or null
   float alpha;
   bool accumulate;  // C += instead of C =
+  // What is needed next, usually of the next panel: each block of the sum asks for `ahead_lines` cache lines of it.
+  const float* ahead;
+  int64_t ahead_lines;
 };
 
 // acc += a * b. As an instruction of its own: left to itself the compiler folds the broadcast of `a` into each
@@ -106,8 +110,11 @@ __attribute__((noinline)) void multiply_tile(const TileProduct& t) {
   for (int v = 0; v < V; v++) __builtin_prefetch(t.c + t.c_rows[r] + v * kLanes, 1, 2);
 
   const int64_t b_step = t.b_step;
-  const float *a_block = t.a, *b_block = t.b;
+  const float *a_block = t.a, *b_block = t.b, *ahead = t.ahead;
   for (int64_t left = t.depth; left > 0; left -= kBlock, a_block += t.a_block, b_block += t.b_block) {
+    // The rows of the next block jump to another page's worth of addresses, which the hardware does not foresee.
+    for (int r = 0; r < R; r++) __builtin_prefetch(a_block + t.a_block + r * kBlock, 0, 3);
+    for (int64_t line = 0; line < t.ahead_lines; line++, ahead += kLineFloats) __builtin_prefetch(ahead, 0, 2);
     const float* b_tap = b_block;
     for (int64_t tap = 0; tap < t.tap_count; tap++, b_tap += t.b_tap) {
       const float *a = a_block + t.taps[tap], *b = b_tap;

@@ -197,11 +197,16 @@ static void multiply_strip(const TapConvolution& t, const Tiling& g, int c, cons
   tile.b_block = g.packs_weights ? taps.tap_count * kBlock * kPanel : kBlock * t.k_step;
   tile.alpha = 1;
   tile.accumulate = part.channel > 0;
+  // While a panel is multiplied, the next one comes from L3 into L2, a piece with each tile.
+  const int64_t blocks = divide_up(part.depth, kBlock);
+  const int64_t ahead_lines = divide_up(panel_floats / kLineFloats, rows * cut.tiles * blocks);
   for (int64_t panel = first_panel; panel < last_panel; panel++) {
     tile.columns = at_most(t.K - panel * kPanel, kPanel);
     tile.bias = t.bias ? t.bias + panel * kPanel : nullptr;
     tile.b = g.packs_weights ? packed + class_offset(t, g, c) + panel * panel_floats
                              : t.weight + part.channel * t.k_step + panel * kPanel;
+    tile.ahead_lines = g.packs_weights && panel + 1 < g.panels ? ahead_lines : 0;
+    tile.ahead = tile.b + panel_floats;
     for (int64_t i = 0; i < rows; i++) {
       int64_t y_row = (part.n * t.H + taps.f + t.P * (part.i + i)) * t.W + taps.g + t.P * part.j;
       tile.c = t.y + y_row * t.y_stride + panel * kPanel;
@@ -211,6 +216,7 @@ static void multiply_strip(const TapConvolution& t, const Tiling& g, int c, cons
         int64_t height = cut.height + (index < cut.taller);
         multiply_rows(tile, static_cast<int>(height));
         tile.a += height * kBlock;
+        tile.ahead += blocks * ahead_lines * kLineFloats;
         tile.c_rows += height;
       }
     }
