@@ -78,6 +78,7 @@ export { classifierSlope, type SlopeInputs } from './models/classifier-slope.ts'
 export { type MlpOptions, mlp } from './models/mlp.ts';
 export type { Model, ModelInputs, Network, Randomness } from './models/model.ts';
 export { type ParameterLayout, parameterSize } from './models/parameter-layout.ts';
+export { type Snapshot, type SnapshotOptions, snapshot } from './models/snapshot.ts';
 export { type UNet1DOptions, unet1d } from './models/unet1d.ts';
 export { UNet2D, type UNet2DShape } from './models/unet2d.ts';
 export { resolveUNet2DConfig, type UNet2DConfig, type UNet2DOptions } from './models/unet2d-config.ts';
