@@ -66,6 +66,8 @@ export interface Frame {
 const outerMargin = 16;
 const lineHeight = 19;
 const keySwatch = 22;
+/** An SVG is shown in a viewer's own font, which may be so much wider than ours, as DejaVu Sans is: names in a key must not touch then. */
+const widestFont = 1.25;
 const xAxisHeight = 24;
 
 /** Draws everything of a chart but its data. */
@@ -141,13 +143,13 @@ function drawKey(key: readonly KeyEntry[], left: number, top: number, right: num
   let x = left;
   let y = top + lineHeight;
   const parts = key.map(({ label, colour, dash, dots = false }) => {
-    const length = keySwatch + 6 + textLength(label, textSizes.label);
+    const length = keySwatch + 6 + textLength(label, textSizes.label) * widestFont;
     if (x > left && x + length > right) {
       x = left;
       y += lineHeight;
     }
     const at = x;
-    x += length + 20;
+    x += length + 14;
     const middle = y - 8;
     const swatch = dots
       ? element('circle', { cx: at + keySwatch / 2, cy: middle, r: 3.5, fill: colour })

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { textLength } from '../../src/charts/text.ts';
 import { palette, papers } from '../../src/charts/theme.ts';
 import { chartGrid, lineChart, type Series } from '../../src/index.ts';
 import { elements, parseXml, textsOf } from './xml.ts';
@@ -81,6 +82,19 @@ describe('lineChart', () => {
       nameX([apart, { ...below, y: [5, 1, 9] }, { ...below, label: 'third', y: [1, 1, 9] }], 'lower one'),
     ).toBeLessThan(300);
     expect(nameX([apart, { ...below, y: [5, 1, Number.NaN] }], 'lower one')).toBeLessThan(300);
+  });
+
+  it('leaves room in the key for a viewer whose letters are a fifth wider', () => {
+    const labels = ['beta (fixed-large)', 'of the posterior (fixed-small)', 'a third'];
+    const svg = parseXml(lineChart({ series: labels.map((label) => ({ label, y: [0, 1] })), names: 'key' }));
+    const begins = labels.map((label) => elements(svg, 'text').find(({ text }) => text === label)?.attributes.x);
+    const swatches = elements(svg, 'path').flatMap(
+      ({ attributes: { d = '' } }) => /^M(\S+) \S+h22$/.exec(d)?.[1] ?? [],
+    );
+    expect(swatches).toHaveLength(3);
+    for (const [i, swatch] of swatches.slice(1).entries()) {
+      expect(Number(begins[i]) + 1.2 * textLength(labels[i] as string, 13)).toBeLessThan(Number(swatch) - 10);
+    }
   });
 
   it('tells more series apart than there are colours', () => {
