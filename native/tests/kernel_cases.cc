@@ -159,6 +159,7 @@ void add_randomness(Cases& cases) {
       for (const TensorCase& images : {x, bytes({3, 5, 7, C})})
         cases.add("noising", {x, x, dense({3}), dense({3}), images, positive({11, 6})}, {1, 2, 3, 4, flip, 0.1 * flip});
     }
+    for (double quantile : {0.0, 0.9, 1.0}) cases.add("dynamic_threshold", {x, x, x}, {2, -0.5, quantile, 2});
     for (const TensorCase& optional : {x, absent})
       cases.add("sampler_update", {x, x, optional, optional, x, x, optional, optional, optional, optional},
                 {1.1, -0.2, 1, 0.9, 0.1, 0.2, 0.3, 0.15, 0.4, 0.1, 0.9, -3, -2, 1, 2, 3, 4});

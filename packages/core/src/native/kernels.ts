@@ -73,6 +73,8 @@ export const kernelSignatures = {
   // native/ops/noising.h
   noising:
     'xt!, target!, timestep!, weight!, images:any, table; seedLow, seedHigh, step, sampleOffset, flip, offsetNoise',
+  // native/ops/dynamic_threshold.h
+  dynamic_threshold: 'x0!, x, prediction; x0FromX, x0FromPrediction, quantile, max',
   // native/ops/sampler_update.h
   sampler_update:
     'xNext!, x0!, historyNext?!, olderNext?!, x, prediction, history?, older?, noise?, variance?; x0FromX, x0FromPrediction, clip, coefficientX, coefficientX0, coefficientPrediction, coefficientHistory, coefficientOlder, coefficientNoise, historyFromX, historyFromX0, logVarianceLow, logVarianceHigh, seedLow, seedHigh, step, sampleOffset',

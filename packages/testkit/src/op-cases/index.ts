@@ -1,6 +1,7 @@
 import type { OpCase } from '../op-case.ts';
 import { attentionCases } from './attention.ts';
 import { conv2dCases } from './conv2d.ts';
+import { dynamicThresholdCases } from './dynamic-threshold.ts';
 import {
   addCases,
   addChannelsCases,
@@ -40,6 +41,7 @@ export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
   copy: copyCases,
   divideSamples: divideSamplesCases,
   dropout: dropoutCases,
+  dynamicThreshold: dynamicThresholdCases,
   embedding: embeddingCases,
   fill: fillCases,
   fourierEmbedding: fourierEmbeddingCases,

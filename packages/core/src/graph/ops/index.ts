@@ -3,6 +3,7 @@ export { type AttentionOptions, attention } from './attention.ts';
 export { type Conv2dOptions, conv2d, type Padding } from './conv2d.ts';
 export { divideSamples } from './divide-samples.ts';
 export { type DropoutOptions, dropout } from './dropout.ts';
+export { type DynamicThresholdOptions, dynamicThreshold } from './dynamic-threshold.ts';
 export { add, copy, fill, multiply, scale } from './elementwise.ts';
 export { embedding } from './embedding.ts';
 export { gaussianLatent } from './gaussian-latent.ts';
