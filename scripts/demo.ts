@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runCli } from '@diffuse/cli';
-import { mnistFile } from './lib/mnist.ts';
+import { mnistFile } from '@diffuse/testkit';
 
 /** Seconds of training. */
 const defaultSeconds = 120;

@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { runCli } from '@diffuse/cli';
 import { classifierAccuracy, loadClassifier, openDevice } from '@diffuse/core';
 import { openImages } from '@diffuse/data';
-import { mnistFile } from './lib/mnist.ts';
+import { mnistFile } from '@diffuse/testkit';
 
 /** Share of the test images that must be told right. */
 const leastAccuracy = 0.985;

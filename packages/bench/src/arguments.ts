@@ -38,7 +38,7 @@ export function helpText(): string {
        pnpm bench compare BEFORE.json AFTER.json
        pnpm bench profile [--configs S,M,L] [--threads N]
 
-Suites (default: all)
+Suites (default: all that take minutes; quality by name only)
 ${suites.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`).join('\n')}
 
 Options
@@ -107,7 +107,9 @@ function suiteNames(names: readonly string[]): readonly string[] {
   const known = suites.map(({ name }) => name);
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) throw usage(`there is no suite '${unknown}'; there are ${known.join(', ')}`);
-  return names.length > 0 ? known.filter((name) => names.includes(name)) : known;
+  return suites
+    .filter(({ name, byNameOnly = false }) => (names.length > 0 ? names.includes(name) : !byNameOnly))
+    .map(({ name }) => name);
 }
 
 function configNames(list: string | undefined): readonly string[] {

@@ -5,7 +5,7 @@ import { describeMachine } from './machine.ts';
 import { peers } from './peers/index.ts';
 import type { FoundPeer, Peer } from './peers/peer.ts';
 import { currentCommit } from './repository.ts';
-import type { BenchResult, CaseResult } from './result.ts';
+import { type BenchResult, type CaseResult, figureProblem } from './result.ts';
 import { suites } from './suites/index.ts';
 import type { BenchCase, BenchContext } from './suites/suite.ts';
 
@@ -80,8 +80,14 @@ async function runCases(
     for (const benchCase of suite.cases(context)) {
       log(`${suite.name}: ${benchCase.name}`);
       const outcome = await measured(benchCase);
-      if ('row' in outcome) cases.push(outcome.row);
-      else failures.push(`${suite.name}: ${benchCase.name} failed: ${outcome.failure}`);
+      if ('failure' in outcome) {
+        failures.push(`${suite.name}: ${benchCase.name} failed: ${outcome.failure}`);
+        continue;
+      }
+      const { row } = outcome;
+      cases.push(row);
+      const problem = row.figure && figureProblem(row.figure);
+      if (problem !== undefined) failures.push(`${suite.name}: ${row.name}: ${problem}`);
     }
   }
   return { cases, failures };

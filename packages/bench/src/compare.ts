@@ -15,6 +15,8 @@ export interface CaseChange {
   readonly verdict: 'faster' | 'slower' | 'same';
   readonly beforeBytes: number;
   readonly afterBytes: number;
+  /** Of cases that have a figure, its values. */
+  readonly figure?: { readonly name: string; readonly before: number; readonly after: number };
 }
 
 /** What {@link compareResults} finds. */
@@ -46,7 +48,9 @@ export function compareResults(before: BenchResult, after: BenchResult): ResultC
   return { changes, unmatched, warnings };
 }
 
-function change({ suite, name, ours: before }: CaseResult, { ours: after }: CaseResult): CaseChange {
+function change(earlier: CaseResult, later: CaseResult): CaseChange {
+  const { suite, name, ours: before, figure: figureBefore } = earlier;
+  const { ours: after, figure: figureAfter } = later;
   const least = before.minMs / after.maxMs;
   const largest = before.maxMs / after.minMs;
   return {
@@ -59,6 +63,8 @@ function change({ suite, name, ours: before }: CaseResult, { ours: after }: Case
     verdict: least > 1 ? 'faster' : largest < 1 ? 'slower' : 'same',
     beforeBytes: before.peakBytes,
     afterBytes: after.peakBytes,
+    ...(figureBefore &&
+      figureAfter && { figure: { name: figureAfter.name, before: figureBefore.value, after: figureAfter.value } }),
   };
 }
 
@@ -79,6 +85,9 @@ export function comparisonText(before: BenchResult, after: BenchResult): string 
   return [
     `before ${before.commit}, ${before.date}\nafter  ${after.commit}, ${after.date}`,
     table(header, rows),
+    ...changes.flatMap(({ name, figure }) =>
+      figure ? [`${name}: ${figure.before.toPrecision(4)} before, ${figure.after.toPrecision(4)} after`] : [],
+    ),
     ...warnings.map((warning) => `warning: ${warning}`),
     ...unmatched.map((name) => `only in one of the results: ${name}`),
   ].join('\n\n');

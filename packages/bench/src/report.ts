@@ -12,13 +12,23 @@ export function reportText({ machine, commit, cases, notes }: BenchResult): stri
     `${machine.os}, Node.js ${machine.node}, commit ${commit}`,
   ];
   const suites = [...new Set(cases.map(({ suite }) => suite))];
-  const tables = suites.map((suite) =>
-    suiteTable(
-      suite,
-      cases.filter((row) => row.suite === suite),
-    ),
-  );
+  const tables = suites.map((suite) => {
+    const rows = cases.filter((row) => row.suite === suite);
+    return rows.some(({ figure }) => figure) ? figureTable(suite, rows) : suiteTable(suite, rows);
+  });
   return [facts.join('\n'), ...tables, ...notes.map((note) => `note: ${note}`)].join('\n\n');
+}
+
+function figureTable(suite: string, rows: readonly CaseResult[]): string {
+  return table([suite, 'figure', 'value', 'must be', 'trained in'], rows.map(figureCells), [1]);
+}
+
+function figureCells({ name, ours, figure }: CaseResult): string[] {
+  const time = `${(ours.medianMs / 60_000).toFixed(1)} min`;
+  if (!figure) return [name, '', '', '', time];
+  const { value, better, limit } = figure;
+  const bound = limit === undefined ? '' : `${better === 'lower' ? '<=' : '>='} ${limit.toPrecision(4)}`;
+  return [name, figure.name, value.toPrecision(4), bound, time];
 }
 
 function suiteTable(suite: string, rows: readonly CaseResult[]): string {

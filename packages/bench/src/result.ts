@@ -21,6 +21,15 @@ export interface PeerTiming extends Timing {
   readonly peakBytes?: number;
 }
 
+/** What a case found beside its time, in the suite `quality`. */
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly better: 'lower' | 'higher';
+  /** What the value must reach, or must not exceed; absent where a run is too short to be judged. */
+  readonly limit?: number;
+}
+
 /** One row of the benchmark. */
 export interface CaseResult {
   readonly suite: string;
@@ -36,6 +45,7 @@ export interface CaseResult {
   readonly flops?: number;
   /** `flops / ours.medianMs` over the measured peak of fused multiply-adds on the same threads. */
   readonly fractionOfPeak?: number;
+  readonly figure?: Figure;
   /** Cores that other processes kept busy meanwhile, on average; above 0.1 the row is not to be trusted. */
   readonly otherCores?: number;
 }
@@ -67,6 +77,12 @@ export interface BenchResult {
   readonly notes: readonly string[];
 }
 
+/** Why a figure is not good enough; undefined when it is. */
+export function figureProblem({ name, value, better, limit }: Figure): string | undefined {
+  if (limit === undefined || (better === 'lower' ? value <= limit : value >= limit)) return undefined;
+  return `${name} is ${value.toPrecision(4)}; it must be ${better === 'lower' ? 'at most' : 'at least'} ${limit.toPrecision(4)}`;
+}
+
 /** Reads a file that `--json` wrote. @throws `ERR_DATA` naming the file and what is wrong with it. */
 export async function readResult(path: string): Promise<BenchResult> {
   const refuse = (problem: string): never => {
@@ -96,6 +112,10 @@ const record = (value: unknown): value is Record<string, unknown> => typeof valu
 const timingFields = { medianMs: count, minMs: count, maxMs: count, runs: count };
 const caseFields = { suite: text, name: text, precision: text };
 const numberFields = ['ratio', 'memoryRatio', 'flops', 'fractionOfPeak', 'otherCores'];
+const figureFields = {
+  ...{ name: text, value: count, limit: optional(count) },
+  better: (value: unknown) => value === 'lower' || value === 'higher',
+};
 const peerFields = { name: text, version: text, variant: text, ...timingFields, peakBytes: optional(count) };
 
 /** What is wrong with the form of a result, with the path to it; undefined when nothing is. */
@@ -104,11 +124,12 @@ export function resultProblem(value: unknown): string | undefined {
   if (missing !== undefined) return missing;
   for (const [i, row] of (value as { cases: unknown[] }).cases.entries()) {
     const at = `cases[${i}].`;
-    const { ours, peer } = (row ?? {}) as Record<string, unknown>;
+    const { ours, peer, figure } = (row ?? {}) as Record<string, unknown>;
     const problem =
       fieldProblem(row, at, caseFields) ??
       fieldProblem(ours, `${at}ours.`, { ...timingFields, peakBytes: count }) ??
       (peer === undefined ? undefined : fieldProblem(peer, `${at}peer.`, peerFields)) ??
+      (figure === undefined ? undefined : fieldProblem(figure, `${at}figure.`, figureFields)) ??
       fieldProblem(row, at, Object.fromEntries(numberFields.map((name) => [name, optional(count)])));
     if (problem !== undefined) return problem;
   }

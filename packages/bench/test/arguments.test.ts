@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { parseBenchArguments } from '../src/arguments.ts';
 import { benchCommand } from '../src/command-line.ts';
 
-test('without arguments everything of ours is measured', () => {
+test('without arguments everything of ours is measured but what takes half an hour', () => {
   expect(parseBenchArguments([])).toEqual({
     command: 'run',
     suites: ['ops', 'train-step', 'sample', 'startup', 'memory'],
@@ -39,12 +39,13 @@ test('suites run in their own order, flags are read, a leading -- is passed over
     quick: true,
     json: 'a.json',
   });
+  expect(parseBenchArguments(['quality'])).toMatchObject({ suites: ['quality'] });
   expect(parseBenchArguments(['compare', 'a', 'b'])).toEqual({ command: 'compare', before: 'a', after: 'b' });
   expect(parseBenchArguments(['profile', '--configs', 'L'])).toMatchObject({ command: 'profile', configs: ['L'] });
 });
 
 test.each([
-  [['opz'], "there is no suite 'opz'; there are ops, train-step, sample, startup, memory"],
+  [['opz'], "there is no suite 'opz'; there are ops, train-step, sample, startup, memory, quality"],
   [['--peer', 'jax'], "--peer: there is no peer 'jax'; there is pytorch"],
   [['--configs', 'S,XL'], "--configs: there is no configuration 'XL'; there are S, M, L"],
   [['--configs', ''], "--configs: there is no configuration ''; there are S, M, L"],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { compareResults, comparisonText } from '../src/compare.ts';
 import { reportText } from '../src/report.ts';
-import { type BenchResult, type CaseResult, resultProblem } from '../src/result.ts';
+import { type BenchResult, type CaseResult, figureProblem, resultProblem } from '../src/result.ts';
 
 const row = (name: string, [minMs, medianMs, maxMs]: [number, number, number]): CaseResult => ({
   suite: 'ops',
@@ -71,4 +71,23 @@ test('results of different machines are compared with a warning', () => {
   const before = result(row('a', [1, 1, 1]));
   const after = { ...before, machine: { ...before.machine, cpu: 'another' } };
   expect(comparisonText(before, after)).toContain('different machines: cpu is a CPU and another');
+});
+
+const judged = (value: number, limit?: number): CaseResult => ({
+  ...row('digits', [6e5, 6e5, 6e5]),
+  suite: 'quality',
+  figure: { name: 'FID', value, better: 'lower', ...(limit !== undefined && { limit }) },
+});
+
+test('a figure is shown with what it must be, compared, and found wanting', () => {
+  expect(resultProblem(result(judged(2, 3)))).toBeUndefined();
+  expect(reportText(result(judged(2, 3)))).toMatch(/digits +FID +2\.000 +<= 3\.000 +10\.0 min/);
+  expect(comparisonText(result(judged(2, 3)), result(judged(4, 3)))).toContain('digits: 2.000 before, 4.000 after');
+  const wanting = (better: 'lower' | 'higher', value: number, limit?: number): string | undefined =>
+    figureProblem({ name: 'x', value, better, ...(limit !== undefined && { limit }) });
+  expect(wanting('lower', 3, 3)).toBeUndefined();
+  expect(wanting('lower', 3.1, 3)).toBe('x is 3.100; it must be at most 3.000');
+  expect(wanting('higher', 0.96, 0.97)).toBe('x is 0.9600; it must be at least 0.9700');
+  expect(wanting('higher', 0.98, 0.97)).toBeUndefined();
+  expect(wanting('higher', 0)).toBeUndefined();
 });

@@ -11,6 +11,22 @@ export interface Command {
 }
 
 /**
+ * Runs a process to its end; what it says on stderr, its progress, is passed on.
+ *
+ * @throws `ERR_DEVICE` when it cannot be started or fails.
+ */
+export function runCommand({ program, args, env = {} }: Command): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] });
+    child.once('error', (error) => reject(new DiffuseError('ERR_DEVICE', `cannot start ${program}: ${error.message}`)));
+    child.once('close', (code) => {
+      if (code === 0) return resolve();
+      reject(new DiffuseError('ERR_DEVICE', `${program} ${args.join(' ')} ended with code ${code}`));
+    });
+  });
+}
+
+/**
  * Milliseconds from starting a process until `marker` appears on its stdout; waits until the process is gone.
  *
  * @throws `ERR_DEVICE` when it cannot be started, fails, or never says it.

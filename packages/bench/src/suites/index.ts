@@ -1,9 +1,17 @@
 import { memorySuite } from './memory.ts';
 import { opsSuite } from './ops.ts';
+import { qualitySuite } from './quality.ts';
 import { sampleSuite } from './sample.ts';
 import { startupSuite } from './startup.ts';
 import type { Suite } from './suite.ts';
 import { trainStepSuite } from './train-step.ts';
 
 /** Every suite, in the order in which they run. */
-export const suites: readonly Suite[] = [opsSuite, trainStepSuite, sampleSuite, startupSuite, memorySuite];
+export const suites: readonly Suite[] = [
+  opsSuite,
+  trainStepSuite,
+  sampleSuite,
+  startupSuite,
+  memorySuite,
+  qualitySuite,
+];

@@ -25,6 +25,8 @@ export interface BenchCase {
 export interface Suite {
   readonly name: string;
   readonly description: string;
+  /** True for a suite that takes so long that it is run only when asked for. */
+  readonly byNameOnly?: boolean;
   cases(context: BenchContext): readonly BenchCase[];
 }
 

