@@ -30,9 +30,27 @@ export interface ImageEvaluationProgress {
   readonly total?: number;
 }
 
+/** Real images that a feature network has looked at, to be compared with again and again; {@link imageReference} makes one. */
+export interface ImageReference {
+  /** The network that looked; others see other features. */
+  readonly network: FeatureNetwork;
+  /** What is kept of each image. */
+  readonly features: CollectedFeatures;
+}
+
+/** Options of {@link imageReference}; each as in {@link EvaluateImagesOptions}. */
+export interface ImageReferenceOptions extends PaceOptions {
+  readonly real: ImageSource;
+  readonly network: FeatureNetwork;
+  /** The figures that will be asked for; default all. */
+  readonly metrics?: readonly ImageMetric[];
+  readonly batchSize?: number;
+  readonly onProgress?: ((progress: ImageEvaluationProgress) => void) | undefined;
+}
+
 /** Options of {@link evaluateImages}. */
 export interface EvaluateImagesOptions extends PaceOptions {
-  readonly real: ImageSource;
+  readonly real: ImageSource | ImageReference;
   readonly generated: ImageSource;
   readonly network: FeatureNetwork;
   /** Default all that the network can give. */
@@ -83,21 +101,10 @@ export async function evaluateImages(options: EvaluateImagesOptions): Promise<Im
   const { network, signal, onProgress } = options;
   const { metrics, batchSize, seed, neighbourImages, neighbours } = checkedOptions(options);
   const wants = (metric: ImageMetric): boolean => metrics.includes(metric);
-  const look = (phase: 'real' | 'generated'): Promise<CollectedFeatures> => {
-    const total = countOf(options[phase]);
-    const kept: CollectOptions = {
-      network,
-      batchSize,
-      statistics: wants('fid'),
-      vectors: wants('kid') || wants('pr'),
-      probabilities: phase === 'generated' && wants('is'),
-      signal,
-      onImages: (done) => onProgress?.({ phase, done, ...(total !== undefined && { total }) }),
-    };
-    return collectFeatures(phase, options[phase], kept);
-  };
-  const real = await look('real');
-  const generated = await look('generated');
+  const given = isReference(options.real) ? options.real.features : undefined;
+  const look = { ...options, metrics, batchSize };
+  const real = given ?? (await lookAt('real', options.real as ImageSource, look));
+  const generated = await lookAt('generated', options.generated, look);
   checkShapes(real, generated);
 
   const [a, b] = [real.vectors as FeatureVectors, generated.vectors as FeatureVectors];
@@ -133,31 +140,96 @@ export async function evaluateImages(options: EvaluateImagesOptions): Promise<Im
   };
 }
 
-/** Options with their defaults; whatever can be told before an image is looked at is refused here. */
-function checkedOptions(options: EvaluateImagesOptions) {
-  const { network, real, generated, batchSize = 64, seed = 0, neighbourImages = 10_000, neighbours = 3 } = options;
-  const possible = (Object.keys(imageMetrics) as ImageMetric[]).filter(
-    (metric) => metric !== 'is' || network.classes !== undefined,
-  );
-  const metrics = [...new Set(options.metrics ?? possible)];
+/**
+ * Lets a feature network look at the real images once, so that many sets can be compared with them: while a model trains, say. What
+ * {@link evaluateImages} finds is the same.
+ *
+ * @throws as {@link evaluateImages}.
+ */
+export async function imageReference(options: ImageReferenceOptions): Promise<ImageReference> {
+  const { real, network, metrics = possibleMetrics(network), batchSize = 64 } = options;
+  checkMetrics(metrics, network);
+  checkWhole('batchSize', batchSize, 1, 65_536);
+  return { network, features: await lookAt('real', real, { ...options, metrics, batchSize }) };
+}
+
+function isReference(real: ImageSource | ImageReference): real is ImageReference {
+  return 'features' in real && 'network' in real;
+}
+
+/** Lets the network look at one of the two sets and keeps what the figures need. */
+function lookAt(
+  phase: 'real' | 'generated',
+  source: ImageSource,
+  { network, metrics, batchSize, signal, onProgress }: Omit<ImageReferenceOptions, 'real'> & CheckedLook,
+): Promise<CollectedFeatures> {
+  const wants = (metric: ImageMetric): boolean => metrics.includes(metric);
+  const total = countOf(source);
+  const kept: CollectOptions = {
+    network,
+    batchSize,
+    statistics: wants('fid'),
+    vectors: wants('kid') || wants('pr'),
+    probabilities: phase === 'generated' && wants('is'),
+    signal,
+    onImages: (done) => onProgress?.({ phase, done, ...(total !== undefined && { total }) }),
+  };
+  return collectFeatures(phase, source, kept);
+}
+
+/** What {@link lookAt} needs to have been filled in. */
+type CheckedLook = Required<Pick<ImageReferenceOptions, 'metrics' | 'batchSize'>>;
+
+/** Every figure that a network can give. */
+function possibleMetrics({ classes }: FeatureNetwork): readonly ImageMetric[] {
+  return (Object.keys(imageMetrics) as ImageMetric[]).filter((metric) => metric !== 'is' || classes !== undefined);
+}
+
+/** @throws `ERR_ARGUMENT` for a figure that is unknown, or that the network cannot give. */
+function checkMetrics(metrics: readonly ImageMetric[], { name, classes }: FeatureNetwork): void {
   const unknown = metrics.find((metric) => !(metric in imageMetrics));
   if (unknown !== undefined) {
     const known = Object.keys(imageMetrics).join(', ');
     throw new DiffuseError('ERR_ARGUMENT', `there is no metric '${String(unknown)}'; metrics: ${known}`);
   }
-  if (metrics.includes('is') && network.classes === undefined) {
+  if (metrics.includes('is') && classes === undefined) {
+    throw new DiffuseError('ERR_ARGUMENT', `the metric 'is' needs probabilities; '${name}' gives features only`);
+  }
+}
+
+/** @throws `ERR_ARGUMENT` when a reference is of another network or was made for other figures. */
+function checkReference(
+  { network, features }: ImageReference,
+  metrics: readonly ImageMetric[],
+  now: FeatureNetwork,
+): void {
+  if (network !== now) {
     throw new DiffuseError(
       'ERR_ARGUMENT',
-      `the metric 'is' needs probabilities; '${network.name}' gives features only`,
+      `the reference was made with the feature network '${network.name}', the images would be looked at by '${now.name}'`,
     );
   }
+  const lacks = metrics.find(
+    (metric) =>
+      (metric === 'fid' && !features.statistics) || ((metric === 'kid' || metric === 'pr') && !features.vectors),
+  );
+  if (lacks === undefined) return;
+  throw new DiffuseError('ERR_ARGUMENT', `the reference was made for other metrics; '${lacks}' needs one made with it`);
+}
+
+/** Options with their defaults; whatever can be told before an image is looked at is refused here. */
+function checkedOptions(options: EvaluateImagesOptions) {
+  const { network, real, generated, batchSize = 64, seed = 0, neighbourImages = 10_000, neighbours = 3 } = options;
+  const metrics = [...new Set(options.metrics ?? possibleMetrics(network))];
+  checkMetrics(metrics, network);
+  if (isReference(real)) checkReference(real, metrics, network);
   checkWhole('batchSize', batchSize, 1, 65_536);
   checkWhole('neighbours', neighbours, 1, 1_000_000);
   checkWhole('neighbourImages', neighbourImages, neighbours + 1, 1_000_000);
   if (options.splits !== undefined) checkWhole('splits', options.splits, 1, 1_000_000);
   const least = metrics.includes('pr') ? neighbours + 1 : 2;
   for (const [name, source] of Object.entries({ real, generated })) {
-    const count = countOf(source);
+    const count = isReference(source) ? source.features.count : countOf(source);
     if (count !== undefined && count < least) {
       throw new DiffuseError(
         'ERR_ARGUMENT',

@@ -1,5 +1,6 @@
 export { Purpose } from '../random/philox.ts';
 export { type ClassifierFeaturesOptions, classifierFeatures, type ImageClassifier } from './classifier-features.ts';
+export type { CollectedFeatures } from './collect-features.ts';
 export { energyDistance } from './energy-distance.ts';
 export {
   type EvaluateImagesOptions,
@@ -7,7 +8,10 @@ export {
   type ImageEvaluation,
   type ImageEvaluationProgress,
   type ImageMetric,
+  type ImageReference,
+  type ImageReferenceOptions,
   imageMetrics,
+  imageReference,
 } from './evaluate-images.ts';
 export { dataPoints } from './evaluation-data.ts';
 export type { FeatureNetwork, ImageFeatures, ImagesShape } from './feature-network.ts';

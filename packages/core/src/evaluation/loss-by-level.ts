@@ -16,9 +16,9 @@ export interface LossByLevelOptions extends EvaluatedNetwork {
   readonly timesteps?: number | readonly number[];
   /**
    * The smallest mean squared error that a prediction of the noise can have, as a function of sigma: {@link gaussianLossFloor}, or that
-   * of the ideal denoiser.
+   * of the ideal denoiser; undefined where it is not known.
    */
-  readonly floor?: ((sigma: number) => number) | undefined;
+  readonly floor?: ((sigma: number) => number | undefined) | undefined;
   readonly seed?: number;
   /** Samples computed at once, at most. */
   readonly batchSize?: number;
@@ -40,7 +40,7 @@ export interface LossLevel {
   readonly prediction: Estimate;
   /** How much that counts in the training loss. */
   readonly weight: number;
-  /** `floor(sigma)`, in the unit of `eps`; undefined without one. */
+  /** `floor(sigma)`, in the unit of `eps`: what `eps` has more, training can still win. Undefined without one. */
   readonly floor: number | undefined;
 }
 

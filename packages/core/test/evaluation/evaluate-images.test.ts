@@ -7,6 +7,7 @@ import {
   type ImageBatch,
   type ImageClassifier,
   type ImageEvaluationProgress,
+  imageReference,
   inceptionScore,
   kernelDistance,
   precisionRecall,
@@ -196,5 +197,34 @@ describe('evaluateImages', () => {
     const onProgress = ({ phase }: ImageEvaluationProgress) => phase === 'generated' && controller.abort();
     const options = { real: dataset(real), generated: dataset(real), network: pixels(), batchSize: 10, signal };
     await expect(evaluateImages({ ...options, onProgress })).rejects.toMatchObject({ code: 'ERR_CANCELLED' });
+  });
+});
+
+describe('imageReference', () => {
+  test('gives the same figures, and the real images are looked at once', async () => {
+    const network = pixels();
+    const options = { network, generated: images(fake), batchSize: 32, seed: 3 };
+    const direct = await evaluateImages({ ...options, real: dataset(real) });
+    network.batches.length = 0;
+    const reference = await imageReference({ network, real: dataset(real), batchSize: 32 });
+    expect(network.batches).toEqual([32, 32, 26]);
+    network.batches.length = 0;
+    for (let time = 0; time < 2; time++) {
+      expect(await evaluateImages({ ...options, real: reference })).toEqual(direct);
+    }
+    expect(network.batches).toEqual([32, 32, 6, 32, 32, 6]);
+  });
+
+  test('is refused with another network, and for what it was not made for', async () => {
+    const network = pixels();
+    const reference = await imageReference({ network, real: dataset(real), metrics: ['fid'] });
+    const compare = (changes: object) =>
+      evaluateImages({ network, real: reference, generated: images(fake), metrics: ['fid'], ...changes });
+    expect((await compare({})).frechetDistance).toBeGreaterThan(0);
+    await expect(compare({ network: pixels() })).rejects.toThrow(/the reference was made with the feature network/);
+    await expect(compare({ metrics: ['fid', 'kid'] })).rejects.toThrow(/'kid' needs one made with it/);
+    await expect(imageReference({ network, real: dataset(real), metrics: ['fdi' as 'fid'] })).rejects.toThrow(
+      /there is no metric 'fdi'/,
+    );
   });
 });
