@@ -43,6 +43,7 @@ enum Purpose : uint32_t {
   kPurposeProbe = 13,
   kPurposeSampleGiven = 14,
   kPurposeDropClass = 15,
+  kPurposeSelfConditioning = 16,
 };
 
 }  // namespace diffuse

@@ -31,28 +31,47 @@ Run load_image(const Tensor& images, int64_t n, bool mirrored, int64_t first, in
   return run;
 }
 
+// The level that is given, or floor(T u) without rounding: u is a multiple of 2^-24.
+int64_t level_index(const char* kernel, const Tensor& given, int64_t n, int64_t T, const Stream& timesteps) {
+  if (!given.data)
+    return static_cast<int64_t>(static_cast<uint64_t>(philox_word(timesteps, static_cast<uint32_t>(n), 0) >> 8) *
+                                    static_cast<uint64_t>(T) >>
+                                24);
+  const float level = f32(given)[n];
+  if (!(level >= 0 && level < static_cast<float>(T)) || level != static_cast<float>(static_cast<int64_t>(level)))
+    fail("ERR_ARGUMENT", kernel, "the level %g is not an integer in [0, %lld)", static_cast<double>(level),
+         (long long)T);
+  return static_cast<int64_t>(level);
+}
+
 int64_t round_up_to_run(int64_t count) { return (count + kRun - 1) / kRun * kRun; }
 
 }  // namespace
 
 size_t noising_prepare(const Call& call) {
   const char* kernel = "noising";
-  const auto& [xt, target, timestep, weight, images, table] = tensors<6>(call);
+  const auto& [xt, target, timestep, weight, extra, images, table, level] = tensors<8>(call);
   expect_rank(kernel, "images", images, 2, kMaxRank);
   if (images.dtype == DType::i32) fail("ERR_DTYPE", kernel, "images must be uint8 or float32");
   expect_same_shape(kernel, "xt", xt, images);
   expect_same_shape(kernel, "target", target, images);
   expect_shape(kernel, "timestep", timestep, images.shape[0]);
   expect_shape(kernel, "weight", weight, images.shape[0]);
-  expect_shape(kernel, "table", table, table.shape[0], kTableColumns);
+  if (table.rank != 2 || table.shape[1] < kTableColumns)
+    fail("ERR_SHAPE", kernel, "table has shape %s, expected levels of %d numbers or more", describe(table).text,
+         kTableColumns);
   expect_contiguous(kernel, "table", table);
+  if (level.data) expect_shape(kernel, "level", level, images.shape[0]);
+  const int64_t further = table.shape[1] - kTableColumns;
+  if (extra.data) expect_shape(kernel, "extra", extra, images.shape[0], further);
+  if (!extra.data && further > 0) fail("ERR_ARGUMENT", kernel, "a table of further numbers needs extra");
   const int64_t shifts = round_up_to_run(channels(images));
   return images.shape[0] * (sizeof(NoiseLevel) + sizeof(float) * shifts + sizeof(bool));
 }
 
 void noising(const Call& call) {
   const char* kernel = "noising";
-  const auto& [xt_, target_, timestep, weight, images_, table] = tensors<6>(call);
+  const auto& [xt_, target_, timestep, weight, extra, images_, table, level_] = tensors<8>(call);
   const auto& [seedLow, seedHigh, step, sampleOffset, flip, offsetNoise] = attributes<6>(call);
   const Tensor &xt = xt_, &target = target_, &images = images_;
   if (flip != 0 && images.rank < 3) fail("ERR_SHAPE", kernel, "only images [N, H, W, C] can be flipped");
@@ -71,10 +90,10 @@ void noising(const Call& call) {
   auto* mirrored = reinterpret_cast<bool*>(shifts + size.N * shift_step);
   for (int64_t n = 0; n < size.N; n++) {
     const auto sample = static_cast<uint32_t>(n);
-    // floor(T u) without rounding: u is a multiple of 2^-24.
-    const uint64_t i =
-        static_cast<uint64_t>(philox_word(timesteps, sample, 0) >> 8) * static_cast<uint64_t>(table.shape[0]) >> 24;
-    __builtin_memcpy(&levels[n], f32(table) + i * kTableColumns, sizeof(NoiseLevel));
+    const float* numbers = f32(table) + level_index(kernel, level_, n, table.shape[0], timesteps) * table.shape[1];
+    __builtin_memcpy(&levels[n], numbers, sizeof(NoiseLevel));
+    if (extra.data)
+      __builtin_memcpy(row(extra, n), numbers + kTableColumns, sizeof(float) * static_cast<size_t>(channels(extra)));
     mirrored[n] = flip != 0 && philox_word(flips, sample, 0) >> 31;
     f32(timestep)[n] = levels[n].told;
     f32(weight)[n] = levels[n].weight;

@@ -6,6 +6,7 @@ import {
   dropout,
   embedding,
   Graph,
+  noising,
   openDevice,
   randomNormal,
   samplerUpdate,
@@ -81,6 +82,20 @@ describe('kernels refuse what they cannot compute', () => {
       code: 'ERR_ARGUMENT',
       message: expect.stringContaining('frequencyShift'),
     });
+  });
+
+  test('a noise level that the table does not have', async () => {
+    for (const level of [-1, 0.5, 4, Number.NaN]) {
+      const graph = new Graph();
+      const given = graph.input('level', [2]);
+      const { xt } = noising(graph.input('x', [2, 3]), graph.input('table', [4, 6]), { ...stream, level: given });
+      using program = compile(graph, { device, outputs: { xt } });
+      const inputs = { x: new Float32Array(6), table: new Float32Array(24), level: Float32Array.of(3, level) };
+      await expect(program.run({ inputs })).rejects.toMatchObject({
+        code: 'ERR_ARGUMENT',
+        message: expect.stringMatching(/the level \S+ is not an integer in \[0, 4\)/),
+      });
+    }
   });
 
   test('a bound that leaves no x0', async () => {

@@ -104,7 +104,7 @@ function dependents(nodes: readonly Node[], wrt: readonly Value[]): (value: Valu
     return result;
   };
   for (const node of nodes) {
-    const answer = [...node.inputs.values()].some(depends);
+    const answer = !node.stopsGradient && [...node.inputs.values()].some(depends);
     for (const output of node.outputs.values()) if (!known.get(output)) known.set(output, answer);
   }
   return depends;

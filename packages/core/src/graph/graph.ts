@@ -62,6 +62,7 @@ export interface Node {
   readonly attributes: Readonly<Record<string, Attribute>>;
   readonly gradient: GradientRule | undefined;
   readonly recompute: boolean;
+  readonly stopsGradient: boolean;
 }
 
 /** What {@link emit} needs to know of a kernel call. */
@@ -82,6 +83,8 @@ export interface Emission<Output extends string> {
    * normalisation, activation, upsampling. The backward pass then depends on the op's inputs only.
    */
   readonly recompute?: boolean;
+  /** True for ops whose outputs count as constants: nothing is differentiated through them. */
+  readonly stopsGradient?: boolean;
 }
 
 /**
@@ -165,6 +168,7 @@ export class Graph {
       attributes: emission.attributes ?? {},
       gradient: emission.gradient,
       recompute: emission.recompute ?? false,
+      stopsGradient: emission.stopsGradient ?? false,
     };
     for (const tensor of signature.tensors) {
       const given: Shape | Value | undefined = tensor.output

@@ -200,6 +200,7 @@ function copyNode(from: Value, to: Value): Node {
     attributes: {},
     gradient: undefined,
     recompute: false,
+    stopsGradient: false,
   };
 }
 

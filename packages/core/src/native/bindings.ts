@@ -10,7 +10,7 @@ export interface Addon {
 }
 
 /** The number of the interface below. */
-export const expectedAbi = 2;
+export const expectedAbi = 3;
 
 /** A backend with its own thread. Every method may throw an Error with a `code`. */
 export interface NativeDevice {

@@ -56,6 +56,11 @@ export const kernelSignatures = {
   // native/ops/weighted_mse.h
   weighted_mse_forward: 'loss!, perSample!, prediction, target, weight;',
   weighted_mse_backward: 'dprediction!, dloss, prediction, target, weight;',
+  // native/ops/hybrid_loss.h
+  hybrid_loss_forward:
+    'loss!, perSample!, bound!, output, xt, target, weight, coefficients, importance?; simpleWeight, boundWeight, boundScale, throughMean',
+  hybrid_loss_backward:
+    'doutput!, dloss, output, xt, target, weight, coefficients, importance?; simpleWeight, boundWeight, boundScale, throughMean',
   // native/ops/softmax_cross_entropy.h
   softmax_cross_entropy_forward: 'loss!, perRow!, correct!, logits, labels:i32;',
   softmax_cross_entropy_backward: 'dlogits!, dloss, logits, labels:i32;',
@@ -72,9 +77,11 @@ export const kernelSignatures = {
   random_uniform: 'y!; seedLow, seedHigh, purpose, step, sampleOffset, low, high',
   // native/ops/noising.h
   noising:
-    'xt!, target!, timestep!, weight!, images:any, table; seedLow, seedHigh, step, sampleOffset, flip, offsetNoise',
+    'xt!, target!, timestep!, weight!, extra?!, images:any, table, level?; seedLow, seedHigh, step, sampleOffset, flip, offsetNoise',
   // native/ops/dynamic_threshold.h
   dynamic_threshold: 'x0!, x, prediction; x0FromX, x0FromPrediction, quantile, max',
+  // native/ops/self_conditioning.h
+  self_conditioning: 'estimate!, xt, prediction, coefficients; clip, seedLow, seedHigh, step, sampleOffset',
   // native/ops/sampler_update.h
   sampler_update:
     'xNext!, x0!, historyNext?!, olderNext?!, x, prediction, history?, older?, noise?, variance?; x0FromX, x0FromPrediction, clip, coefficientX, coefficientX0, coefficientPrediction, coefficientHistory, coefficientOlder, coefficientNoise, historyFromX, historyFromX0, logVarianceLow, logVarianceHigh, seedLow, seedHigh, step, sampleOffset',

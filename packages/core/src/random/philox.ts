@@ -29,6 +29,7 @@ export const Purpose: Readonly<{
   probe: 13;
   sampleGiven: 14;
   dropClass: 15;
+  selfConditioning: 16;
 }> = {
   init: 1,
   timestep: 2,
@@ -45,6 +46,7 @@ export const Purpose: Readonly<{
   probe: 13,
   sampleGiven: 14,
   dropClass: 15,
+  selfConditioning: 16,
 };
 
 const MULTIPLIER_0 = 0xd2511f53;

@@ -15,6 +15,7 @@ import {
 import { embeddingCases } from './embedding.ts';
 import { gaussianLatentCases } from './gaussian-latent.ts';
 import { groupNormCases } from './group-norm.ts';
+import { hybridLossCases } from './hybrid-loss.ts';
 import { linearCases } from './linear.ts';
 import { matmulCases } from './matmul.ts';
 import { noisingCases } from './noising.ts';
@@ -23,6 +24,7 @@ import { dropoutCases, randomNormalCases, randomUniformCases } from './random.ts
 import { sumCases, sumPixelsCases, sumSamplesCases } from './reductions.ts';
 import { samplerUpdateCases } from './sampler-update.ts';
 import { scaleShiftCases } from './scale-shift.ts';
+import { selfConditioningCases } from './self-conditioning.ts';
 import { siluCases } from './silu.ts';
 import { softmaxCrossEntropyCases } from './softmax-cross-entropy.ts';
 import { fourierEmbeddingCases, timeEmbeddingCases } from './time-embedding.ts';
@@ -48,6 +50,7 @@ export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
   gaussianLatent: gaussianLatentCases,
   gradientNorm: gradientNormCases,
   groupNorm: groupNormCases,
+  hybridLoss: hybridLossCases,
   linear: linearCases,
   matmul: matmulCases,
   multiply: multiplyCases,
@@ -58,6 +61,7 @@ export const opCases: Readonly<Record<string, readonly OpCase[]>> = {
   samplerUpdate: samplerUpdateCases,
   scale: scaleCases,
   scaleShift: scaleShiftCases,
+  selfConditioning: selfConditioningCases,
   silu: siluCases,
   softmaxCrossEntropy: softmaxCrossEntropyCases,
   sum: sumCases,
