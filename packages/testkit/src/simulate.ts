@@ -1,4 +1,4 @@
-import type { Diffusion, Sampler, SamplerStep } from '@diffuse/core';
+import type { Clip, Diffusion, Sampler, SamplerStep } from '@diffuse/core';
 
 /** What a network, or an exact stand-in for one, predicts from noisy data x_t [n] at a 0-based timestep: float64 [n]. */
 export type Denoiser = (xt: Float64Array, t: number) => Float64Array;
@@ -17,16 +17,15 @@ export interface UpdateInputs {
   readonly noise: Float64Array;
 }
 
-/** One sampler update in float64: the reference of the native kernel `sampler_update`, element by element. */
+/** One sampler update of one sample in float64: the reference of the native kernels of a step. */
 export function samplerUpdate(
   step: SamplerStep,
   { x, prediction, history, older, noise }: UpdateInputs,
 ): { x0: Float64Array; x: Float64Array; history: Float64Array } {
   const at = (values: Float64Array, i: number): number => values[i] as number;
-  const x0 = x.map((value, i) => {
-    const raw = step.x0FromX * value + step.x0FromPrediction * at(prediction, i);
-    return Math.min(Math.max(raw, -step.clip), step.clip);
-  });
+  const raw = x.map((value, i) => step.x0FromX * value + step.x0FromPrediction * at(prediction, i));
+  const [bound, scale] = boundsOf(raw, step.clip);
+  const x0 = raw.map((value) => Math.min(Math.max(value, -bound), bound) / scale);
   const next = x.map(
     (value, i) =>
       step.x * value +
@@ -38,6 +37,17 @@ export function samplerUpdate(
   );
   const memory = x.map((value, i) => step.historyFromX * value + step.historyFromX0 * at(x0, i));
   return { x0, x: next, history: memory };
+}
+
+/** Where an estimate of one sample is cut off, and what it is divided by then. */
+function boundsOf(raw: Float64Array, clip: Clip): [bound: number, scale: number] {
+  if (typeof clip === 'number') return [clip, 1];
+  const sorted = raw.map(Math.abs).sort();
+  const position = clip.quantile * (sorted.length - 1);
+  const [below, above] = [sorted[Math.floor(position)] as number, sorted[Math.ceil(position)] as number];
+  const quantile = below + (position - Math.floor(position)) * (above - below);
+  const bound = Math.min(Math.max(quantile, 1), clip.max ?? Number.POSITIVE_INFINITY);
+  return [bound, bound];
 }
 
 /** One step of a simulated trajectory. */

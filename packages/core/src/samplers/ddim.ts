@@ -1,8 +1,11 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
-import { checkInteger, checkNumber, lookUp } from '../schedules/checks.ts';
+import { checkInteger, checkNumber } from '../schedules/checks.ts';
+import { type Compat, type DiffusersQuirks, diffusersLevels, quirksOf } from './compat.ts';
 import {
+  type Clip,
   checkClip,
   cleanLevel,
+  type Level,
   levelOf,
   noiseFactors,
   planSteps,
@@ -14,15 +17,6 @@ import {
 } from './sampler.ts';
 import { checkSpacing, type Spacing } from './spacing.ts';
 
-/** Whose side a sampler takes where diffusers does something else than the paper: see {@link ddim}. */
-export type Compat = 'strict' | 'diffusers';
-
-/** The choices of {@link Compat}. */
-export const compats: Readonly<Record<Compat, string>> = {
-  strict: 'what the formulas say',
-  diffusers: 'what diffusers does, its quirks included',
-};
-
 /** Parameters of {@link ddim}. */
 export interface DdimOptions {
   /** Number of steps, 1 … T of the diffusion. */
@@ -31,10 +25,10 @@ export interface DdimOptions {
   eta?: number;
   /** How the timesteps lie among those of the diffusion. */
   spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  clip?: number;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
   /** Whether to do what the formulas say or what diffusers does, see {@link ddim}. */
-  compat?: Compat;
+  compat?: Compat | DiffusersQuirks;
 }
 
 /**
@@ -48,7 +42,9 @@ export interface DdimOptions {
  *
  * - eps stays what the network said, unless `use_clipped_model_output` is set;
  * - a step ends at timestep t - floor(T / steps), whatever the next timestep in the list is: with spacing 'linspace' and ten steps the
- *   one from 999 ends at 899, the next begins at 888.
+ *   one from 999 ends at 899, the next begins at 888;
+ * - what would end before timestep 0 ends at alphaBar 1 or, without `setAlphaToOne`, at the alphaBar of timestep 0;
+ * - `stepsOffset` moves the timesteps of spacing 'leading'.
  *
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
@@ -57,7 +53,7 @@ export function ddim({ steps, eta = 0, spacing = 'leading', clip = 1, compat = '
   checkNumber("eta of sampler 'ddim'", eta, 0, 1);
   checkClip('ddim', clip);
   checkSpacing(spacing);
-  lookUp('compat', compats, compat);
+  const quirks = quirksOf(compat);
 
   const update = (diffusion: Diffusion, { from, to }: Transition): Update => {
     // Share of the variance 1 - alphaBar' that DDPM would draw afresh, and the rest; apart, they cancel nothing.
@@ -65,7 +61,7 @@ export function ddim({ steps, eta = 0, spacing = 'leading', clip = 1, compat = '
     const kept = ((from.alphaBar / to.alphaBar) * (1 - to.alphaBar)) / (1 - from.alphaBar);
     const direction = Math.sqrt((1 - to.alphaBar) * (kept + (1 - eta * eta) * fresh));
     const noise = eta * Math.sqrt((1 - to.alphaBar) * fresh);
-    if (compat === 'diffusers') {
+    if (quirks) {
       const eps = noiseFactors(diffusion, from);
       return { x: direction * eps.x, x0: to.signal, prediction: direction * eps.prediction, noise };
     }
@@ -79,11 +75,13 @@ export function ddim({ steps, eta = 0, spacing = 'leading', clip = 1, compat = '
     steps,
     plan: (diffusion, range) => {
       const options = { steps, spacing, clip };
-      if (compat === 'strict') return planSteps(diffusion, options, (step) => update(diffusion, step), range);
+      if (!quirks) return planSteps(diffusion, options, (step) => update(diffusion, step), range);
+      const all = (): readonly Level[] => diffusersLevels(diffusion, { family: 'ddpm', steps, spacing, quirks });
+      const levels = samplerLevels(diffusion, { ...options, levels: all }, range).slice(0, -1);
       const stride = Math.floor(diffusion.steps / steps);
-      const levels = samplerLevels(diffusion, options, range).slice(0, -1);
+      const end = quirks.setAlphaToOne ? cleanLevel : levelOf(diffusion, 0);
       return levels.map((from, i) => {
-        const to = from.t >= stride ? levelOf(diffusion, from.t - stride) : cleanLevel;
+        const to = from.t >= stride ? levelOf(diffusion, from.t - stride) : end;
         const transition = { from, to, last: i === levels.length - 1, before: levels[i - 1] };
         return samplerStep(diffusion, from, to, clip, update(diffusion, transition));
       });

@@ -1,6 +1,8 @@
 import { posteriorCoefficients } from '../diffusion/posterior.ts';
+import { DiffuseError } from '../native/errors.ts';
 import { checkInteger, lookUp } from '../schedules/checks.ts';
-import { checkClip, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import { type Compat, type DiffusersQuirks, diffusersLevels, quirksOf } from './compat.ts';
+import { type Clip, checkClip, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
 import { checkSpacing, type Spacing } from './spacing.ts';
 
 /** Variance of a DDPM step: one of the two that bound the true one, or what the network says between the two. */
@@ -14,9 +16,14 @@ export interface DdpmOptions {
   spacing?: Spacing;
   /** The variance of the posterior, right for a point, or that of the forward step, right for N(0, I) (DDPM, 3.2). */
   variance?: DdpmVariance;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  clip?: number;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
+  /** Whether to do what the formulas say or what diffusers does, see {@link ddpm}. */
+  compat?: Compat | DiffusersQuirks;
 }
+
+/** What diffusers takes for a variance that is smaller, 0 in the last step. */
+const LEAST_VARIANCE = 1e-20;
 
 /** Every variance by the name that configurations and the command line use. */
 export const ddpmVariances: Readonly<Record<DdpmVariance, string>> = {
@@ -29,23 +36,43 @@ export const ddpmVariances: Readonly<Record<DdpmVariance, string>> = {
  * Ancestral sampling (Ho et al. 2020, algorithm 2, arXiv:2006.11239): draws x' from the posterior q(x' | x, x0) at the
  * (clipped) estimate of x0. A learned variance is exp of a mixture of the logarithms of the two fixed ones (Nichol and Dhariwal
  * 2021, eq. (15), arXiv:2102.09672). With fewer steps than timesteps, betas are recomputed from the kept alphaBars. The last step
- * adds no noise.
+ * adds no noise. `compat: 'diffusers'` repeats what its DDPMScheduler does otherwise:
  *
- * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
+ * - a last step adds noise like any other, unless it begins at timestep 0: with spacing 'trailing', or with `stepsOffset`;
+ * - no variance is below 1e-20;
+ * - `stepsOffset` moves the timesteps of spacing 'leading'.
+ *
+ * @throws DiffuseError ERR_ARGUMENT for a parameter out of range, and for `logVariance` of variance 'fixed-large', whose samples are
+ *   NaN in diffusers (huggingface/diffusers#14569).
  */
-export function ddpm({ steps, spacing = 'leading', variance = 'fixed-small', clip = 1 }: DdpmOptions = {}): Sampler {
+export function ddpm({
+  steps,
+  spacing = 'leading',
+  variance = 'fixed-small',
+  clip = 1,
+  compat = 'strict',
+}: DdpmOptions = {}): Sampler {
   if (steps !== undefined) checkInteger("steps of sampler 'ddpm'", steps, 1, Number.MAX_SAFE_INTEGER);
   checkClip('ddpm', clip);
   checkSpacing(spacing);
   lookUp('variance', ddpmVariances, variance);
+  const quirks = quirksOf(compat);
+  if (quirks?.logVariance && variance === 'fixed-large') {
+    const problem = "'fixed_large_log' ends in NaN in diffusers (huggingface/diffusers#14569)";
+    throw new DiffuseError(
+      'ERR_ARGUMENT',
+      `${problem}, which compat 'diffusers' does not repeat: take compat 'strict'`,
+    );
+  }
 
   const update = ({ from, to, last }: Transition): Update => {
     const posterior = posteriorCoefficients(from.alphaBar, to.alphaBar);
     const mean = { x: posterior.xt, x0: posterior.x0 };
-    if (last) return mean;
+    if (quirks ? from.t === 0 : last) return mean;
+    const small = quirks ? Math.max(posterior.variance, LEAST_VARIANCE) : posterior.variance;
     if (variance === 'fixed-large') return { ...mean, noise: Math.sqrt(posterior.beta) };
-    if (variance === 'fixed-small') return { ...mean, noise: Math.sqrt(posterior.variance) };
-    return { ...mean, noise: 1, logVariance: [Math.log(posterior.variance), Math.log(posterior.beta)] };
+    if (variance === 'fixed-small') return { ...mean, noise: Math.sqrt(small) };
+    return { ...mean, noise: 1, logVariance: [Math.log(small), Math.log(posterior.beta)] };
   };
 
   return {
@@ -53,7 +80,8 @@ export function ddpm({ steps, spacing = 'leading', variance = 'fixed-small', cli
     steps,
     plan: (diffusion, range) => {
       const count = steps ?? diffusion.steps;
-      return planSteps(diffusion, { steps: count, spacing, clip }, update, range);
+      const levels = quirks && (() => diffusersLevels(diffusion, { family: 'ddpm', steps: count, spacing, quirks }));
+      return planSteps(diffusion, { steps: count, spacing, clip, levels }, update, range);
     },
   };
 }

@@ -1,5 +1,15 @@
 import { checkInteger, checkNumber } from '../schedules/checks.ts';
-import { checkClip, type Level, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
+import {
+  type Clip,
+  checkClip,
+  cleanLevel,
+  type Level,
+  planSteps,
+  type Sampler,
+  type Transition,
+  type Update,
+} from './sampler.ts';
 import { checkSpacing, type Spacing } from './spacing.ts';
 
 /** Parameters of {@link dpmSolver}. */
@@ -10,8 +20,10 @@ export interface DpmSolverOptions {
   order?: number;
   /** How the timesteps lie among those of the diffusion. */
   spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  clip?: number;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
+  /** Whether to do what the formulas say or what diffusers does. */
+  compat?: Compat | DiffusersQuirks;
 }
 
 /** ln(sigma / sigma'), the length of a step in half the log-SNR; Infinity from pure noise and to clean data. */
@@ -29,6 +41,11 @@ export function stepRatio({ before, from, to }: Transition): number {
   return Number.isFinite(ratio) ? ratio : 0;
 }
 
+/** Whether a step that does not end at clean data, which `compat` may have, is taken with one estimate alone as if it did. */
+function endsInOrderOne({ last }: Transition, steps: number): boolean {
+  return last && steps < 15;
+}
+
 /**
  * DPM-Solver++ (Lu et al. 2022, algorithm 2, arXiv:2211.01095), multistep. With h = ln(sigma / sigma'), r = hBefore / h and D the
  * estimate of x0, in x / signal:
@@ -39,22 +56,29 @@ export function stepRatio({ before, from, to }: Transition): number {
  *
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
-export function dpmSolver({ steps, order = 2, spacing = 'trailing', clip = 1 }: DpmSolverOptions): Sampler {
+export function dpmSolver({
+  steps,
+  order = 2,
+  spacing = 'trailing',
+  clip = 1,
+  compat = 'strict',
+}: DpmSolverOptions): Sampler {
   checkInteger("steps of sampler 'dpm++2m'", steps, 1, Number.MAX_SAFE_INTEGER);
   checkInteger("order of sampler 'dpm++2m'", order, 1, 2);
   checkClip('dpm++2m', clip);
   checkSpacing(spacing);
+  const levels = diffusersGrid(compat, { family: 'dpm', steps, spacing });
   const update = (transition: Transition): Update => {
     const { from, to } = transition;
     const x = to.deviation / from.deviation;
     const fresh = to.signal - from.signal * x; // signal' (1 - e^-h)
-    const extrapolation = order === 2 ? (fresh * stepRatio(transition)) / 2 : 0;
+    const extrapolation = order === 2 && !endsInOrderOne(transition, steps) ? (fresh * stepRatio(transition)) / 2 : 0;
     return { x, x0: fresh + extrapolation, history: -extrapolation };
   };
   return {
     name: 'dpm++2m',
     steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
+    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip, levels }, update, range),
   };
 }
 
@@ -72,18 +96,25 @@ export interface DpmSolverSdeOptions extends Omit<DpmSolverOptions, 'order'> {
  *
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
-export function dpmSolverSde({ steps, eta = 1, spacing = 'karras', clip = 1 }: DpmSolverSdeOptions): Sampler {
+export function dpmSolverSde({
+  steps,
+  eta = 1,
+  spacing = 'karras',
+  clip = 1,
+  compat = 'strict',
+}: DpmSolverSdeOptions): Sampler {
   checkInteger("steps of sampler 'dpm++2m-sde'", steps, 1, Number.MAX_SAFE_INTEGER);
   checkNumber("eta of sampler 'dpm++2m-sde'", eta, 0, Number.MAX_VALUE);
   checkClip('dpm++2m-sde', clip);
   checkSpacing(spacing);
+  const levels = diffusersGrid(compat, { family: 'dpm', steps, spacing });
   const update = (transition: Transition): Update => {
-    const { from, to, last } = transition;
-    if (last) return { x0: 1 };
+    const { from, to } = transition;
+    if (to === cleanLevel) return { x0: 1 };
     const ratio = to.sigma / from.sigma; // e^-h; 0 from pure noise
     const decay = ratio ** eta; // e^(-eta h)
     const fresh = to.signal * (1 - ratio * decay);
-    const extrapolation = (fresh * stepRatio(transition)) / 2;
+    const extrapolation = endsInOrderOne(transition, steps) ? 0 : (fresh * stepRatio(transition)) / 2;
     return {
       x: (to.deviation / from.deviation) * decay,
       x0: fresh + extrapolation,
@@ -94,6 +125,6 @@ export function dpmSolverSde({ steps, eta = 1, spacing = 'karras', clip = 1 }: D
   return {
     name: 'dpm++2m-sde',
     steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
+    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip, levels }, update, range),
   };
 }

@@ -1,5 +1,14 @@
 import { checkInteger, checkNumber } from '../schedules/checks.ts';
-import { checkClip, planSteps, type Sampler, straightStep, type Transition, type Update } from './sampler.ts';
+import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
+import {
+  type Clip,
+  checkClip,
+  planSteps,
+  type Sampler,
+  straightStep,
+  type Transition,
+  type Update,
+} from './sampler.ts';
 import { checkSpacing, type Spacing } from './spacing.ts';
 
 /** Parameters of {@link euler}. */
@@ -8,8 +17,10 @@ export interface EulerOptions {
   steps: number;
   /** How the timesteps lie among those of the diffusion. */
   spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  clip?: number;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
+  /** Whether to do what the formulas say or what diffusers does. */
+  compat?: Compat | DiffusersQuirks;
 }
 
 /**
@@ -18,15 +29,16 @@ export interface EulerOptions {
  *
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
-export function euler({ steps, spacing = 'trailing', clip = 1 }: EulerOptions): Sampler {
+export function euler({ steps, spacing = 'trailing', clip = 1, compat = 'strict' }: EulerOptions): Sampler {
   checkInteger("steps of sampler 'euler'", steps, 1, Number.MAX_SAFE_INTEGER);
   checkClip('euler', clip);
   checkSpacing(spacing);
+  const levels = diffusersGrid(compat, { family: 'euler', steps, spacing });
   const update = ({ from, to }: Transition): Update => straightStep(from, to);
   return {
     name: 'euler',
     steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
+    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip, levels }, update, range),
   };
 }
 
@@ -45,11 +57,18 @@ export interface EulerAncestralOptions extends EulerOptions {
  *
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
-export function eulerAncestral({ steps, eta = 1, spacing = 'trailing', clip = 1 }: EulerAncestralOptions): Sampler {
+export function eulerAncestral({
+  steps,
+  eta = 1,
+  spacing = 'trailing',
+  clip = 1,
+  compat = 'strict',
+}: EulerAncestralOptions): Sampler {
   checkInteger("steps of sampler 'euler-ancestral'", steps, 1, Number.MAX_SAFE_INTEGER);
   checkNumber("eta of sampler 'euler-ancestral'", eta, 0, 1);
   checkClip('euler-ancestral', clip);
   checkSpacing(spacing);
+  const levels = diffusersGrid(compat, { family: 'euler', steps, spacing });
 
   const update = ({ from, to }: Transition): Update => {
     // The ratio sigma' / sigma, written so that an infinite sigma does no harm.
@@ -64,6 +83,6 @@ export function eulerAncestral({ steps, eta = 1, spacing = 'trailing', clip = 1 
   return {
     name: 'euler-ancestral',
     steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
+    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip, levels }, update, range),
   };
 }

@@ -1,7 +1,10 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
+import { DiffuseError } from '../native/errors.ts';
 import { checkInteger, checkNumber, checkPositive } from '../schedules/checks.ts';
 import { timestepOf } from '../schedules/levels.ts';
+import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
 import {
+  type Clip,
   checkClip,
   cleanLevel,
   type Level,
@@ -21,8 +24,8 @@ export interface HeunOptions {
   steps: number;
   /** How the timesteps lie among those of the diffusion. */
   spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  clip?: number;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
   /** Amount of fresh noise, S_churn of the paper, at least 0; 0 is deterministic. */
   churn?: number;
   /** Between which noise levels there is fresh noise, S_tmin and S_tmax. */
@@ -30,6 +33,8 @@ export interface HeunOptions {
   churnMax?: number;
   /** Deviation of the fresh noise, S_noise. */
   churnNoise?: number;
+  /** Whether to do what the formulas say or what diffusers does, which knows no churn. */
+  compat?: Compat | DiffusersQuirks;
 }
 
 /**
@@ -55,6 +60,7 @@ export function heun({
   churnMin = 0,
   churnMax = Infinity,
   churnNoise = 1,
+  compat = 'strict',
 }: HeunOptions): Sampler {
   checkInteger("steps of sampler 'heun'", steps, 1, Number.MAX_SAFE_INTEGER);
   checkNumber("churn of sampler 'heun'", churn, 0, Infinity);
@@ -63,6 +69,13 @@ export function heun({
   checkPositive("churnNoise of sampler 'heun'", churnNoise, Infinity);
   checkClip('heun', clip);
   checkSpacing(spacing);
+  const all = diffusersGrid(compat, { family: 'euler', steps, spacing });
+  if (all && churn > 0) {
+    throw new DiffuseError(
+      'ERR_ARGUMENT',
+      `churn of sampler 'heun' is ${churn}; compat 'diffusers' knows none, give 0`,
+    );
+  }
 
   /** The level to which a step raises its noise before it begins. */
   const churned = (diffusion: Diffusion, level: Level): Level => {
@@ -74,7 +87,7 @@ export function heun({
   };
 
   const plan = (diffusion: Diffusion, range?: PlanRange): SamplerStep[] => {
-    const levels = samplerLevels(diffusion, { steps, spacing }, range);
+    const levels = samplerLevels(diffusion, { steps, spacing, levels: all }, range);
     const rows: SamplerStep[] = [];
     let from = levels[0] as Level;
     for (const to of levels.slice(1)) {

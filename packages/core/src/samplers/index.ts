@@ -1,16 +1,18 @@
 import { checkOptionNames, lookUp } from '../schedules/checks.ts';
-import { type Compat, ddim } from './ddim.ts';
+import type { Compat, DiffusersQuirks } from './compat.ts';
+import { ddim } from './ddim.ts';
 import { type DdpmVariance, ddpm } from './ddpm.ts';
 import { dpmSolver, dpmSolverSde } from './dpm-solver.ts';
 import { euler, eulerAncestral } from './euler.ts';
 import { heun } from './heun.ts';
 import { momentum } from './momentum.ts';
-import type { Sampler } from './sampler.ts';
+import type { Clip, Sampler } from './sampler.ts';
 import type { Spacing, SpacingName } from './spacing.ts';
 import { tutorialDeterministic, tutorialStochastic } from './tutorial.ts';
 import { unipc } from './unipc.ts';
 
-export { type Compat, compats, type DdimOptions, ddim } from './ddim.ts';
+export { type Compat, compats, type DiffusersQuirks } from './compat.ts';
+export { type DdimOptions, ddim } from './ddim.ts';
 export { type DdpmOptions, type DdpmVariance, ddpm, ddpmVariances } from './ddpm.ts';
 export { type DpmSolverOptions, type DpmSolverSdeOptions, dpmSolver, dpmSolverSde } from './dpm-solver.ts';
 export { type EulerAncestralOptions, type EulerOptions, euler, eulerAncestral } from './euler.ts';
@@ -19,7 +21,7 @@ export { type HeunOptions, heun } from './heun.ts';
 export type { ResampleOptions } from './inpaint.ts';
 export { type DdimInversionOptions, ddimInversion } from './inversion.ts';
 export { type MomentumOptions, momentum } from './momentum.ts';
-export type { PlanRange, Sampler, SamplerStep } from './sampler.ts';
+export type { Clip, DynamicThreshold, PlanRange, Sampler, SamplerStep } from './sampler.ts';
 export {
   karrasSigmas,
   type Spacing,
@@ -46,8 +48,8 @@ export interface SamplerOptions {
   eta?: number;
   /** Variance of a DDPM step. */
   variance?: DdpmVariance;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  clip?: number;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
   /** Heun's amount of fresh noise. */
   churn?: number;
   /** Weight of the present estimate of the noise against the one before. */
@@ -55,7 +57,7 @@ export interface SamplerOptions {
   /** Share of the noise that is drawn afresh, in [0, 1). */
   mu?: number;
   /** Whose side to take where diffusers does something else than the formulas. */
-  compat?: Compat;
+  compat?: Compat | DiffusersQuirks;
 }
 
 /** One line of the registry of samplers. */
@@ -97,49 +99,49 @@ export const samplers: Readonly<Record<SamplerName, SamplerEntry>> = {
   },
   ddpm: {
     description: 'ancestral sampling, wants many steps (Ho et al. 2020)',
-    options: ['steps', 'spacing', 'variance', 'clip'],
+    options: ['steps', 'spacing', 'variance', 'clip', 'compat'],
     order: 0,
     spacing: 'trailing',
     create: ddpm,
   },
   euler: {
     description: 'straight steps in sigma: ddim at eta 0 under another name',
-    options: ['steps', 'spacing', 'clip'],
+    options: ['steps', 'spacing', 'clip', 'compat'],
     order: 1,
     spacing: 'trailing',
     create: euler,
   },
   'euler-ancestral': {
     description: 'a straight step further down, then fresh noise (k-diffusion)',
-    options: ['steps', 'spacing', 'eta', 'clip'],
+    options: ['steps', 'spacing', 'eta', 'clip', 'compat'],
     order: 0,
     spacing: 'trailing',
     create: eulerAncestral,
   },
   heun: {
     description: 'second order, two evaluations a step (Karras et al. 2022)',
-    options: ['steps', 'spacing', 'clip', 'churn'],
+    options: ['steps', 'spacing', 'clip', 'churn', 'compat'],
     order: 2,
     spacing: 'karras',
     create: heun,
   },
   'dpm++2m': {
     description: 'second order, good from about 10 steps (Lu et al. 2022)',
-    options: ['steps', 'spacing', 'clip'],
+    options: ['steps', 'spacing', 'clip', 'compat'],
     order: 2,
     spacing: 'trailing',
     create: dpmSolver,
   },
   'dpm++2m-sde': {
     description: 'the same with fresh noise, eta 0 … 1 (Lu et al. 2022)',
-    options: ['steps', 'spacing', 'eta', 'clip'],
+    options: ['steps', 'spacing', 'eta', 'clip', 'compat'],
     order: 0,
     spacing: 'karras',
     create: dpmSolverSde,
   },
   unipc: {
     description: 'predictor and corrector from one evaluation a step (Zhao et al. 2023)',
-    options: ['steps', 'spacing', 'clip'],
+    options: ['steps', 'spacing', 'clip', 'compat'],
     order: 2,
     spacing: 'trailing',
     create: unipc,

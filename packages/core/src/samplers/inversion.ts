@@ -1,5 +1,5 @@
 import { checkInteger } from '../schedules/checks.ts';
-import { checkClip, type Level, levelOf, type Sampler, samplerStep, straightStep } from './sampler.ts';
+import { type Clip, checkClip, type Level, levelOf, type Sampler, samplerStep, straightStep } from './sampler.ts';
 import { checkSpacing, type Spacing, spacedTimesteps } from './spacing.ts';
 
 /** Parameters of {@link ddimInversion}. */
@@ -8,8 +8,8 @@ export interface DdimInversionOptions {
   steps: number;
   /** How the timesteps lie among those of the diffusion; the same as those of the sampler that goes back. */
   spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  clip?: number;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { checkInteger, checkNumber, checkPositive } from '../schedules/checks.ts';
-import { checkClip, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import { type Clip, checkClip, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
 import { checkSpacing, type Spacing } from './spacing.ts';
 
 /** Parameters of {@link momentum}. */
@@ -12,8 +12,8 @@ export interface MomentumOptions {
   mu?: number;
   /** How the timesteps lie among those of the diffusion. */
   spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  clip?: number;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Device } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { checkGuidance, type Guidance } from './guidance.ts';
 import { type ResampleOptions, repaintPlan } from './inpaint.ts';
-import type { Sampler, SamplerStep } from './sampler.ts';
+import { noiseFactors, type Sampler, type SamplerStep } from './sampler.ts';
 import { compileSampling, type Sampling } from './sampling.ts';
 
 /** Samples that are given, to be edited. */
@@ -121,7 +121,9 @@ async function* sampleSteps(options: SampleOptions): AsyncGenerator<SampleStep, 
     for (const [index, step] of checked.plan.entries()) {
       const xt = await sampling.read();
       const said = await sampling.step({ ...request(options, 0, count), step, index, signal });
-      const eps = diffusion.predictEps(xt, said.prediction as Float32Array, step.t);
+      const factors = noiseFactors(diffusion, step);
+      const prediction = said.prediction as Float32Array;
+      const eps = xt.map((x, i) => factors.x * x + factors.prediction * (prediction[i] as number));
       yield { step: index + 1, t: step.t, xt, eps, x0: said.x0 as Float32Array, next: await sampling.read() };
     }
   } finally {

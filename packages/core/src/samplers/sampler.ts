@@ -1,14 +1,29 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
-import { targets } from '../diffusion/targets.ts';
-import { checkNumber, checkPositive } from '../schedules/checks.ts';
+import { type Conversion, convert, type Target, targets } from '../diffusion/targets.ts';
+import { checkNumber, checkOptionNames, checkPositive } from '../schedules/checks.ts';
 import { sigmaFromAlphaBar } from '../schedules/schedule.ts';
 import { type Spacing, spacedTimesteps } from './spacing.ts';
+
+/**
+ * A bound of the estimate of x0 that follows it, sample by sample: dynamic thresholding (Saharia et al. 2022, section 2.3,
+ * arXiv:2205.11487). With s the `quantile` of |x0|, but at least 1 and at most `max`, x0 becomes clamp(x0, -s, s) / s: pixels that
+ * strong guidance has driven out of [-1, 1] are pulled inwards instead of all being cut off at the edge. For data in [-1, 1].
+ */
+export interface DynamicThreshold {
+  /** Share of the elements that lie within s, in [0, 1]; Imagen's is 0.995. */
+  readonly quantile: number;
+  /** Largest s, at least 1, which is a plain bound of 1; default Infinity. */
+  readonly max?: number;
+}
+
+/** Bound of the estimate of x0: a number above 0, Infinity for none, or one that follows the estimate. */
+export type Clip = number | DynamicThreshold;
 
 /**
  * One step from a sample x to x', as factors of the one update that every sampler shares:
  *
  *     x0raw    = x0FromX * x + x0FromPrediction * prediction
- *     x0       = clamp(x0raw, -clip, +clip)
+ *     x0       = clamp(x0raw, -clip, +clip), or x0raw under a {@link DynamicThreshold}
  *     x'       = x * [x] + x0 * [x0] + prediction * [prediction] + history * [history] + older * [older] + noise * [noise]
  *     history' = x * [historyFromX] + x0 * [historyFromX0],   older' = history
  *
@@ -31,8 +46,8 @@ export interface SamplerStep {
   readonly x0FromX: number;
   /** Factor of the prediction in the estimate of x0. */
   readonly x0FromPrediction: number;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  readonly clip: number;
+  /** Bound of the estimate of x0. */
+  readonly clip: Clip;
   /** Factor of x in x'. */
   readonly x: number;
   /** Factor of the clipped estimate of x0 in x'. */
@@ -120,7 +135,7 @@ export type Update = Partial<
 export interface Transition {
   readonly from: Level;
   readonly to: Level;
-  /** The last step ends at clean data and adds no noise. */
+  /** Whether it is the last step, which ends at clean data unless {@link PlanOptions.levels} says otherwise. */
   readonly last: boolean;
   /** Where the step before started; undefined in the first step. */
   readonly before: Level | undefined;
@@ -133,7 +148,9 @@ export interface PlanOptions {
   /** How the timesteps lie among those of the diffusion, or the timesteps themselves. */
   readonly spacing: Spacing;
   /** Bound of the estimate of x0. */
-  readonly clip: number;
+  readonly clip: Clip;
+  /** The levels instead of those of `steps` and `spacing`, clean data or what else the sampler ends at included. */
+  readonly levels?: ((diffusion: Diffusion) => readonly Level[]) | undefined;
 }
 
 /**
@@ -143,14 +160,22 @@ export interface PlanOptions {
  */
 export function samplerLevels(
   diffusion: Diffusion,
-  { steps, spacing }: Pick<PlanOptions, 'steps' | 'spacing'>,
+  { steps, spacing, levels }: Pick<PlanOptions, 'steps' | 'spacing' | 'levels'>,
   { strength = 1 }: PlanRange = {},
 ): readonly Level[] {
   checkNumber('strength', strength, 0, 1);
-  const timesteps = spacedTimesteps(spacing, diffusion.schedule, steps);
-  const taken = Math.round(strength * timesteps.length);
-  const levels = timesteps.slice(timesteps.length - taken).map((t) => levelOf(diffusion, t));
-  return [...levels, cleanLevel];
+  const timesteps = (): readonly number[] => spacedTimesteps(spacing, diffusion.schedule, steps);
+  const all = levels?.(diffusion) ?? [...timesteps().map((t) => levelOf(diffusion, t)), cleanLevel];
+  return all.slice(all.length - 1 - Math.round(strength * (all.length - 1)));
+}
+
+/** A level as far as conversions look at it. */
+type NoiseLevel = Pick<Level, 't' | 'alphaBar'>;
+
+/** How a quantity follows from x and the network's prediction at a level, also at one that is not the schedule's. */
+function convertAt(diffusion: Diffusion, target: Target, { t, alphaBar }: NoiseLevel): Conversion {
+  if (alphaBar === diffusion.alphaBarAt(t)) return diffusion.convertTo(target, t);
+  return convert(diffusion.prediction, target, alphaBar);
 }
 
 /**
@@ -158,8 +183,8 @@ export function samplerLevels(
  *
  * @throws DiffuseError ERR_ARGUMENT if the prediction does not determine x0 at this level.
  */
-export function samplerStep(diffusion: Diffusion, from: Level, to: Level, clip: number, update: Update): SamplerStep {
-  const toX0 = diffusion.convertTo(targets.x0, from.t);
+export function samplerStep(diffusion: Diffusion, from: Level, to: Level, clip: Clip, update: Update): SamplerStep {
+  const toX0 = convertAt(diffusion, targets.x0, from);
   return {
     t: from.t,
     told: diffusion.told(from.t),
@@ -197,7 +222,7 @@ export function planSteps(
   const levels = samplerLevels(diffusion, options, range);
   return levels.slice(0, -1).map((from, i) => {
     const to = levels[i + 1] as Level;
-    const transition = { from, to, last: to === cleanLevel, before: levels[i - 1] };
+    const transition = { from, to, last: i === levels.length - 2, before: levels[i - 1] };
     return samplerStep(diffusion, from, to, options.clip, update(transition));
   });
 }
@@ -212,15 +237,25 @@ export function straightStep(from: Level, to: Level): { readonly x: number; read
 }
 
 /**
- * Returns `clip` if the estimate of x0 can be clipped to [-clip, clip].
+ * Throws unless the estimate of x0 can be bound by `clip`.
  *
- * @throws DiffuseError ERR_ARGUMENT unless it is above 0; Infinity is allowed.
+ * @throws DiffuseError ERR_ARGUMENT unless it is above 0, or a quantile in [0, 1] with a largest bound of at least 1.
  */
-export function checkClip(sampler: string, clip: number): number {
-  return checkPositive(`clip of sampler '${sampler}'`, clip, Infinity);
+export function checkClip(sampler: string, clip: Clip): void {
+  const name = `clip of sampler '${sampler}'`;
+  if (typeof clip !== 'object' || clip === null) {
+    checkPositive(name, clip, Infinity);
+    return;
+  }
+  checkOptionNames(name, clip, ['quantile', 'max']);
+  checkNumber(`the quantile in ${name}`, clip.quantile, 0, 1);
+  checkNumber(`max in ${name}`, clip.max ?? Infinity, 1, Infinity);
 }
 
 /** How the noise follows from x and the network's prediction at a level. */
-export function noiseFactors(diffusion: Diffusion, from: Level): { readonly x: number; readonly prediction: number } {
-  return diffusion.convertTo(targets.eps, from.t);
+export function noiseFactors(
+  diffusion: Diffusion,
+  from: NoiseLevel,
+): { readonly x: number; readonly prediction: number } {
+  return convertAt(diffusion, targets.eps, from);
 }

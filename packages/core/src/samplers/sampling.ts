@@ -9,8 +9,9 @@ import { type ModelWeights, parameterValues, weightsOn } from '../models/weights
 import type { Device, DeviceBuffer } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { Purpose, splitSeed } from '../random/philox.ts';
+import { addsPrediction, estimateScalars, estimateX0 } from './estimate.ts';
 import type { Guidance } from './guidance.ts';
-import { levelOf, noiseFactors, type SamplerStep } from './sampler.ts';
+import { noiseFactors, type SamplerStep } from './sampler.ts';
 
 /** What the programs of sampling are made for. */
 export interface SamplingOptions {
@@ -190,22 +191,20 @@ function compileStep(
   }
   const [history, older] = [external('history'), external('older')];
   const scalar = (name: string): Attribute => graph.scalar(name);
+  const estimate = estimateX0(plan, x, prediction);
   const update = samplerUpdate(
     {
       x,
-      prediction,
+      prediction: estimate.prediction,
       history,
       older,
       variance: learned ? variance : undefined,
       into: { xNext: masked ? undefined : x, historyNext: history, olderNext: older },
     },
     {
-      x0FromX: scalar('x0FromX'),
-      x0FromPrediction: scalar('x0FromPrediction'),
-      clip: scalar('clip'),
+      ...estimate.numbers,
       coefficientX: scalar('x'),
       coefficientX0: scalar('x0'),
-      coefficientPrediction: scalar('prediction'),
       coefficientHistory: scalar('history'),
       coefficientOlder: scalar('older'),
       coefficientNoise: scalar('noise'),
@@ -216,7 +215,10 @@ function compileStep(
       ...streamOf(graph),
     },
   );
-  if (masked) keepGiven(graph, shape, { x, next: update.xNext, given: external('given'), mask: external('mask') });
+  const next = addsPrediction(plan)
+    ? blend(masked ? shape : x, { a: update.xNext, b: prediction }, { alpha: 1, beta: scalar('prediction') })
+    : update.xNext;
+  if (masked) keepGiven(graph, shape, { x, next, given: external('given'), mask: external('mask') });
   return compile(graph, { device, buffers, ...(fetch && { outputs: { prediction, x0: update.x0 } }) });
 }
 
@@ -292,9 +294,11 @@ function streamOf(graph: Graph): Record<'seedLow' | 'seedHigh' | 'step' | 'sampl
 
 /** A row as the numbers that its graph asks for. */
 function stepScalars({ plan, masked }: SamplingOptions, row: SamplerStep): Record<string, number> {
-  const { t, inputScale, alphaBar, alphaBarNext, logVariance, ...factors } = row;
+  const { told, inputScale, x, x0, history, older, noise, historyFromX, historyFromX0 } = row;
+  const { alphaBarNext, logVariance } = row;
   return {
-    ...factors,
+    ...{ told, x, x0, history, older, noise, historyFromX, historyFromX0 },
+    ...estimateScalars(plan, row),
     logVarianceLow: logVariance?.[0] ?? 0,
     logVarianceHigh: logVariance?.[1] ?? 0,
     ...(scalesInput(plan) && { inputScale }),
@@ -309,13 +313,13 @@ function scalesInput(plan: readonly SamplerStep[]): boolean {
 function guidanceScalars(
   diffusion: Diffusion,
   guidance: Guidance | undefined,
-  { t }: SamplerStep,
+  row: SamplerStep,
 ): Record<string, number> {
   if (!guidance) return {};
   if (guidance.kind !== 'classifier') return { guidance: guidance.weight, guidanceRest: 1 - guidance.weight };
   // The noise moves by -deviation times the slope; the prediction moves by what moves the noise so far.
-  const level = levelOf(diffusion, t);
-  return { guidance: (-level.deviation * guidance.scale) / noiseFactors(diffusion, level).prediction };
+  const deviation = Math.sqrt(1 - row.alphaBar);
+  return { guidance: (-deviation * guidance.scale) / noiseFactors(diffusion, row).prediction };
 }
 
 function seedScalars(seed: number): Record<'seedLow' | 'seedHigh', number> {

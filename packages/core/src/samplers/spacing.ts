@@ -18,7 +18,7 @@ export interface SpacingEntry {
 }
 
 /** Nearest integer, ties to the even one, as NumPy rounds. */
-function roundHalfEven(value: number): number {
+export function roundHalfEven(value: number): number {
   const rounded = Math.round(value);
   return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

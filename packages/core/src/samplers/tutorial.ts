@@ -1,5 +1,5 @@
 import { checkInteger } from '../schedules/checks.ts';
-import { checkClip, type Level, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import { type Clip, checkClip, type Level, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
 import { checkSpacing, type Spacing } from './spacing.ts';
 
 /** Parameters of {@link tutorialStochastic}. */
@@ -8,8 +8,8 @@ export interface TutorialOptions {
   steps: number;
   /** How the timesteps lie among those of the diffusion. */
   spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  clip?: number;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
 }
 
 /** sigma'^2 / sigma^2, the tutorial's (t - dt) / t, since its sigma is sigmaQ sqrt(t); 0 from pure noise. */

@@ -1,6 +1,7 @@
 import { checkInteger } from '../schedules/checks.ts';
+import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
 import { logStep, stepRatio } from './dpm-solver.ts';
-import { checkClip, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import { type Clip, checkClip, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
 import { checkSpacing, type Spacing } from './spacing.ts';
 
 /** Parameters of {@link unipc}. */
@@ -9,8 +10,10 @@ export interface UniPcOptions {
   steps: number;
   /** How the timesteps lie among those of the diffusion. */
   spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip. */
-  clip?: number;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
+  /** Whether to do what the formulas say or what diffusers does. */
+  compat?: Compat | DiffusersQuirks;
 }
 
 /** Factors of the current estimate D0 of x0, the one before it and the one before that. */
@@ -24,10 +27,11 @@ type Factors = readonly [now: number, history: number, older: number];
  *
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
-export function unipc({ steps, spacing = 'trailing', clip = 1 }: UniPcOptions): Sampler {
+export function unipc({ steps, spacing = 'trailing', clip = 1, compat = 'strict' }: UniPcOptions): Sampler {
   checkInteger("steps of sampler 'unipc'", steps, 1, Number.MAX_SAFE_INTEGER);
   checkClip('unipc', clip);
   checkSpacing(spacing);
+  const levels = diffusersGrid(compat, { family: 'unipc', steps, spacing });
   return {
     name: 'unipc',
     steps,
@@ -50,7 +54,7 @@ export function unipc({ steps, spacing = 'trailing', clip = 1 }: UniPcOptions): 
           older: x * older,
         };
       };
-      return planSteps(diffusion, { steps, spacing, clip }, update, range);
+      return planSteps(diffusion, { steps, spacing, clip, levels }, update, range);
     },
   };
 }
