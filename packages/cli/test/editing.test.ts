@@ -8,6 +8,7 @@ import { jsonLines, run, temporaryFolder, tinyIdx, tinyImages, tinyModel } from 
 let folder: string;
 let plain: string;
 let dropped: string;
+let told: string;
 let photo: string;
 let mask: string;
 
@@ -21,6 +22,9 @@ beforeAll(async () => {
   expect((await run('train', '--data', photos, '--out', plain, ...flags)).code).toBe(0);
   const conditional = ['--data', images, '--labels', labels, '--drop-class=0.3'];
   expect((await run('train', ...conditional, '--out', dropped, ...flags)).code).toBe(0);
+  told = join(folder, 'told');
+  const digits = ['--data', images, '--labels', labels];
+  expect((await run('train', ...digits, '--out', told, ...flags)).code).toBe(0);
   const picture = async (name: string, value: (pixel: number) => number): Promise<string> => {
     const out = join(folder, name);
     await mkdir(out);
@@ -81,6 +85,64 @@ describe('editing', () => {
     });
   });
 
+  describe('--invert', () => {
+    async function invert(name: string, ...flags: string[]) {
+      const out = join(folder, name);
+      const { stdout, stderr } = await run('sample', '--out', out, '--invert', photo, '--json', '--quiet', ...flags);
+      expect(stderr).toBe('');
+      const found = jsonLines(stdout).find(({ event }) => event === 'inversion') as {
+        error: number;
+        deviation: number;
+      };
+      return { ...found, out, lines: jsonLines(stdout) };
+    }
+    const drawn = async (out: string, index = 0) => (await readImage(join(out, `000${index}.png`))).data;
+
+    test('gives the image back, the better the more steps there are', async () => {
+      const [few, many] = [
+        await invert('back-4', '--model', plain, '--steps=4'),
+        await invert('back-40', '--model', plain, '--steps=40'),
+      ];
+      expect(many.error).toBeLessThan(few.error / 4);
+      const [before, after] = [(await readImage(photo)).data, await drawn(many.out)];
+      const squares = after.reduce((sum, value, i) => sum + ((value - (before[i] as number)) / 255) ** 2, 0);
+      // Bytes are rounded to half a 255th.
+      expect(Math.sqrt(squares / 64)).toBeCloseTo(Math.sqrt(many.error), 2);
+      expect(many.deviation).toBeGreaterThan(0.3);
+      // 39 evaluations to the noise, 40 back; nothing is edited.
+      expect(many.lines.filter(({ event }) => event === 'progress')).toHaveLength(79);
+      expect(many.lines.at(-1)).toMatchObject({ event: 'done', count: 1, shape: [1, 8, 8, 1] });
+    });
+
+    test('another class, guidance or fresh noise makes an edit; the same class does not', async () => {
+      const flags = ['--model', dropped, '--steps=10', '--invert-class=1'];
+      const { out, error } = await invert('edited', ...flags, '--class=1,2');
+      const same = await invert('kept', ...flags);
+      expect(same.error).toBe(error);
+      expect(await drawn(out, 0)).toEqual(await drawn(same.out));
+      expect(await drawn(out, 1)).not.toEqual(await drawn(same.out));
+      const guided = await invert('guided', ...flags, '--class=1', '--guidance=3');
+      expect(await drawn(guided.out)).not.toEqual(await drawn(same.out));
+      const seeds = ['0', '1'].map((seed) => invert(`eta-${seed}`, ...flags, '--eta=1', '--seed', seed));
+      const [first, second] = await Promise.all(seeds.map(async (each) => drawn((await each).out)));
+      expect(first).not.toEqual(second);
+    });
+
+    test('without a class the null class is taken; copies are all alike', async () => {
+      const { out, lines } = await invert('null', '--model', dropped, '--steps=4', '-n=2');
+      expect(lines.at(-1)).toMatchObject({ count: 2 });
+      expect(await drawn(out, 0)).toEqual(await drawn(out, 1));
+    });
+
+    test('tells how well it went', async () => {
+      const flags = ['--model', plain, '--invert', photo, '--steps=4', '--quiet'];
+      const { stdout } = await run('sample', '--out', join(folder, 'told.png'), ...flags);
+      expect(stdout).toMatch(
+        /^reconstruction error [\d.]+ \(mean square of values in \[0, 1\]; \d+\.\d dB\); the noise found has deviation [\d.]+\n/,
+      );
+    });
+  });
+
   test.each<[string, RegExp]>([
     ['--strength=0.5', /^diffuse: --strength edits an image: it needs --from IMAGE/],
     ['--from=PHOTO --strength=1.5', /^diffuse: --strength must be a number from 0 to 1; got 1.5/],
@@ -89,15 +151,23 @@ describe('editing', () => {
     ['--from=nowhere.png', /^diffuse: there is no file .*nowhere.png/],
     ['--guidance=3', /^diffuse: guidance needs a model that was trained with dropped labels/],
     ['--variance=learned-range --sampler=ddpm', /^diffuse: variance 'learned-range' needs a network that predicts/],
+    ['--invert=PHOTO --from=PHOTO', /^diffuse: --invert and --from do not go together/],
+    ['--invert=PHOTO --sampler=ddpm', /^diffuse: --invert takes the way of --sampler ddim back and forth, not of ddpm/],
+    ['--invert=PHOTO --invert-class=1', /^diffuse: --invert-class: this model was trained without classes/],
+    ['--invert=PHOTO --model=TOLD', /^diffuse: --invert needs --invert-class: this model is told a class/],
+    ['--invert=PHOTO --model=TOLD --invert-class=7', /^diffuse: --invert-class must be from 0 to 2 or a name of a/],
+    ['--invert-class=1', /^diffuse: --invert-class says what an image shows: it needs --invert IMAGE/],
+    ['--invert=nowhere.png', /^diffuse: there is no file .*nowhere.png/],
+    ['--invert=PHOTO --steps=1', /^diffuse: steps of sampler 'ddim-inversion' .*1/],
   ])('%s', async (flags, message) => {
-    const given = flags.replace('PHOTO', photo).replace('MASK', mask).split(' ');
+    const paths: Record<string, string> = { PHOTO: photo, MASK: mask, TOLD: told };
+    const given = flags.replace(/[A-Z]{4,}/g, (name) => paths[name] ?? name).split(' ');
     const { stderr } = await run(
       'sample',
-      '--model',
-      plain,
+      ...(flags.includes('--model') ? [] : ['--model', plain]),
       '--out',
       join(folder, 'r.png'),
-      '--steps=4',
+      ...(flags.includes('--steps') ? [] : ['--steps=4']),
       '--quiet',
       ...given,
     );

@@ -125,8 +125,14 @@ describe('evaluate', () => {
     expect(stdout).toMatch(/^bits\/dim +at most [\d.]+ ± [\d.e-]+, over 8 images$/m);
     for (const part of ['prior', 'diffusion', 'reconstruction'])
       expect(stdout).toMatch(new RegExp(`^ +${part} +[\\d.]+`, 'm'));
-    expect(stdout).toMatch(/^t +sigma +loss of eps +loss of x0 +loss in training$/m);
-    expect(stdout.match(/^\d+ +[\d.e+-]+ +[\d.e+-]+ +[\d.e+-]+ +[\d.e+-]+$/gm)).toHaveLength(4);
+    expect(stdout).toMatch(/^loss over 8 images; floor: the least loss of eps that .* on 24 of these images$/m);
+    expect(stdout).toMatch(/^t +sigma +loss of eps +floor +gap +loss of x0 +loss in training$/m);
+    const number = '-?[\\d.]+(?:e[+-]?\\d+)?';
+    const row = new RegExp(
+      `^\\d+ +${number} +${number} +${number} +${number} ± ${number} +${number} +${number}$`,
+      'gm',
+    );
+    expect(stdout.match(row)).toHaveLength(4);
   });
 
   test('a model that is told classes wants those of the data', async () => {
@@ -221,6 +227,12 @@ describe('refuses', () => {
     ],
     ['--data PHOTOS --model PLAIN --features BAD', /bad.onnx.json: there is no option 'layuot'; did you mean layout\?/],
     ['--data PHOTOS --model PLAIN --features TORN', /torn.onnx.json is not valid JSON/],
+    [
+      '--data PHOTOS --generated PHOTOS --features JUDGE --churn 4',
+      /^--churn says how to draw images, but --generated/,
+    ],
+    ['--data PHOTOS --model PLAIN --floor-images 25', /^--floor-images must be 0, or at least the 24 images that .*25/],
+    ['--data PHOTOS --model PLAIN --images 8 --floor-images 7', /^--floor-images must be 0, or at least the 8 .*got 7/],
     ['--data NONE --model PLAIN --features JUDGE', /cannot open .*none/],
     ['--data PHOTOS --model NONE --features JUDGE', /^--model: .*none/],
     ['--data PHOTOS --model PLAIN --features JUDGE -n 3', /^--(n|samples) must be a whole number, at least 4; got 3/],

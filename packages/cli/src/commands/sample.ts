@@ -1,14 +1,21 @@
 import { extname } from 'node:path';
-import { samplers, spacings } from '@diffuse/core';
+import { type ImageBatch, samplers, spacings } from '@diffuse/core';
 import type { Command } from '../command.ts';
 import type { EditFlags } from '../run/given-images.ts';
+import type { Inversion, InvertFlags } from '../run/invert.ts';
+import type { OpenModel } from '../run/open-model.ts';
 import { integer, number, type SettingTable, text } from '../settings/kinds.ts';
-import { labelsFrom, type SamplerSettings, samplerFrom, samplerSettings } from '../settings/sampler-settings.ts';
-
-import type { Progress } from '../terminal/progress.ts';
+import {
+  batchSizeSetting,
+  labelsFrom,
+  type SamplerSettings,
+  samplerFrom,
+  samplerSettings,
+} from '../settings/sampler-settings.ts';
+import type { Report } from '../terminal/report.ts';
 
 /** The flags of `sample`. */
-export interface SampleFlags extends SamplerSettings, EditFlags {
+export interface SampleFlags extends SamplerSettings, EditFlags, InvertFlags {
   out: string;
   count?: number;
   batchSize?: number;
@@ -45,18 +52,26 @@ const settings: SettingTable<SampleFlags> = {
     group: editing,
     defaultText: '10',
   },
-  batchSize: {
-    kind: integer(1, 65_536),
-    description: 'images computed at once; the images do not depend on it',
-    group: 'Run:',
-    defaultText: '64',
+  invert: {
+    kind: text('an image'),
+    description: 'find the noise that ddim makes this image from, draw from it, and tell how well that gives it back',
+    group: editing,
   },
+  invertClass: {
+    kind: text('the number or name of a class'),
+    description: 'what the image of --invert shows; --class then says what shall become of it',
+    group: editing,
+    defaultText: 'none, for models with --drop-class',
+  },
+  batchSize: batchSizeSetting,
 };
 
 // Loaded when the command runs, so that --help stays quick. Functions of their own, since TypeScript 6.0 leaves the ending .ts of a
 // dynamic import as it is where the function around it has a `using`.
 const loadOpenModel = () => import('../run/open-model.ts');
 const loadGivenImages = () => import('../run/given-images.ts');
+const loadInvert = () => import('../run/invert.ts');
+const loadDrawSamples = () => import('../run/draw-samples.ts');
 const loadStopSignal = () => import('../run/stop-signal.ts');
 
 /** `diffuse sample`. */
@@ -72,61 +87,61 @@ export const sampleCommand: Command<SampleFlags> = {
     ['diffuse sample --model runs/digits --out digits.png -n 64', 'one picture'],
     ['diffuse sample --model runs/digits --out digits/ -n 1000 --class 7', 'a folder of files'],
     ['diffuse sample --model runs/photos --out new.png --from sketch.png --strength 0.7', 'from an image'],
+    ['diffuse sample --model runs/kinds --out dog.png --invert cat.png --invert-class cat --class dog', 'an edit'],
   ],
   async run(values, { report }) {
     const flags = values as SampleFlags;
-    const { sample } = await import('@diffuse/core');
+    if (flags.invert !== undefined || flags.invertClass !== undefined) (await loadInvert()).checkInvert(flags);
     const { openModel } = await loadOpenModel();
     const { listenForStop } = await loadStopSignal();
-    const { count = 16, seed = 0, batchSize, out } = flags;
-    const { model, diffusion, scheduler, classNames, device } = await openModel(flags.model, {
-      flag: '--model',
-      device: flags.device,
-      threads: flags.threads,
-      ema: flags.ema,
-    });
-    using _device = device;
-    const sampler = samplerFrom(flags, scheduler);
-    const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
-    const edit = await (await loadGivenImages()).readEdit(flags, model, count);
-    let progress: Progress | undefined;
+    const { device, threads, ema, out } = flags;
+    const opened = await openModel(flags.model, { flag: '--model', device, threads, ema });
+    using _device = opened.device;
     const stop = listenForStop(() => report.note('stopping'));
     try {
-      const { images, shape } = await sample({
-        model,
-        diffusion,
-        device,
-        sampler,
-        count,
-        seed,
-        labels,
-        guidance: flags.guidance,
-        ...edit,
-        ...(batchSize !== undefined && { batchSize }),
-        signal: stop.signal,
-        onStep: ({ done, total }) => {
-          progress ??= report.progress('sampling', total);
-          progress.update(done);
-          report.event('progress', { done, total });
-        },
-      });
-      progress?.end();
-      const files = await save(out, images, shape as readonly [number, number, number, number]);
-      report.event('done', { out, files, count, shape });
+      const { invert } = flags;
+      const inversion =
+        invert === undefined
+          ? undefined
+          : await (await loadInvert()).drawInverted({ ...flags, invert }, opened, report, stop.signal);
+      const { data, shape } = inversion?.images ?? (await draw(flags, opened, report, stop.signal));
+      const files = await save(out, data as Float32Array, shape);
+      if (inversion) tellInversion(inversion, report);
+      report.event('done', { out, files, count: shape[0], shape });
       report.result(files === undefined ? out : `${files} images in ${out}`);
     } finally {
-      progress?.end();
       stop.dispose();
     }
   },
 };
 
+async function draw(
+  flags: SampleFlags,
+  { model, diffusion, scheduler, classNames, device }: OpenModel,
+  report: Report,
+  signal: AbortSignal,
+): Promise<ImageBatch> {
+  const { drawSamples } = await loadDrawSamples();
+  const { count = 16, seed = 0, batchSize, guidance } = flags;
+  const sampler = samplerFrom(flags, scheduler);
+  const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
+  const edit = await (await loadGivenImages()).readEdit(flags, model, count);
+  const options = { model, diffusion, device, sampler, count, seed, labels, guidance, batchSize, signal };
+  return drawSamples({ ...options, ...edit }, report);
+}
+
+/** How well an image came back from its noise: `error` as in table 2 of the paper of DDIM, and in decibels. */
+function tellInversion({ error, deviation }: Inversion, report: Report): void {
+  const decibels = error > 0 ? `${(-10 * Math.log10(error)).toFixed(1)} dB` : 'exact';
+  report.event('inversion', { error, deviation });
+  report.result(
+    `reconstruction error ${error.toPrecision(3)} (mean square of values in [0, 1]; ${decibels}); ` +
+      `the noise found has deviation ${deviation.toPrecision(3)}`,
+  );
+}
+
 /** Writes a grid, or one file an image; returns the number of files of a folder. */
-async function save(
-  out: string,
-  data: Float32Array,
-  shape: readonly [count: number, height: number, width: number, channels: number],
-): Promise<number | undefined> {
+async function save(out: string, data: Float32Array, shape: ImageBatch['shape']): Promise<number | undefined> {
   const { saveImageGrid, saveImages } = await import('@diffuse/data');
   const { gridScale } = await import('../run/preview.ts');
   if (['.png', '.webp'].includes(extname(out).toLowerCase())) {

@@ -1,12 +1,12 @@
-import { type ImageSource, openDevice, sample } from '@diffuse/core';
+import { type ImageSource, openDevice } from '@diffuse/core';
 import { type ImageDataset, openImages } from '@diffuse/data';
 import { usageError } from '../failure.ts';
+import { drawSamples } from '../run/draw-samples.ts';
 import { openData } from '../run/open-data.ts';
 import { type OpenModel, openModel } from '../run/open-model.ts';
 import { listenForStop } from '../run/stop-signal.ts';
 import type { ChosenMetrics, EvaluateFlags } from '../settings/evaluate-settings.ts';
 import { labelsFrom, samplerFrom } from '../settings/sampler-settings.ts';
-import type { Progress } from '../terminal/progress.ts';
 import type { Report } from '../terminal/report.ts';
 import { evaluateDistances } from './distances.ts';
 import { evaluateLikelihood } from './likelihood.ts';
@@ -41,8 +41,9 @@ export async function evaluate(
     const texts: string[] = [];
     if (likelihoods.length > 0) {
       checkLabels(model as OpenModel, real);
-      const { images: count, timesteps, seed, batchSize } = flags;
-      const settings = { ...(model as OpenModel), data: real, count, timesteps, seed, batchSize, signal };
+      const { images: count, timesteps, floorImages, seed, batchSize } = flags;
+      const asked = { count, timesteps, floorImages, seed, batchSize, signal };
+      const settings = { ...(model as OpenModel), data: real, ...asked };
       for (const metric of likelihoods) texts.push(await evaluateLikelihood(metric, settings, report));
     }
     if (features) {
@@ -74,7 +75,7 @@ async function generatedImages(
   signal: AbortSignal,
 ): Promise<{ readonly images: ImageSource; close(): void }> {
   if (flags.generated === undefined) {
-    return { images: await drawSamples(flags, model as OpenModel, report, signal), close: () => undefined };
+    return { images: await samplesToJudge(flags, model as OpenModel, report, signal), close: () => undefined };
   }
   const images = await openGenerated(flags.generated, real, flags, signal);
   return { images, close: () => images.close() };
@@ -122,32 +123,15 @@ function openGenerated(
 }
 
 /** Draws the images to be judged: those that `diffuse sample` with the same flags would draw. */
-async function drawSamples(
+function samplesToJudge(
   flags: EvaluateFlags,
   { model, diffusion, scheduler, classNames, device }: OpenModel,
   report: Report,
   signal: AbortSignal,
 ): Promise<ImageSource> {
   const { samples: count = defaultSamples, seed = 0, batchSize, guidance } = flags;
-  const sampler = samplerFrom({ ...flags, model: flags.model as string }, scheduler);
+  const sampler = samplerFrom(flags, scheduler);
   const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
-  let progress: Progress | undefined;
-  const { images, shape } = await sample({
-    model,
-    diffusion,
-    device,
-    sampler,
-    count,
-    seed,
-    labels,
-    guidance,
-    ...(batchSize !== undefined && { batchSize }),
-    signal,
-    onStep({ done, total }) {
-      progress ??= report.progress('sampling', total);
-      progress.update(done);
-      report.event('progress', { phase: 'sampling', done, total });
-    },
-  }).finally(() => progress?.end());
-  return { data: images, shape: shape as readonly [number, number, number, number] };
+  const common = { model, diffusion, device, sampler, count, seed, labels, guidance, batchSize, signal };
+  return drawSamples(common, report, { phase: 'sampling' });
 }

@@ -3,6 +3,7 @@ import {
   type Dataset,
   type Estimate,
   type EvaluatedNetwork,
+  type LossLevel,
   lossByLevel,
   type NetworkProgress,
   odeLikelihood,
@@ -11,6 +12,7 @@ import type { LikelihoodMetric } from '../settings/evaluate-settings.ts';
 import { columns } from '../terminal/format.ts';
 import type { Progress } from '../terminal/progress.ts';
 import type { Report } from '../terminal/report.ts';
+import { floorImageCount, lossFloor } from './loss-floor.ts';
 
 /** What {@link evaluateLikelihood} computes from. */
 export interface LikelihoodOptions extends EvaluatedNetwork {
@@ -19,6 +21,8 @@ export interface LikelihoodOptions extends EvaluatedNetwork {
   readonly count: number | undefined;
   /** Noise levels to look at. */
   readonly timesteps: number | undefined;
+  /** Images that the floor of the loss is computed from; 0 computes none. */
+  readonly floorImages: number | undefined;
   readonly seed: number | undefined;
   readonly batchSize: number | undefined;
   readonly signal: AbortSignal;
@@ -40,7 +44,7 @@ const tasks: Readonly<Record<LikelihoodMetric, string>> = {
 /** Computes one figure of the network itself, with progress; returns a table for people. */
 export async function evaluateLikelihood(
   metric: LikelihoodMetric,
-  { model, diffusion, device, data, seed, batchSize, signal, ...asked }: LikelihoodOptions,
+  { model, diffusion, device, data, floorImages, seed, batchSize, signal, ...asked }: LikelihoodOptions,
   report: Report,
 ): Promise<string> {
   const count = Math.min(asked.count ?? defaults[metric].count, data.count);
@@ -62,48 +66,106 @@ export async function evaluateLikelihood(
     },
   };
   try {
-    return columns(await figures[metric](options, timesteps, report));
+    return await figures[metric](options, { timesteps, floorImages, signal }, report);
   } finally {
     progress?.end();
   }
 }
 
-type FigureOptions = EvaluatedNetwork & { readonly data: Dataset; readonly count: number };
+type FigureOptions = EvaluatedNetwork & {
+  readonly data: Dataset;
+  readonly count: number;
+  readonly seed?: number;
+};
 
-/** Each figure: computed, told as an event, and as rows for people. */
+/** What only some figures ask for. */
+interface Details {
+  readonly timesteps: number;
+  readonly floorImages: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Each figure: computed, told as an event, and as text for people. */
 const figures: Readonly<
-  Record<LikelihoodMetric, (options: FigureOptions, timesteps: number, report: Report) => Promise<string[][]>>
+  Record<LikelihoodMetric, (options: FigureOptions, details: Details, report: Report) => Promise<string>>
 > = {
-  async bpd(options, timesteps, report) {
+  async bpd(options, { timesteps }, report) {
     const bound = await bitsPerDimension({ ...options, timesteps });
     report.event('bits-per-dimension', { ...bound });
     const { total, prior, diffusion, reconstruction, count } = bound;
-    return [
+    return columns([
       ['bits/dim', `at most ${text(total)}, over ${count} images`],
       ['  prior', text(prior)],
       ['  diffusion', text(diffusion)],
       ['  reconstruction', text(reconstruction)],
-    ];
+    ]);
   },
   async ode(options, _, report) {
     const { perSample, ...likelihood } = await odeLikelihood(options);
     report.event('ode-likelihood', { ...likelihood, perSample: [...perSample] });
     const { bitsPerDimension: bits, stepError, count } = likelihood;
-    return [['bits/dim, ODE', `${text(bits)}, over ${count} images; ${stepError.toPrecision(2)} by the steps`]];
+    return columns([
+      ['bits/dim, ODE', `${text(bits)}, over ${count} images; ${stepError.toPrecision(2)} by the steps`],
+    ]);
   },
-  async loss(options, timesteps, report) {
-    const { levels, count } = await lossByLevel({ ...options, timesteps });
-    report.event('loss-by-level', { count, levels });
-    return [
-      ['t', 'sigma', 'loss of eps', 'loss of x0', 'loss in training'],
-      ...levels.map(({ t, sigma, eps, x0, prediction }) => [
-        String(t),
-        sigma.toPrecision(4),
-        ...[eps, x0, prediction].map(({ mean }) => mean.toPrecision(4)),
-      ]),
-    ];
+  async loss(options, { timesteps, floorImages, signal }, report) {
+    const images = floorImageCount(floorImages, options.data, options.count);
+    const found = await lossByLevel({ ...options, timesteps });
+    const floor = images > 0 ? await lossFloor(options, found, images, report, signal) : undefined;
+    const levels = found.levels.map((level, k) => ({ ...level, ...gapOf(level, floor?.levels[k]) }));
+    report.event('loss-by-level', { count: found.count, floorImages: images, levels });
+    return lossText({ ...found, levels }, images);
   },
 };
+
+/** The least loss at a level and what the loss of eps has more. */
+interface Gap {
+  readonly floor: number;
+  readonly gap: Estimate;
+}
+
+function gapOf({ eps }: LossLevel, floor: Estimate | undefined): Gap | undefined {
+  if (!floor) return undefined;
+  const standardError = Math.hypot(eps.standardError, floor.standardError);
+  return { floor: floor.mean, gap: { mean: eps.mean - floor.mean, standardError } };
+}
+
+/** The levels as a table; without their floor two columns less. */
+function lossText(
+  { levels, count }: { readonly levels: readonly (LossLevel & Partial<Gap>)[]; readonly count: number },
+  floorImages: number,
+): string {
+  const known = floorImages > 0;
+  const rows = levels.map(({ t, sigma, eps, x0, prediction, floor, gap }) => {
+    const told = floor === undefined || !gap ? ['-', '-'] : [floorText(floor, eps), gapText(gap)];
+    return [
+      String(t),
+      digits(sigma),
+      digits(eps.mean),
+      ...(known ? told : []),
+      digits(x0.mean),
+      digits(prediction.mean),
+    ];
+  });
+  const heading = ['t', 'sigma', 'loss of eps', ...(known ? ['floor', 'gap'] : []), 'loss of x0', 'loss in training'];
+  const floors = `; floor: the least loss of eps that any network could have on ${floorImages} of these images`;
+  return `loss over ${count} images${known ? floors : ''}\n\n${columns([heading, ...rows])}`;
+}
+
+/** What is far below the loss is as good as nothing. */
+function floorText(floor: number, { mean }: Estimate): string {
+  return floor < 1e-6 * mean ? '0' : floor.toPrecision(3);
+}
+
+function gapText({ mean, standardError }: Estimate): string {
+  return Number.isFinite(standardError)
+    ? `${mean.toPrecision(3)} ± ${standardError.toPrecision(2)}`
+    : mean.toPrecision(3);
+}
+
+function digits(value: number): string {
+  return value.toPrecision(4);
+}
 
 /** A mean and how uncertain it is. */
 function text({ mean, standardError }: Estimate): string {

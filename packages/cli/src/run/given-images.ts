@@ -36,18 +36,12 @@ export async function readEdit(
     }
     return undefined;
   }
-  // Loaded for edits alone: without, the first step would wait for the image library.
-  const { readImage } = await import('@diffuse/data');
   if (mask === undefined && resamples !== undefined) throw usageError('--resamples belongs to --mask');
-  const [height = 0, width = 0, channels = 0] = shape;
-  const options = { resolution: [height, width] as const, channels: channels as Channels };
-  const image = (await readImage(from, options)).data;
-  const images = repeated(
-    Float32Array.from(image, (byte) => byte / 127.5 - 1),
-    count,
-  );
+  const images = repeated(await readModelImage(from, shape), count);
   if (mask === undefined) return { given: { images, strength: strength ?? defaultStrength } };
   if (strength !== undefined) throw usageError('--strength and --mask do not go together');
+  const { readImage } = await loadData();
+  const [height = 0, width = 0, channels = 0] = shape;
   const { data, shape: size } = await readImage(mask, { channels: 1 });
   if (size[0] !== height || size[1] !== width) {
     throw usageError(`--mask is ${size[0]} x ${size[1]}; the model draws images of ${height} x ${width}`);
@@ -62,7 +56,23 @@ export async function readEdit(
   };
 }
 
-function repeated(values: Float32Array, count: number): Float32Array {
+/**
+ * Reads an image as a model sees it: float32 of the model's shape, in [-1, 1].
+ *
+ * @throws DiffuseError `ERR_DATA` for a file that is no image.
+ */
+export async function readModelImage(path: string, shape: Model['shape']): Promise<Float32Array> {
+  const { readImage } = await loadData();
+  const [height = 0, width = 0, channels = 0] = shape;
+  const { data } = await readImage(path, { resolution: [height, width], channels: channels as Channels });
+  return Float32Array.from(data, (byte) => byte / 127.5 - 1);
+}
+
+// Loaded for edits alone: without, the first step would wait for the image library.
+const loadData = () => import('@diffuse/data');
+
+/** The same values for each of `count` samples. */
+export function repeated(values: Float32Array, count: number): Float32Array {
   const all = new Float32Array(values.length * count);
   for (let i = 0; i < count; i++) all.set(values, i * values.length);
   return all;

@@ -1,7 +1,7 @@
 import { type ImageMetric, imageMetrics } from '@diffuse/core';
 import { usageError } from '../failure.ts';
 import { integer, kebabCase, oneOf, type SettingTable, someOf, text } from './kinds.ts';
-import { type SamplerSettings, samplerSettings } from './sampler-settings.ts';
+import { batchSizeSetting, drawingNames, type SamplerSettings, samplerSettings } from './sampler-settings.ts';
 
 /** A figure that is computed from the network itself. */
 export type LikelihoodMetric = 'bpd' | 'ode' | 'loss';
@@ -14,7 +14,7 @@ export const metrics: Readonly<Record<MetricName, { readonly description: string
   ...imageMetrics,
   bpd: { description: 'variational bound in bits per dimension, and its parts' },
   ode: { description: 'likelihood of the probability-flow ODE in bits per dimension' },
-  loss: { description: 'loss by noise level' },
+  loss: { description: 'loss by noise level, the least that any network could have on these images, and the gap' },
 };
 
 /** Whether a figure compares images and so needs `--features`. */
@@ -32,6 +32,7 @@ export interface EvaluateFlags extends Omit<SamplerSettings, 'model'> {
   generated?: string;
   images?: number;
   timesteps?: number;
+  floorImages?: number;
   labels?: string;
   classes?: 'none' | 'folders';
   cacheDir?: string;
@@ -81,6 +82,12 @@ export const evaluateSettings: SettingTable<EvaluateFlags> = {
     group: evaluation,
     defaultText: '50; 20 for loss',
   },
+  floorImages: {
+    kind: integer(0),
+    description: 'images that the floor of loss is computed from, at least --images; 0 computes none',
+    group: evaluation,
+    defaultText: 'all, up to 8 million values',
+  },
   data: {
     kind: text('a folder of images or an IDX file'),
     description: 'the real images: a folder of images or an IDX file',
@@ -105,16 +112,8 @@ export const evaluateSettings: SettingTable<EvaluateFlags> = {
     defaultText: '~/.cache/diffuse',
   },
   ...sampling,
-  batchSize: {
-    kind: integer(1, 65_536),
-    description: 'images computed at once; the figures do not depend on it',
-    group: 'Run:',
-    defaultText: '64',
-  },
+  batchSize: batchSizeSetting,
 };
-
-/** Flags that say how images are drawn. */
-const drawing = ['samples', 'sampler', 'steps', 'spacing', 'eta', 'variance', 'clip', 'class', 'guidance'] as const;
 
 /** The figures that the flags ask for, in two groups. */
 export interface ChosenMetrics {
@@ -142,7 +141,7 @@ export function chooseMetrics(flags: EvaluateFlags): ChosenMetrics {
   }
   if (flags.generated !== undefined) {
     if (distances?.length === 0) throw usageError('--generated brings images to compare; it needs --features');
-    const useless = drawing.find((name) => flags[name] !== undefined);
+    const useless = (['samples', ...drawingNames] as const).find((name) => flags[name] !== undefined);
     if (useless !== undefined) {
       throw usageError(`--${kebabCase(useless)} says how to draw images, but --generated brings them; leave one out`);
     }

@@ -23,14 +23,14 @@ import {
   oneOf,
   orInfinity,
   positive,
+  type Setting,
   type SettingTable,
   share,
   text,
 } from './kinds.ts';
 
-/** What `sample` and `trajectory` have in common. */
-export interface SamplerSettings {
-  model: string;
+/** How images are drawn. */
+export interface DrawingSettings {
   sampler?: SamplerName;
   steps?: number;
   spacing?: SpacingName;
@@ -43,6 +43,11 @@ export interface SamplerSettings {
   compat?: Compat;
   class?: string;
   guidance?: number;
+}
+
+/** What a command that draws images takes: `sample`, `trajectory`, `evaluate`. */
+export interface SamplerSettings extends DrawingSettings {
+  model: string;
   seed?: number;
   ema?: boolean;
   device?: 'auto' | 'cpu';
@@ -55,14 +60,8 @@ const run = 'Run:';
 /** Steps of a sampler that does not need all of the diffusion's. */
 const ddimSteps = 50;
 
-/** The flags of {@link SamplerSettings}. */
-export const samplerSettings: SettingTable<SamplerSettings> = {
-  model: {
-    kind: text('a folder'),
-    description: 'folder of a run, or any diffusers folder of a UNet2DModel',
-    group: sampling,
-    required: true,
-  },
+/** The flags of {@link DrawingSettings}. */
+const drawingSettings: SettingTable<DrawingSettings> = {
   sampler: {
     kind: oneOf(Object.keys(samplers) as SamplerName[]),
     description: 'way from noise to images',
@@ -130,6 +129,22 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
     group: sampling,
     defaultText: '1',
   },
+};
+
+/** The names of {@link DrawingSettings}. */
+export const drawingNames: readonly (keyof DrawingSettings)[] = Object.keys(
+  drawingSettings,
+) as (keyof DrawingSettings)[];
+
+/** The flags of {@link SamplerSettings}. */
+export const samplerSettings: SettingTable<SamplerSettings> = {
+  model: {
+    kind: text('a folder'),
+    description: 'folder of a run, or any diffusers folder of a UNet2DModel',
+    group: sampling,
+    required: true,
+  },
+  ...drawingSettings,
   seed: { kind: integer(0), description: 'decides the images', group: sampling, defaultText: '0' },
   ema: {
     kind: flag(),
@@ -141,13 +156,21 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
   threads: { kind: integer(1, 1024), description: 'threads that compute', group: run, defaultText: 'all cores' },
 };
 
+/** The flag of commands that compute many images. */
+export const batchSizeSetting: Setting<number> = {
+  kind: integer(1, 65_536),
+  description: 'images computed at once; the results do not depend on it',
+  group: run,
+  defaultText: '64',
+};
+
 /**
  * The sampler that the flags ask for; clipping and variance are those of the model's own scheduler unless a flag says otherwise.
  *
  * @param scheduler what the model's folder says of its scheduler.
  * @throws Failure, DiffuseError `ERR_ARGUMENT` for an option that the sampler does not have.
  */
-export function samplerFrom(settings: SamplerSettings, scheduler: LoadedRun['scheduler']): Sampler {
+export function samplerFrom(settings: DrawingSettings, scheduler: LoadedRun['scheduler']): Sampler {
   const {
     sampler = 'ddim',
     spacing = samplers[sampler].spacing,
@@ -183,16 +206,18 @@ export function samplerFrom(settings: SamplerSettings, scheduler: LoadedRun['sch
  * The class of each image, or undefined for a model that is told none.
  *
  * @param wanted numbers or names with commas between them; they take turns. Default: all classes.
+ * @param flag what messages call it.
  * @throws Failure for a class that the model does not know.
  */
 export function labelsFrom(
   wanted: string | undefined,
   count: number,
   { classes, classNames }: { classes: number | null; classNames?: readonly string[] | undefined },
+  flag = '--class',
 ): Int32Array | undefined {
   if (classes === null) {
     if (wanted === undefined) return undefined;
-    throw usageError('--class: this model was trained without classes and draws what it likes; leave --class out');
+    throw usageError(`${flag}: this model was trained without classes and draws what it likes; leave ${flag} out`);
   }
   const chosen = wanted === undefined ? Array.from({ length: classes }, (_, i) => i) : wanted.split(',').map(indexOf);
   return Int32Array.from({ length: count }, (_, i) => chosen[i % chosen.length] ?? 0);
@@ -203,7 +228,7 @@ export function labelsFrom(
     const index = /^\d+$/.test(name) ? Number(name) : Number.NaN;
     if (index < (classes ?? 0)) return index;
     const names = classNames && classNames.length <= 20 ? `: ${classNames.join(', ')}` : '';
-    throw usageError(`--class must be from 0 to ${(classes ?? 1) - 1} or a name of a class${names}; got '${name}'`);
+    throw usageError(`${flag} must be from 0 to ${(classes ?? 1) - 1} or a name of a class${names}; got '${name}'`);
   }
 }
 
