@@ -33,7 +33,8 @@ const coreLayers = [
   ['schedules'],
   ['diffusion', 'models'],
   ['samplers', 'training'],
-  ['checkpoint', 'discrete', 'latent'],
+  ['discrete', 'latent'],
+  ['checkpoint'],
   ['evaluation'],
   ['index.ts'],
 ];

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { runCli } from '@diffuse/cli';
-import { classifierAccuracy, loadClassifier, openDevice } from '@diffuse/core';
+import { classifierAccuracy, loadRun, openDevice } from '@diffuse/core';
 import { openImages } from '@diffuse/data';
 import { mnistFile } from '@diffuse/testkit';
 
@@ -43,9 +43,9 @@ using device = await openDevice('cpu');
 using test = await openImages(await mnistFile('t10k-images-idx3-ubyte'), {
   labels: await mnistFile('t10k-labels-idx1-ubyte'),
 });
-const { model } = await loadClassifier(out, { device });
+const { model } = await loadRun(out, { device, kind: 'classifier' });
 const accuracy = await classifierAccuracy(model, device, test);
-const weights = await readFile(join(out, 'classifier_ema.safetensors'));
+const weights = await readFile(join(out, 'model_ema/model.safetensors'));
 console.log(`${(100 * accuracy).toFixed(2)} % of the ${test.count} test images are told right`);
 console.log(
   `trained in ${seconds.toFixed(0)} s; SHA-256 of the weights: ${createHash('sha256').update(weights).digest('hex')}`,

@@ -1,6 +1,6 @@
-import { cp, readFile } from 'node:fs/promises';
+import { cp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadClassifier, openDevice } from '@diffuse/core';
+import { loadRun, openDevice } from '@diffuse/core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { contentOf, jsonLines, resultOf, run, temporaryFolder, tinyIdx, tinyModel } from './helpers.ts';
 
@@ -28,17 +28,19 @@ describe('train --task classifier', () => {
     for (const { accuracy } of steps) expect([0, 0.25, 0.5, 0.75, 1]).toContain(accuracy);
     expect([...(await contentOf(join(folder, 'whole'))).keys()]).toEqual([
       'classes.json',
-      'classifier.safetensors',
-      'classifier_ema.safetensors',
-      'config.json',
       'config.yaml',
       'metrics.jsonl',
+      'model/config.json',
+      'model/model.safetensors',
+      'model_ema/config.json',
+      'model_ema/model.safetensors',
+      'model_index.json',
       'state.safetensors',
     ]);
     const [first] = jsonLines(await readFile(join(folder, 'whole/metrics.jsonl'), 'utf8'));
     expect(Object.keys(first ?? {})).toEqual(['step', 'loss', 'gradientNorm', 'learningRate', 'accuracy']);
     using device = await openDevice('cpu', { threads: 1 });
-    const { model, classNames } = await loadClassifier(join(folder, 'whole'), { device });
+    const { model, classNames } = await loadRun(join(folder, 'whole'), { device, kind: 'classifier' });
     expect(model.config).toMatchObject({ shape: [8, 8, 1], classes: 3, channels: [8, 16], timeConditioned: false });
     expect(classNames).toEqual(['0', '1', '2']);
   });
@@ -58,15 +60,19 @@ describe('train --task classifier', () => {
 
   test('--noisy makes one that is told the noise level', async () => {
     expect((await train('noisy', '--steps=2', '--noisy')).code).toBe(0);
-    const config: unknown = JSON.parse(await readFile(join(folder, 'noisy/config.json'), 'utf8'));
+    const config: unknown = JSON.parse(await readFile(join(folder, 'noisy/model/config.json'), 'utf8'));
     expect(config).toMatchObject({ _class_name: 'DiffuseClassifier', time_conditioned: true });
   });
 
   test('is refused where a classifier is already', async () => {
-    await cp(join(folder, 'whole/config.json'), join(folder, 'taken/config.json'));
-    const { code, stderr } = await train('taken', '--steps=1');
-    expect(stderr).toMatch(/taken holds config.json already, which a run would replace/);
-    expect(code).toBe(2);
+    for (const name of ['model/config.json', 'classifier.safetensors']) {
+      const taken = join(folder, 'taken', name);
+      await cp(join(folder, 'whole/model/config.json'), taken);
+      const { code, stderr } = await train('taken', '--steps=1');
+      expect(stderr).toMatch(/taken holds (model|classifier\.safetensors) already, which a run would replace/);
+      expect(code).toBe(2);
+      await rm(join(folder, 'taken'), { recursive: true });
+    }
   });
 
   test.each<[string, readonly string[], RegExp]>([

@@ -4,10 +4,10 @@ import {
   adamW,
   classification,
   classifier,
-  loadClassifier,
+  loadRun,
   type OnnxRuntime,
   openDevice,
-  saveClassifier,
+  saveRun,
   train,
 } from '@diffuse/core';
 import { imageFolder, openImages } from '@diffuse/data';
@@ -63,7 +63,7 @@ async function trainJudge(): Promise<void> {
   });
   for await (const { step } of training) {
     if (step < 5) continue;
-    await saveClassifier(judge, { model, state: training.state, fingerprint: data.fingerprint, seed: 1 });
+    await saveRun(judge, { model, state: training.state, fingerprint: data.fingerprint, seed: 1 });
   }
 }
 
@@ -256,7 +256,7 @@ describe('refuses', () => {
 
   test('a classifier for images of another size', async () => {
     using device = await openDevice('cpu');
-    const { model } = await loadClassifier(judge, { device });
+    const { model } = await loadRun(judge, { device, kind: 'classifier' });
     expect(model.shape).toEqual([8, 8, 1]);
     const { saveImages } = await import('@diffuse/data');
     const large = join(folder, 'large');

@@ -1,17 +1,27 @@
+export type { ModelKind, SavedModel, SavedModels } from './checkpoint/model-kinds.ts';
 export {
-  type LoadedClassifier,
-  loadClassifier,
-  type SaveClassifierOptions,
-  saveClassifier,
-} from './checkpoint/classifier-run.ts';
-export {
+  type CommonSaveOptions,
+  type LoadedDiffusion,
+  type LoadedLatent,
+  type LoadedNetwork,
   type LoadedRun,
+  type LoadedRuns,
+  type LoadedTokens,
   type LoadRunOptions,
   loadRun,
   loadTrainingState,
+  runKind,
+  type SaveDiffusionOptions,
+  type SaveLatentOptions,
+  type SaveNetworkOptions,
   type SaveRunOptions,
+  type SaveTokensOptions,
   saveRun,
 } from './checkpoint/run.ts';
+export { type RunKind, runTitle } from './checkpoint/run-location.ts';
+export type { ScheduleDescription, SchedulerScheduleName } from './checkpoint/schedule-config.ts';
+export type { SchedulerDescription } from './checkpoint/scheduler-config.ts';
+export type { StateOptions } from './checkpoint/state-file.ts';
 export * from './diffusion/index.ts';
 export {
   type DiscreteDiffusion,
@@ -21,7 +31,7 @@ export {
 } from './discrete/discrete-diffusion.ts';
 export { type SampleTokensOptions, sampleTokens } from './discrete/sample-tokens.ts';
 export { type TokenObjectiveOptions, tokenObjective } from './discrete/token-objective.ts';
-export { type TokenModel, type TokenUNetOptions, tokenUNet } from './discrete/token-unet.ts';
+export { type TokenModel, type TokenUNetConfig, type TokenUNetOptions, tokenUNet } from './discrete/token-unet.ts';
 export {
   type ClassifierReport,
   type ClassifierSession,
@@ -65,7 +75,13 @@ export {
 } from './graph/program.ts';
 export { type AutoencodingOptions, autoencodingObjective } from './latent/autoencoding-objective.ts';
 export { type CodingOptions, decodeLatents, encodeImages, type Latents } from './latent/latents.ts';
-export { type Autoencoder, type AutoencoderOptions, autoencoder, type CoderInputs } from './models/autoencoder.ts';
+export {
+  type Autoencoder,
+  type AutoencoderConfig,
+  type AutoencoderOptions,
+  autoencoder,
+  type CoderInputs,
+} from './models/autoencoder.ts';
 export {
   type Classifier,
   type ClassifierConfig,
@@ -75,14 +91,14 @@ export {
   classifier,
 } from './models/classifier.ts';
 export { classifierSlope, type SlopeInputs } from './models/classifier-slope.ts';
-export { type MlpOptions, mlp } from './models/mlp.ts';
+export { type Mlp, type MlpConfig, type MlpOptions, mlp } from './models/mlp.ts';
 export type { Model, ModelInputs, Network, Randomness } from './models/model.ts';
 export { type ParameterLayout, parameterSize } from './models/parameter-layout.ts';
 export { type Snapshot, type SnapshotOptions, snapshot } from './models/snapshot.ts';
-export { type UNet1DOptions, unet1d } from './models/unet1d.ts';
+export { type UNet1D, type UNet1DConfig, type UNet1DOptions, unet1d } from './models/unet1d.ts';
 export { UNet2D, type UNet2DShape } from './models/unet2d.ts';
 export { resolveUNet2DConfig, type UNet2DConfig, type UNet2DOptions } from './models/unet2d-config.ts';
-export { type VideoUNetOptions, videoUNet } from './models/video-unet.ts';
+export { type VideoUNet, type VideoUNetConfig, type VideoUNetOptions, videoUNet } from './models/video-unet.ts';
 export {
   initializeModel,
   type ModelWeights,

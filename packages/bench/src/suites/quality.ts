@@ -9,7 +9,6 @@ import {
   DiffuseError,
   ddim,
   evaluateImages,
-  loadClassifier,
   loadRun,
   openClassifier,
   openDevice,
@@ -91,7 +90,7 @@ async function trainJudge({ folder, threads, quick }: Omit<Work, 'judge'>): Prom
   const ms = await train(path, ['--task', 'classifier', ...(await labelled()), ...steps], threads);
   using device = await openDevice('cpu', { threads });
   using test = await testImages();
-  const { model } = await loadClassifier(path, { device });
+  const { model } = await loadRun(path, { device, kind: 'classifier' });
   const value = await classifierAccuracy(model, device, test);
   return row(
     'judge, test accuracy',
@@ -112,7 +111,7 @@ async function unconditional({ folder, threads, quick }: Work): Promise<CaseResu
   using device = await openDevice('cpu', { threads });
   using test = await testImages();
   const generated = await draw(device, path, { count: quick ? 200 : test.count });
-  const { model } = await loadClassifier(join(folder, 'classifier'), { device });
+  const { model } = await loadRun(join(folder, 'classifier'), { device, kind: 'classifier' });
   using session = openClassifier(model, device);
   const { frechetDistance } = await evaluateImages({
     real: test,
@@ -133,7 +132,7 @@ async function conditional({ folder, threads, quick }: Work): Promise<CaseResult
   const count = quick ? 200 : 5000;
   const labels = Int32Array.from({ length: count }, (_, i) => i % 10);
   const { images } = await draw(device, path, { count, labels, guidance });
-  const { model } = await loadClassifier(join(folder, 'classifier'), { device });
+  const { model } = await loadRun(join(folder, 'classifier'), { device, kind: 'classifier' });
   const said = await classify(model, device, images);
   const value = labels.filter((label, i) => said.labels[i] === label).length / count;
   return row(

@@ -7,7 +7,7 @@ import {
   classifierFeatures,
   type Device,
   type FeatureNetwork,
-  loadClassifier,
+  loadRun,
   type OnnxImageOptions,
   type OnnxRuntime,
   onnxFeatures,
@@ -72,7 +72,7 @@ export async function openFeatures(
 }
 
 async function openClassifierFolder(path: string, device: Device): Promise<OpenFeatures> {
-  const { model } = await loadClassifier(path, { device }).catch((error: unknown) => {
+  const { model } = await loadRun(path, { device, kind: 'classifier' }).catch((error: unknown) => {
     if ((error as { code?: unknown }).code !== 'ERR_CHECKPOINT') throw error;
     throw usageError(`--features: ${messageOf(error)}`, { cause: error });
   });

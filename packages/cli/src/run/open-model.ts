@@ -1,32 +1,69 @@
-import { type Device, type LoadedRun, loadRun, openDevice } from '@diffuse/core';
+import { type Device, type LoadedRun, loadRun, openDevice, type RunKind, runKind, runTitle } from '@diffuse/core';
 import { messageOf, usageError } from '../failure.ts';
 
 /** A model with its weights, and the device that they are on. Close the device with `using`. */
-export interface OpenModel extends LoadedRun {
-  readonly device: Device;
+export type OpenModel<K extends RunKind = 'unet2d'> = LoadedRun<K> & { readonly device: Device };
+
+/** Options of {@link openModel}. */
+export interface OpenModelOptions<K extends RunKind> {
+  /** What the user calls the folder. */
+  readonly flag: string;
+  /** What is asked for; default: a U-Net for images. */
+  readonly kinds?: readonly K[];
+  readonly device?: 'auto' | 'cpu' | undefined;
+  readonly threads?: number | undefined;
+  readonly ema?: boolean | undefined;
 }
+
+const inTypeScript = (kind: RunKind, then: string): string =>
+  `in TypeScript, loadRun(folder, { device, kind: '${kind}' }) opens it and ${then}`;
+
+/** What a run is good for that a command does not take. */
+const uses: Readonly<Record<RunKind, string>> = {
+  unet2d: 'diffuse sample draws images from it',
+  latent: inTypeScript('latent', 'decodeLatents makes images of what sample draws from it'),
+  classifier: 'it judges images: diffuse evaluate --features',
+  mlp: inTypeScript('mlp', 'sample draws from it'),
+  unet1d: inTypeScript('unet1d', 'sample draws from it'),
+  'video-unet': inTypeScript('video-unet', 'sample draws from it'),
+  'token-unet': inTypeScript('token-unet', 'sampleTokens draws from it'),
+  autoencoder: inTypeScript('autoencoder', 'encodeImages makes latents with it'),
+};
 
 /**
  * Opens a device and loads a model onto it, with the average of the weights where there is one and `ema` is not false.
  *
- * @throws Failure naming the flag; DiffuseError `ERR_DEVICE`, `ERR_NATIVE`, `ERR_OUT_OF_MEMORY`.
+ * @throws Failure naming the flag, also for a folder that holds another kind of run; DiffuseError `ERR_DEVICE`, `ERR_NATIVE`,
+ *   `ERR_OUT_OF_MEMORY`.
  */
-export async function openModel(
+export async function openModel<K extends RunKind = 'unet2d'>(
   directory: string,
-  {
-    flag,
-    device: kind = 'auto',
-    threads,
-    ema = true,
-  }: { flag: string; device?: 'auto' | 'cpu' | undefined; threads?: number | undefined; ema?: boolean | undefined },
-): Promise<OpenModel> {
-  const device = await openDevice(kind, threads === undefined ? {} : { threads });
+  { flag, kinds = ['unet2d' as K], device: deviceKind = 'auto', threads, ema = true }: OpenModelOptions<K>,
+): Promise<OpenModel<K>> {
+  const kind = await named(flag, () => runKind(directory));
+  if (!includes(kinds, kind)) {
+    const wanted = kinds.map(runTitle).join(' or ');
+    throw usageError(`${flag}: ${directory} holds ${runTitle(kind)}; expected ${wanted} (${uses[kind]})`);
+  }
+  const device = await openDevice(deviceKind, threads === undefined ? {} : { threads });
   try {
-    return { ...(await loadRun(directory, { device, ema })), device };
+    return { ...(await named(flag, () => loadRun(directory, { device, ema, kind }))), device };
   } catch (error) {
     device.dispose();
-    const code = (error as { code?: unknown }).code;
-    if (code === 'ERR_CHECKPOINT') throw usageError(`${flag}: ${messageOf(error)}`, { cause: error });
     throw error;
+  }
+}
+
+function includes<K extends RunKind>(kinds: readonly K[], kind: RunKind): kind is K {
+  return (kinds as readonly RunKind[]).includes(kind);
+}
+
+/** What is wrong with a file is the fault of the flag that named it. */
+async function named<T>(flag: string, operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ERR_CHECKPOINT') throw error;
+    throw usageError(`${flag}: ${messageOf(error)}`, { cause: error });
   }
 }

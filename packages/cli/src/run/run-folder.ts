@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, usageError } from '../failure.ts';
 
-/** The files of a run that the command line writes; the checkpoint's own are those of `saveRun` or `saveClassifier`. */
+/** The files of a run that the command line writes; the checkpoint's own are those of `saveRun`. */
 export interface RunFolder {
   readonly path: string;
   readonly config: string;
@@ -10,9 +10,9 @@ export interface RunFolder {
   readonly previews: string;
 }
 
-const modelNames = ['model_index.json', 'unet', 'unet_ema', 'scheduler'];
-const classifierNames = ['config.json', 'classifier.safetensors', 'classifier_ema.safetensors'];
-const checkpointNames = ['state.safetensors', ...modelNames, ...classifierNames];
+const networkNames = ['unet', 'model', 'vae'].flatMap((name) => [name, `${name}_ema`]);
+const earlyNames = ['config.json', 'classifier.safetensors', 'classifier_ema.safetensors'];
+const checkpointNames = ['state.safetensors', 'model_index.json', 'scheduler', ...networkNames, ...earlyNames];
 const runNames: ReadonlySet<string> = new Set(['config.yaml', 'metrics.jsonl', 'previews', ...checkpointNames]);
 
 /** The paths of a run. */

@@ -10,7 +10,6 @@ import {
   type Diffusion,
   gaussianDiffusion,
   type Network,
-  saveClassifier,
   saveRun,
   type Training,
   type TrainingState,
@@ -91,7 +90,7 @@ function classifierTask(settings: TrainSettings, data: ImageDataset, common: Com
   return {
     model,
     train: (length) => train({ ...common, ...length, model, objective }),
-    save: (directory, parts) => saveClassifier(directory, { model, classNames, ...parts }),
+    save: (directory, parts) => saveRun(directory, { model, classNames, ...parts }),
     preview: undefined,
   };
 }

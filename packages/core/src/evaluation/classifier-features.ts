@@ -32,7 +32,7 @@ export interface ClassifierFeaturesOptions {
  * data's own labels judges data that networks of photographs know nothing of.
  *
  * @example
- * const { model } = await loadClassifier('runs/classifier', { device });
+ * const { model } = await loadRun('runs/classifier', { device, kind: 'classifier' });
  * using session = openClassifier(model, device);
  * const network = classifierFeatures({ name: 'digits', model, session });
  */

@@ -18,11 +18,16 @@ export interface AutoencoderOptions {
   readonly latentChannels?: number;
 }
 
+/** All options of an autoencoder, the defaults filled in. */
+export type AutoencoderConfig = Required<AutoencoderOptions>;
+
 /** What the two halves of an {@link Autoencoder} need beside the data. */
 export type CoderInputs = Pick<ModelInputs, 'parameter'>;
 
 /** A network that puts images into small latents and takes them out again. */
 export interface Autoencoder extends Network {
+  readonly kind: 'autoencoder';
+  readonly config: AutoencoderConfig;
   readonly shape: readonly [height: number, width: number, channels: number];
   /** Shape of the latent of an image: each level but the first halves height and width. */
   readonly latentShape: readonly [height: number, width: number, channels: number];
@@ -59,6 +64,8 @@ export function autoencoder({ shape, channels = [32, 64], latentChannels = 4 }: 
     blockContext({ parameter, groups, dropout: 0, randomness: undefined });
   const upwards = [...channels].reverse();
   return {
+    kind: 'autoencoder',
+    config: { shape, channels, latentChannels },
     shape: [height, width, imageChannels],
     latentShape,
     classes: null,

@@ -1,4 +1,3 @@
-import { isRecord, show } from '../config/value-rules.ts';
 import { expectShape, type Value } from '../graph/graph.ts';
 import { scale } from '../graph/ops/elementwise.ts';
 import { sumPixels } from '../graph/ops/reductions.ts';
@@ -53,6 +52,7 @@ export interface ClassifierOutputs {
 
 /** A network that says what an image shows. */
 export interface Classifier extends Network {
+  readonly kind: 'classifier';
   readonly config: ClassifierConfig;
   readonly shape: readonly [height: number, width: number, channels: number];
   readonly classes: number;
@@ -81,6 +81,7 @@ export function classifier(options: ClassifierOptions): Classifier {
   const features = channels.at(-1) ?? 1;
   const told = config.timeConditioned ? embeddingOf(channels, null) : undefined;
   return {
+    kind: 'classifier',
     config,
     shape,
     classes,
@@ -97,44 +98,6 @@ export function classifier(options: ClassifierOptions): Classifier {
       return { logits: project(context, 'classifier', pooled), features: pooled };
     },
   };
-}
-
-/**
- * The options of a classifier from the content of its `config.json`.
- *
- * @param source what to call the file in an error.
- * @throws `ERR_CHECKPOINT` naming the file and the key.
- */
-export function classifierFromJson(json: unknown, source: string): Classifier {
-  const fail = (problem: string): never => {
-    throw new DiffuseError('ERR_CHECKPOINT', `${source}: ${problem}`);
-  };
-  if (!isRecord(json)) return fail(`is ${show(json)}; expected an object`);
-  const { _class_name: className, shape, classes, channels, layers, dropout, time_conditioned: timeConditioned } = json;
-  if (className !== CLASS_NAME) fail(`_class_name is ${show(className)}; expected "${CLASS_NAME}"`);
-  for (const [key, list] of Object.entries({ shape, channels })) {
-    if (!Array.isArray(list) || !list.every((value) => typeof value === 'number')) {
-      fail(`${key} is ${show(list)}; expected a list of numbers`);
-    }
-  }
-  for (const [key, value] of Object.entries({ classes, layers, dropout })) {
-    if (typeof value !== 'number') fail(`${key} is ${show(value)}; expected a number`);
-  }
-  if (typeof timeConditioned !== 'boolean') {
-    fail(`time_conditioned is ${show(timeConditioned)}; expected true or false`);
-  }
-  try {
-    return classifier({ shape, classes, channels, layers, dropout, timeConditioned } as ClassifierConfig);
-  } catch (cause) {
-    throw new DiffuseError('ERR_CHECKPOINT', `${source}: ${(cause as Error).message}`, { cause });
-  }
-}
-
-const CLASS_NAME = 'DiffuseClassifier';
-
-/** The options of a classifier as the content of `config.json`; {@link classifierFromJson} reads it. */
-export function classifierToJson({ timeConditioned, ...rest }: ClassifierConfig): Record<string, unknown> {
-  return { _class_name: CLASS_NAME, ...rest, time_conditioned: timeConditioned };
 }
 
 function resolveConfig(options: ClassifierOptions): ClassifierConfig {

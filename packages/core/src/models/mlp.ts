@@ -17,6 +17,16 @@ export interface MlpOptions extends ClassOptions {
   readonly layers?: number;
 }
 
+/** All options of an MLP, the defaults filled in. */
+export type MlpConfig = Required<MlpOptions>;
+
+/** A network for vectors; {@link mlp} makes one. */
+export interface Mlp extends Model {
+  readonly kind: 'mlp';
+  readonly config: MlpConfig;
+  readonly shape: readonly [channels: number];
+}
+
 /**
  * A residual network for vectors: points in the plane, poses, latent codes. Each block is
  * `h + W2 silu(W1 silu(h) + V silu(e))`, e the embedding of the timestep and the class; there is no normalisation, so the length of a
@@ -27,7 +37,7 @@ export interface MlpOptions extends ClassOptions {
  *
  * @throws `ERR_ARGUMENT` naming the option that does not fit.
  */
-export function mlp({ shape, width = 128, layers = 3, ...told }: MlpOptions): Model {
+export function mlp({ shape, width = 128, layers = 3, ...told }: MlpOptions): Mlp {
   const [channels] = shape;
   for (const [name, size] of Object.entries({ 'shape[0]': channels, width, layers })) {
     if (!Number.isSafeInteger(size) || size < 1) {
@@ -44,6 +54,8 @@ export function mlp({ shape, width = 128, layers = 3, ...told }: MlpOptions): Mo
   const embedding = { sinusoids: width, width, classRows };
   const blocks = Array.from({ length: layers }, (_, i) => `blocks.${i}`);
   return {
+    kind: 'mlp',
+    config: { shape: [channels], width, layers, classes, nullClass: nullClass !== null },
     shape: [channels],
     classes,
     nullClass,

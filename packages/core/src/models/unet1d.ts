@@ -24,6 +24,16 @@ export interface UNet1DOptions extends ClassOptions {
   readonly dropout?: number;
 }
 
+/** All options of a U-Net for signals, the defaults filled in. */
+export type UNet1DConfig = Required<UNet1DOptions>;
+
+/** A network for signals; {@link unet1d} makes one. */
+export interface UNet1D extends Model {
+  readonly kind: 'unet1d';
+  readonly config: UNet1DConfig;
+  readonly shape: readonly [length: number, channels: number];
+}
+
 /** Height and width of the kernels: they run along the signal. */
 const alongSignal = [1, 3] as const;
 
@@ -37,13 +47,22 @@ const alongSignal = [1, 3] as const;
  *
  * @throws `ERR_ARGUMENT` naming the option that does not fit.
  */
-export function unet1d(options: UNet1DOptions): Model {
+export function unet1d(options: UNet1DOptions): UNet1D {
   const { shape } = options;
   const [length, channels] = shape;
-  checkUNetOptions('unet1d', { ...signalSizes(options), shape, rank: 2, halved: { length } });
+  const sizes = signalSizes(options);
+  checkUNetOptions('unet1d', { ...sizes, shape, rank: 2, halved: { length } });
   const { classes, nullClass, classRows } = resolveClasses(options);
-  const network = signalNetwork({ ...signalSizes(options), length, inputs: channels, outputs: channels, classRows });
-  return { shape: [length, channels], classes, nullClass, frozen: new Set(), weights: undefined, ...network };
+  return {
+    kind: 'unet1d',
+    config: { shape: [length, channels], ...sizes, classes, nullClass: nullClass !== null },
+    shape: [length, channels],
+    classes,
+    nullClass,
+    frozen: new Set(),
+    weights: undefined,
+    ...signalNetwork({ ...sizes, length, inputs: channels, outputs: channels, classRows }),
+  };
 }
 
 /** The options of {@link unet1d} that say how large the network is, with their defaults. */

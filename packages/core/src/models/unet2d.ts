@@ -40,6 +40,7 @@ export interface UNet2DShape {
  * const model = new UNet2D({ shape: [32, 32, 3], channels: [64, 128, 256], attention: [16] });
  */
 export class UNet2D implements Model {
+  readonly kind = 'unet2d';
   readonly config: UNet2DConfig;
   readonly shape: readonly [height: number, width: number, channels: number];
   readonly classes: number | null;

@@ -23,6 +23,16 @@ export interface VideoUNetOptions extends ClassOptions {
   readonly dropout?: number;
 }
 
+/** All options of a U-Net for videos, the defaults filled in. */
+export type VideoUNetConfig = Required<VideoUNetOptions>;
+
+/** A network for videos; {@link videoUNet} makes one. */
+export interface VideoUNet extends Model {
+  readonly kind: 'video-unet';
+  readonly config: VideoUNetConfig;
+  readonly shape: readonly [frames: number, height: number, width: number, channels: number];
+}
+
 /** Kernels inside a frame, and along the frames. */
 const inFrame = [3, 3] as const;
 const alongTime = [3, 1] as const;
@@ -38,7 +48,7 @@ const alongTime = [3, 1] as const;
  *
  * @throws `ERR_ARGUMENT` naming the option that does not fit.
  */
-export function videoUNet(options: VideoUNetOptions): Model {
+export function videoUNet(options: VideoUNetOptions): VideoUNet {
   const { shape, channels = [32, 64], layers = 1, dropout = 0 } = options;
   const [frames, height, width, videoChannels] = shape;
   checkUNetOptions('videoUNet', { shape, rank: 4, channels, layers, dropout, halved: { height, width } });
@@ -47,6 +57,8 @@ export function videoUNet(options: VideoUNetOptions): Model {
   const sizes = { channels, layers };
   const [first = 1] = channels;
   return {
+    kind: 'video-unet',
+    config: { shape, channels, layers, dropout, classes, nullClass: nullClass !== null },
     shape: [frames, height, width, videoChannels],
     classes,
     nullClass,

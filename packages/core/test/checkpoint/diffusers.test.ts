@@ -4,23 +4,19 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { type RunFolder, readRunFolder, writeRunFolder } from '../../src/checkpoint/run-folder.ts';
+import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts';
 import {
-  fileOrder,
-  fileShape,
-  loadParameters,
-  type ParameterLayout,
-  parameterSize,
-  readPipelineFolder,
   type SchedulerDescription,
   schedulerFromDiffusers,
   schedulerToDiffusers,
-  unet2dParameters,
-  writeParameters,
-  writePipelineFolder,
-} from '../../src/checkpoint/diffusers.ts';
-import { openSafetensors, writeSafetensors } from '../../src/checkpoint/safetensors.ts';
+} from '../../src/checkpoint/scheduler-config.ts';
+import { loadWeights, writeParameters } from '../../src/checkpoint/weights-file.ts';
 import { type TargetName, targets } from '../../src/diffusion/targets.ts';
+import { fileOrder, fileShape, type ParameterLayout, parameterSize } from '../../src/models/parameter-layout.ts';
+import type { UNet2D } from '../../src/models/unet2d.ts';
 import { configFromDiffusers } from '../../src/models/unet2d-config.ts';
+import { unet2dParameters } from '../../src/models/unet2d-parameters.ts';
 import { parameterTable } from '../../src/models/weights.ts';
 import { openDevice } from '../../src/native/device.ts';
 import { expectDiffuseError, failureOf, golden, scratchFolder } from './folders.ts';
@@ -117,12 +113,24 @@ describe('storage order', () => {
   });
 });
 
+interface Pipeline extends RunFolder {
+  readonly model: UNet2D;
+  readonly parameters: readonly ParameterLayout[];
+  readonly scheduler: SchedulerDescription;
+}
+
+/** A folder of a `UNet2DModel`. */
+async function readPipeline(directory: string): Promise<Pipeline> {
+  const folder = await readRunFolder(directory, 'unet2d');
+  const model = folder.model as UNet2D;
+  return { ...folder, model, parameters: model.parameters, scheduler: folder.scheduler as SchedulerDescription };
+}
+
 /** Loads weights to a device and reads them back in the order of files. */
 async function loadAll(path: string, parameters: readonly ParameterLayout[]): Promise<Map<string, Float32Array>> {
   using device = await openDevice('cpu', { threads: 2 });
   const table = parameterTable(parameters);
-  using buffer = device.allocate(4 * table.size);
-  await loadParameters(path, table.slots, buffer);
+  using buffer = await loadWeights(path, table, device);
   const entries = table.slots.map(async (slot) => {
     return [slot.name, await buffer.read(slot.offset, parameterSize(slot), fileOrder(slot))] as const;
   });
@@ -131,8 +139,7 @@ async function loadAll(path: string, parameters: readonly ParameterLayout[]): Pr
 
 describe('weights', () => {
   test.each(pipelines)('%s: read and written again, tensor for tensor', async (name) => {
-    const { unetConfig, weightsPath } = await readPipelineFolder(golden(name));
-    const parameters = unet2dParameters(unetConfig);
+    const { parameters, weightsPath } = await readPipeline(golden(name));
     const all = await loadAll(weightsPath, parameters);
     await using original = await openSafetensors(weightsPath);
     const copy = join(await scratchFolder(), WEIGHTS);
@@ -150,8 +157,8 @@ describe('weights', () => {
   async function rewrite(
     rename: (key: string) => string | undefined,
     extra?: string,
-  ): Promise<[string, ParameterLayout[]]> {
-    const { unetConfig, weightsPath } = await readPipelineFolder(golden('unet-heads-tiny'));
+  ): Promise<[string, readonly ParameterLayout[]]> {
+    const { parameters, weightsPath } = await readPipeline(golden('unet-heads-tiny'));
     const path = join(await scratchFolder(), WEIGHTS);
     await using file = await openSafetensors(weightsPath);
     const sources = [...file.tensors].flatMap(([key, { shape }]) => {
@@ -160,7 +167,7 @@ describe('weights', () => {
     });
     if (extra) sources.push({ name: extra, dtype: 'F32', shape: [1], data: async () => new Float32Array(1) });
     await writeSafetensors(path, sources);
-    return [path, unet2dParameters(unetConfig)];
+    return [path, parameters];
   }
   test('the names of early files are understood', async () => {
     const [now, parameters] = await rewrite((key) => key);
@@ -178,8 +185,7 @@ describe('weights', () => {
   });
 
   test('half and double precision are converted on the way', async () => {
-    const { unetConfig, weightsPath } = await readPipelineFolder(golden('unet-ddpm-tiny'));
-    const parameters = unet2dParameters(unetConfig);
+    const { parameters, weightsPath } = await readPipeline(golden('unet-ddpm-tiny'));
     const expected = await loadAll(weightsPath, parameters);
     await using file = await openSafetensors(weightsPath);
     const path = join(await scratchFolder(), WEIGHTS);
@@ -194,11 +200,11 @@ describe('weights', () => {
   });
 
   test('a file that is cut off while it is open is named with the place', async () => {
-    const { unetConfig, weightsPath } = await readPipelineFolder(golden('unet-ddpm-tiny'));
+    const { parameters, weightsPath } = await readPipeline(golden('unet-ddpm-tiny'));
     const path = join(await scratchFolder(), WEIGHTS);
     await cp(weightsPath, path);
     using device = await openDevice('cpu', { threads: 2 });
-    const { slots, size } = parameterTable(unet2dParameters(unetConfig));
+    const { slots, size } = parameterTable(parameters);
     using buffer = device.allocate(4 * size);
     await using file = await openSafetensors(path);
     await truncate(path, 40_000);
@@ -382,13 +388,13 @@ describe('pipeline folders', () => {
 
   test('the present layout, with and without averaged weights', async () => {
     const folder = await copyPipeline();
-    const plain = await readPipelineFolder(folder);
-    expect(plain.unetConfig).toMatchObject({ sampleSize: [16, 16], inChannels: 1, attentionHeadDim: 8 });
+    const plain = await readPipeline(folder);
+    expect(plain.model.config).toMatchObject({ sampleSize: [16, 16], inChannels: 1, attentionHeadDim: 8 });
     expect(plain.scheduler).toMatchObject({ predict: 'v', schedule: { name: 'cosine' } });
     expect(plain.weightsPath).toBe(join(folder, 'unet', WEIGHTS));
     expect(plain).not.toHaveProperty('emaWeightsPath');
     await cp(join(folder, 'unet'), join(folder, 'unet_ema'), { recursive: true });
-    expect((await readPipelineFolder(folder)).emaWeightsPath).toBe(join(folder, 'unet_ema', WEIGHTS));
+    expect((await readPipeline(folder)).emaWeightsPath).toBe(join(folder, 'unet_ema', WEIGHTS));
   });
 
   test('the flat layout of early repositories', async () => {
@@ -396,29 +402,29 @@ describe('pipeline folders', () => {
     await rename(join(folder, 'unet', 'config.json'), join(folder, 'config.json'));
     await rename(join(folder, 'unet', WEIGHTS), join(folder, WEIGHTS));
     await rename(join(folder, 'scheduler', 'scheduler_config.json'), join(folder, 'scheduler_config.json'));
-    const flat = await readPipelineFolder(folder);
-    expect(flat).toEqual({
-      ...(await readPipelineFolder(golden('unet-heads-tiny'))),
+    expect(await readPipeline(folder)).toEqual({
+      ...(await readPipeline(golden('unet-heads-tiny'))),
       weightsPath: join(folder, WEIGHTS),
     });
   });
 
   test('what is written is what is read', async () => {
-    const { unetConfig, scheduler } = await readPipelineFolder(golden('unet-ddpm-tiny'));
+    const { model, parameters, scheduler } = await readPipeline(golden('unet-ddpm-tiny'));
     const folder = join(await scratchFolder(), 'new', 'run');
-    const { weightsPath, emaWeightsPath } = await writePipelineFolder(folder, { unetConfig, scheduler, ema: true });
-    const parameters = unet2dParameters(unetConfig);
+    const { weightsPath, emaWeightsPath } = await writeRunFolder(folder, { model, scheduler, ema: true });
     const zeros = (parameter: ParameterLayout): Float32Array => new Float32Array(parameterSize(parameter));
     await writeParameters(weightsPath, parameters, zeros);
     await writeParameters(emaWeightsPath, parameters, zeros);
-    expect(await readPipelineFolder(folder)).toEqual({ unetConfig, scheduler, weightsPath, emaWeightsPath });
+    const read = await readPipeline(folder);
+    expect(read).toMatchObject({ kind: 'unet2d', scheduler, weightsPath, emaWeightsPath });
+    expect(read.model.config).toEqual(model.config);
     const index = JSON.parse(await readFile(join(folder, 'model_index.json'), 'utf8'));
     const original = JSON.parse(await readText('unet-ddpm-tiny', 'model_index.json'));
     expect({ ...index, _diffusers_version: original._diffusers_version }).toEqual(original);
   });
 
   test.each<[string, (folder: string) => Promise<unknown>, RegExp]>([
-    ['an empty folder', (f) => rm(f, { recursive: true }).then(() => mkdir(f)), /has neither unet\/config\.json/],
+    ['an empty folder', (f) => rm(f, { recursive: true }).then(() => mkdir(f)), /has none of unet\/config\.json/],
     ['no folder', (f) => rm(f, { recursive: true }), /no such file or directory/],
     ['a file', (f) => rm(f, { recursive: true }).then(() => writeFile(f, '')), /is not a folder/],
     [
@@ -462,22 +468,21 @@ describe('pipeline folders', () => {
         const config = JSON.parse(await readFile(path, 'utf8'));
         await writeFile(path, JSON.stringify({ ...config, layers_per_block: 2 }));
       },
-      /unet_ema\/config\.json: layers_per_block is 2; expected 1, as that of the U-Net/,
+      /unet_ema\/config\.json: layers_per_block is 2; expected 1, as in unet.config\.json/,
     ],
   ])('%s: one clear line', async (_, damage, message) => {
     const folder = await copyPipeline();
     await damage(folder);
-    expectDiffuseError(await failureOf(() => readPipelineFolder(folder)), 'ERR_CHECKPOINT', message);
+    expectDiffuseError(await failureOf(() => readRunFolder(folder)), 'ERR_CHECKPOINT', message);
   });
 
   test('diffusers in Python loads what diffuse writes', async ({ skip }) => {
     const python = process.env.PYTHON ?? skip('PYTHON does not name an interpreter with diffusers');
     await promisify(execFile)(python, ['-c', 'import diffusers']).catch(() => skip('PYTHON has no diffusers'));
     const source = golden('unet-ddpm-tiny');
-    const { unetConfig, scheduler, weightsPath } = await readPipelineFolder(source);
+    const { model, parameters, scheduler, weightsPath } = await readPipeline(source);
     const folder = join(await scratchFolder(), 'run');
-    const paths = await writePipelineFolder(folder, { unetConfig, scheduler });
-    const parameters = unet2dParameters(unetConfig);
+    const paths = await writeRunFolder(folder, { model, scheduler });
     const all = await loadAll(weightsPath, parameters);
     await writeParameters(paths.weightsPath, parameters, ({ name }) => all.get(name) as Float32Array);
     const script = [

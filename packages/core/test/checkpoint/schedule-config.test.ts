@@ -4,16 +4,17 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { readRunFolder, writeRunFolder } from '../../src/checkpoint/run-folder.ts';
 import {
   describeSchedule,
-  readPipelineFolder,
   type ScheduleDescription,
-  type SchedulerDescription,
   scheduleFromDescription,
+} from '../../src/checkpoint/schedule-config.ts';
+import {
+  type SchedulerDescription,
   schedulerFromDiffusers,
   schedulerToDiffusers,
-  writePipelineFolder,
-} from '../../src/checkpoint/diffusers.ts';
+} from '../../src/checkpoint/scheduler-config.ts';
 import {
   createSchedule,
   linearSchedule,
@@ -105,14 +106,14 @@ describe('a schedule in scheduler_config.json', () => {
   });
 
   test('a list of betas may be longer than other configurations', async () => {
-    const { unetConfig, scheduler } = await readPipelineFolder(golden('unet-ddpm-tiny'));
+    const { model } = await readRunFolder(golden('unet-ddpm-tiny'));
     const folder = join(await scratchFolder(), 'long');
     const schedule = describeSchedule(createSchedule('log-linear', { steps: 100_000 }));
-    const { weightsPath } = await writePipelineFolder(folder, { unetConfig, scheduler: { ...scheduler, schedule } });
+    const { weightsPath } = await writeRunFolder(folder, { model, scheduler: { ...plain, schedule } });
     await writeFile(weightsPath, '');
     const path = join(folder, 'scheduler', 'scheduler_config.json');
     expect((await readFile(path)).length).toBeGreaterThan(2 ** 20);
-    expect((await readPipelineFolder(folder)).scheduler.schedule).toEqual(schedule);
+    expect((await readRunFolder(folder)).scheduler?.schedule).toEqual(schedule);
   });
 });
 

@@ -2,8 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadClassifier, saveClassifier } from '../../src/checkpoint/classifier-run.ts';
-import { loadTrainingState } from '../../src/checkpoint/state-file.ts';
+import { loadRun, loadTrainingState, saveRun } from '../../src/checkpoint/run.ts';
 import { gaussianDiffusion } from '../../src/diffusion/gaussian.ts';
 import { classifierAccuracy, classify } from '../../src/evaluation/classify.ts';
 import { Graph } from '../../src/graph/graph.ts';
@@ -97,7 +96,7 @@ describe('training a classifier', () => {
     for await (const progress of begun) {
       log.push(deterministic(progress));
       if (progress.step < 5) continue;
-      await saveClassifier(join(folder, 'resume'), { model, state: begun.state, fingerprint, seed: 7 });
+      await saveRun(join(folder, 'resume'), { model, state: begun.state, fingerprint, seed: 7 });
       break;
     }
     const again = tinyClassifier();
@@ -214,11 +213,11 @@ describe('the files of a classifier', () => {
     const run = training({ model, objective: classification({ diffusion }), steps: 3 });
     for await (const { step } of run) {
       const { classNames, fingerprint } = data;
-      if (step === 3) await saveClassifier(directory, { model, state: run.state, fingerprint, seed: 7, classNames });
+      if (step === 3) await saveRun(directory, { model, state: run.state, fingerprint, seed: 7, classNames });
     }
     const images = await imagesOf(data);
     for (const ema of [true, false]) {
-      const loaded = await loadClassifier(directory, { device, ema });
+      const loaded = await loadRun(directory, { device, ema, kind: 'classifier' });
       expect(loaded.classNames).toEqual(['a', 'b', 'c', 'd']);
       expect(loaded.model.config).toEqual(model.config);
       expect(await classify(loaded.model, device, images)).toEqual(await classify(model, device, images, { ema }));
@@ -227,16 +226,16 @@ describe('the files of a classifier', () => {
 
   test.each<[string, Record<string, unknown>]>([
     ['_class_name is \'UNet2DModel\'; expected "DiffuseClassifier"', { _class_name: 'UNet2DModel' }],
-    ['shape is missing; expected a list of numbers', { shape: undefined }],
-    ["channels is [ 8, '16' ]; expected a list of numbers", { channels: [8, '16'] }],
-    ["classes is '4'; expected a number", { classes: '4' }],
+    ['shape is missing; expected a list of 3 entries, each an integer', { shape: undefined }],
+    ["channels is [ 8, '16' ]; expected a list of 1 to 16 entries, each an integer", { channels: [8, '16'] }],
+    ["classes is '4'; expected an integer from 1", { classes: '4' }],
     ['time_conditioned is 1; expected true or false', { time_conditioned: 1 }],
     ['classifier: the height is 9; 2 levels need a multiple of 2', { shape: [9, 8, 1] }],
   ])('a configuration is refused: %s', async (message, change) => {
-    const path = join(folder, 'saved/config.json');
+    const path = join(folder, 'saved/model/config.json');
     const text = await readFile(path, 'utf8');
     await writeFile(path, JSON.stringify({ ...JSON.parse(text), ...change }));
-    const refused = loadClassifier(join(folder, 'saved'), { device });
+    const refused = loadRun(join(folder, 'saved'), { device, kind: 'classifier' });
     await expect(refused).rejects.toMatchObject({
       code: 'ERR_CHECKPOINT',
       message: expect.stringContaining(`config.json: ${message}`),
