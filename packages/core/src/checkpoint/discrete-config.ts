@@ -11,8 +11,7 @@ interface DiscreteConfig {
   readonly keep: readonly number[];
 }
 
-/** `_class_name` of a discrete diffusion in `scheduler_config.json`. */
-export const DISCRETE_CLASS = 'DiffuseDiscreteDiffusion';
+const CLASS_NAME = 'DiffuseDiscreteDiffusion';
 
 const rules: ConfigRules<DiscreteConfig> = {
   tokens: integer(2, 2 ** 20),
@@ -26,11 +25,11 @@ const rules: ConfigRules<DiscreteConfig> = {
 };
 
 /** The content of `scheduler_config.json` for a discrete diffusion. */
-export function discreteToJson({ tokens, transition, steps, keep }: DiscreteDiffusion): object {
-  return configToJson(DISCRETE_CLASS, rules, { tokens, transition, steps, keep: Array.from(keep) });
+export function discreteToJson({ tokens, transition, steps, keep }: DiscreteDiffusion): Record<string, unknown> {
+  return configToJson(CLASS_NAME, rules, { tokens, transition, steps, keep: Array.from(keep) });
 }
 
 /** Makes a discrete diffusion of the content of `scheduler_config.json`. @throws `ERR_CHECKPOINT` naming `source` and the key. */
 export function discreteFromJson(json: unknown, source: string): DiscreteDiffusion {
-  return madeFrom(source, () => discreteDiffusion(configFromJson(DISCRETE_CLASS, rules, json, source)));
+  return madeFrom(source, () => discreteDiffusion(configFromJson(CLASS_NAME, rules, json, source)));
 }

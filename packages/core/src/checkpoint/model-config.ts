@@ -9,7 +9,11 @@ export type ConfigRules<C extends object> = { readonly [F in keyof C]-?: Rule<C[
  *
  * @throws DiffuseError `ERR_ARGUMENT` naming the field that {@link configFromJson} would refuse.
  */
-export function configToJson<C extends object>(className: string, rules: ConfigRules<C>, config: C): object {
+export function configToJson<C extends object>(
+  className: string,
+  rules: ConfigRules<C>,
+  config: C,
+): Record<string, unknown> {
   const entries = fieldsOf(rules).map((field): [string, unknown] => {
     const value = config[field];
     if (!rules[field].accepts(value)) {

@@ -44,7 +44,7 @@ export interface ModelFormat<M extends Network & { readonly config: object }> {
   /** What lies in `scheduler/` beside it: the process that it was trained to reverse. */
   readonly scheduler: 'gaussian' | 'discrete' | null;
   /** The content of `config.json`. @throws DiffuseError `ERR_ARGUMENT` for what {@link fromJson} would refuse. */
-  toJson(config: M['config']): object;
+  toJson(config: M['config']): Record<string, unknown>;
   /** @throws DiffuseError `ERR_CHECKPOINT` naming `source`, the key, what came and what would be right. */
   fromJson(json: unknown, source: string): M;
 }
@@ -73,7 +73,7 @@ const size: Rule<number> = integer(1, 2 ** 20);
 const layers: Rule<number> = integer(1, 256);
 const channels: Rule<readonly number[]> = listOf(size, 1, 16);
 const dropout: Rule<number> = number('a number from 0 to below 1', (value) => value >= 0 && value < 1);
-const told = { classes: nullable(size), nullClass: boolean };
+const told = { classes: nullable(size), nullClass: boolean, learnedVariance: boolean, selfConditioning: boolean };
 
 /** Sizes of a sample. */
 function shapeOf<S extends readonly number[]>(rank: S['length'] & number): Rule<S> {

@@ -4,7 +4,7 @@ import { isRecord, number, show } from '../config/value-rules.ts';
 import type { DiscreteDiffusion } from '../discrete/discrete-diffusion.ts';
 import type { Autoencoder } from '../models/autoencoder.ts';
 import { DIFFUSERS_VERSION } from '../models/unet2d-config.ts';
-import { DISCRETE_CLASS, discreteFromJson, discreteToJson } from './discrete-config.ts';
+import { discreteFromJson, discreteToJson } from './discrete-config.ts';
 import { fileOperation } from './file-errors.ts';
 import { readJson, writeJson } from './json-file.ts';
 import { type ModelFormat, modelFormats, type SavedModel } from './model-kinds.ts';
@@ -93,10 +93,10 @@ export async function writeRunFolder(directory: string, configs: RunConfigs): Pr
   const { folder, weightsName, toJson } = formatOf(model.kind);
   const { autoencoder } = modelFormats;
   const config = toJson(model.config);
-  const files: [folder: string, name: string, content: object][] = [[folder, 'config.json', config]];
+  const files: [folder: string, name: string, content: Record<string, unknown>][] = [[folder, 'config.json', config]];
   if (ema) files.push([`${folder}_ema`, 'config.json', config]);
-  if (scheduler) files.push(['scheduler', 'scheduler_config.json', schedulerToDiffusers(scheduler)]);
-  if (discrete) files.push(['scheduler', 'scheduler_config.json', discreteToJson(discrete)]);
+  const process = scheduler ? schedulerToDiffusers(scheduler) : discrete && discreteToJson(discrete);
+  if (process) files.push(['scheduler', 'scheduler_config.json', process]);
   if (decoder) {
     const { model: coder, scale } = decoder;
     files.push(['vae', 'config.json', { ...autoencoder.toJson(coder.config), [SCALE_KEY]: scale }]);
@@ -106,7 +106,7 @@ export async function writeRunFolder(directory: string, configs: RunConfigs): Pr
     await fileOperation('create', path, () => mkdir(path, { recursive: true }));
     await writeJson(join(path, file), content);
   }
-  await writeJson(join(directory, 'model_index.json'), indexOf(configs));
+  await writeJson(join(directory, 'model_index.json'), indexOf(configs, process));
   return {
     weightsPath: join(directory, folder, weightsName),
     emaWeightsPath: join(directory, `${folder}_ema`, weightsName),
@@ -115,16 +115,14 @@ export async function writeRunFolder(directory: string, configs: RunConfigs): Pr
 }
 
 /** The content of `model_index.json`: each part with the library and the class that it is of. */
-function indexOf({ model, scheduler, discrete, decoder }: RunConfigs): object {
+function indexOf({ model, scheduler, decoder }: RunConfigs, process: Record<string, unknown> | undefined): object {
   const { folder, library, className } = formatOf(model.kind);
-  const { sampler } = scheduler ?? {};
   const parts = {
-    ...(sampler && { scheduler: ['diffusers', sampler === 'ddim' ? 'DDIMScheduler' : 'DDPMScheduler'] }),
-    ...(discrete && { scheduler: ['diffuse', DISCRETE_CLASS] }),
+    ...(process && { scheduler: [scheduler ? 'diffusers' : 'diffuse', process._class_name] }),
     [folder]: [library, className],
   };
   if (library === 'diffusers' && !decoder) {
-    const pipeline = sampler === 'ddim' ? 'DDIMPipeline' : 'DDPMPipeline';
+    const pipeline = scheduler?.sampler === 'ddim' ? 'DDIMPipeline' : 'DDPMPipeline';
     return { _class_name: pipeline, _diffusers_version: DIFFUSERS_VERSION, ...parts };
   }
   const { library: ours, className: coder } = modelFormats.autoencoder;
@@ -194,8 +192,8 @@ async function findAverage(directory: string, averaged: Averaged): Promise<strin
 /** Averaged weights must be of the same network, else the wrong shapes would be blamed on the weights. */
 async function checkSameNetwork(path: string, { format, model }: Averaged, original: string): Promise<void> {
   if (!(await exists(path))) return;
-  const expected: Readonly<Record<string, unknown>> = { ...format.toJson(model.config) };
-  const found: typeof expected = { ...format.toJson(format.fromJson(await readJson(path), path).config) };
+  const expected = format.toJson(model.config);
+  const found = format.toJson(format.fromJson(await readJson(path), path).config);
   const key = Object.keys(expected).find((name) => JSON.stringify(found[name]) !== JSON.stringify(expected[name]));
   if (key === undefined) return;
   throw checkpointError(`${path}: ${key} is ${show(found[key])}; expected ${show(expected[key])}, as in ${original}`);
