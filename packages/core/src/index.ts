@@ -21,6 +21,7 @@ export {
 export { type RunKind, runTitle } from './checkpoint/run-location.ts';
 export type { ScheduleDescription, SchedulerScheduleName } from './checkpoint/schedule-config.ts';
 export type { SchedulerDescription } from './checkpoint/scheduler-config.ts';
+export { type SchedulerSamplerOptions, schedulerQuirks, schedulerSampler } from './checkpoint/scheduler-sampler.ts';
 export type { StateOptions } from './checkpoint/state-file.ts';
 export * from './diffusion/index.ts';
 export {

@@ -6,7 +6,14 @@ import { fileOperation } from './file-errors.ts';
 /** A configuration is a page of text; a file of another size is another kind of file. */
 const MAX_JSON_BYTES = 2 ** 20;
 
-/** Reads a configuration. @throws `ERR_CHECKPOINT` when the system refuses, or the file is too large or no JSON. */
+/** A value that Python writes although JSON has no such numbers. */
+const PYTHON_NUMBERS = /(:\s*)-?(?:Infinity|NaN)(?=\s*[,}])/g;
+
+/**
+ * Reads a configuration. Infinity and NaN, which Python writes, become null.
+ *
+ * @throws `ERR_CHECKPOINT` when the system refuses, or the file is too large or no JSON.
+ */
 export async function readJson(path: string, maxBytes: number = MAX_JSON_BYTES): Promise<unknown> {
   const { size } = await fileOperation('open', path, () => stat(path));
   if (size > maxBytes) {
@@ -14,9 +21,19 @@ export async function readJson(path: string, maxBytes: number = MAX_JSON_BYTES):
   }
   const text = await fileOperation('read', path, () => readFile(path, 'utf8'));
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch (cause) {
     throw new DiffuseError('ERR_CHECKPOINT', `${path} is not JSON: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const plain = text.replaceAll(PYTHON_NUMBERS, '$1null');
+    if (plain === text) throw error;
+    return JSON.parse(plain);
   }
 }
 

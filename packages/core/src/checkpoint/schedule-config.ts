@@ -89,12 +89,16 @@ export function scheduleFromDescription({ name, steps, parameters, betas = [] }:
  * The keys of `scheduler_config.json` that say the schedule. Schedules that diffusers cannot make itself become
  * `trained_betas`, which it can use.
  *
+ * @param makes names of the schedules that the scheduler's class can make; by default all that diffusers can.
  * @throws DiffuseError `ERR_ARGUMENT` as {@link scheduleFromDescription}.
  */
-export function scheduleToDiffusers(description: ScheduleDescription): Readonly<Record<string, unknown>> {
+export function scheduleToDiffusers(
+  description: ScheduleDescription,
+  makes: readonly string[] = Object.keys(diffusersNames),
+): Record<string, unknown> {
   const { name, parameters } = description;
   const { zeroTerminalSnr = 0, ...own } = parameters;
-  if (isShared(name, own)) {
+  if (makes.includes(name) && isShared(name, own)) {
     const { betaStart, betaEnd } = { ...betaDefaults, ...(name === 'cosine' ? {} : own) };
     return {
       beta_end: demand('schedule.parameters.betaEnd', betaEnd, beta),
@@ -156,18 +160,18 @@ function describeBetas(
   betas: readonly number[],
   { rescale, hint, fail }: { rescale: boolean; hint: unknown; fail: KeyReader['fail'] },
 ): ScheduleDescription {
-  const given = attempt(() => (rescale ? rescaleZeroTerminalSnr(scheduleFromBetas(betas)) : scheduleFromBetas(betas)));
-  if (given instanceof DiffuseError) return fail(`trained_betas make no schedule: ${given.message}`);
-  if (isRecord(hint) && typeof hint.name === 'string' && isRecord(hint.parameters)) {
+  if (!rescale && isRecord(hint) && typeof hint.name === 'string' && isRecord(hint.parameters)) {
     const { name, parameters } = hint;
     const options = { ...(parameters as Record<string, number>), steps: betas.length };
     const named = attempt(() => createSchedule(name, options));
-    if (!(named instanceof DiffuseError) && isSame(named, given)) return describeSchedule(named);
+    if (!(named instanceof DiffuseError) && isSame(named.beta, betas)) return describeSchedule(named);
   }
+  const given = attempt(() => (rescale ? rescaleZeroTerminalSnr(scheduleFromBetas(betas)) : scheduleFromBetas(betas)));
+  if (given instanceof DiffuseError) return fail(`trained_betas make no schedule: ${given.message}`);
   return { name: 'custom', steps: given.steps, parameters: {}, betas: Array.from(given.beta) };
 }
 
-function isSame({ beta: a }: Schedule, { beta: b }: Schedule): boolean {
+function isSame(a: Float64Array, b: readonly number[]): boolean {
   return a.every((value, t) => Math.abs(value - (b[t] as number)) <= SAME_BETA * value);
 }
 
