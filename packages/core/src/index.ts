@@ -145,7 +145,14 @@ export {
   uploadTables,
 } from './training/objective.ts';
 export { type ClassificationOptions, classification } from './training/objectives/classification.ts';
-export { type DiffusionObjectiveOptions, diffusionObjective } from './training/objectives/denoising.ts';
+export {
+  type DiffusionLoss,
+  type DiffusionObjectiveOptions,
+  diffusionLosses,
+  diffusionObjective,
+  type TimestepSampling,
+  timestepSamplings,
+} from './training/objectives/denoising.ts';
 export { type AdamW, adamW } from './training/optimizer.ts';
 export {
   type CommonTrainOptions,

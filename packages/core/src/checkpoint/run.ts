@@ -109,11 +109,16 @@ function processOf({ model, diffusion, autoencoder }: SaveRunOptions): Pick<RunF
   if (!diffusion) return {};
   if ('transition' in diffusion) return { discrete: diffusion };
   const isImage = model.kind === 'unet2d' && !autoencoder;
-  return { scheduler: describeScheduler(diffusion, isImage ? 1 : Number.POSITIVE_INFINITY) };
+  const learned = 'learnedVariance' in model && model.learnedVariance;
+  const variance = learned ? 'learned-range' : 'fixed-small';
+  return { scheduler: describeScheduler(diffusion, { variance, clip: isImage ? 1 : Number.POSITIVE_INFINITY }) };
 }
 
 /** @throws DiffuseError `ERR_ARGUMENT` for a target of one's own, which a file has no name for. */
-function describeScheduler({ schedule, prediction }: Diffusion, clip: number): SchedulerDescription {
+function describeScheduler(
+  { schedule, prediction }: Diffusion,
+  own: Pick<SchedulerDescription, 'variance' | 'clip'>,
+): SchedulerDescription {
   const predict = (Object.keys(targets) as TargetName[]).find((name) => targets[name] === prediction);
   if (!predict) {
     const known = Object.keys(targets).join(', ');
@@ -126,8 +131,7 @@ function describeScheduler({ schedule, prediction }: Diffusion, clip: number): S
     sampler: 'ddpm',
     schedule: describeSchedule(schedule),
     predict,
-    variance: 'fixed-small',
-    clip,
+    ...own,
     spacing: 'leading',
     stepsOffset: 0,
     setAlphaToOne: true,

@@ -4,10 +4,13 @@ import { parameterSize } from '../models/parameter-layout.ts';
 import type { ParameterSlot } from '../models/weights.ts';
 import type { Device, DeviceBuffer, FileOrder } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
+import { lossHistoryOf, lossHistoryShape } from '../training/loss-aware.ts';
 import { createTrainingState, stateBuffers, type TrainingState } from '../training/training-state.ts';
 import { openSafetensors, type SafetensorsFile, type SafetensorsSource, writeSafetensors } from './safetensors.ts';
 
 const STATE_NAME = 'state.safetensors';
+/** The last losses of each timestep, of runs that draw timesteps by them. */
+const HISTORY_NAME = 'lossHistory';
 const STATE_FORMAT = 'diffuse state 1';
 
 /** What a state is written with. */
@@ -35,6 +38,11 @@ export async function writeState(directory: string, { state, fingerprint, seed }
       }),
     ),
   );
+  const { lossHistory } = state;
+  if (lossHistory) {
+    const shape = lossHistoryShape(lossHistory);
+    tensors.push({ name: HISTORY_NAME, dtype: 'F32', shape, data: () => lossHistory.losses });
+  }
   await writeSafetensors(join(directory, STATE_NAME), tensors, {
     format: STATE_FORMAT,
     step: String(state.step),
@@ -63,7 +71,8 @@ export async function loadTrainingState(
   const expected = Object.entries(stateBuffers(state)).flatMap(([name, buffer]) =>
     slots.map((slot) => ({ key: `${name}.${slot.name}`, slot, buffer })),
   );
-  if (expected.length !== file.tensors.size) {
+  const history = file.tensors.has(HISTORY_NAME);
+  if (expected.length + Number(history) !== file.tensors.size) {
     throw new DiffuseError(
       'ERR_CHECKPOINT',
       `${file.path}: holds ${file.tensors.size} tensors, this run needs ${expected.length}: it was made with another model, or ${ema ? 'without' : 'with'} an average of the weights`,
@@ -80,6 +89,7 @@ export async function loadTrainingState(
     }
     await file.loadFloat32(key, buffer, { offset: slot.offset });
   }
+  if (history) state.lossHistory = lossHistoryOf(await file.readFloat32(HISTORY_NAME));
   state.step = step;
   return state;
 }

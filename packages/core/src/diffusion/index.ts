@@ -7,6 +7,13 @@ export {
   NOISING_COLUMNS,
 } from './gaussian.ts';
 export {
+  boundTable,
+  estimateTable,
+  type LastTerm,
+  type LogVarianceRange,
+  logVarianceRange,
+} from './learned-variance.ts';
+export {
   type ChainLogDensity,
   forwardLogDensity,
   gaussianLogDensity,

@@ -1,4 +1,5 @@
 import type { Diffusion, Floats } from '../diffusion/gaussian.ts';
+import { logVarianceRange } from '../diffusion/learned-variance.ts';
 import { posteriorCoefficients } from '../diffusion/posterior.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { lookUp } from '../schedules/checks.ts';
@@ -52,8 +53,7 @@ export function reverseLogVariance(
  * @param v what the network says, about -1 (small) to 1 (large).
  */
 export function learnedLogVariance(diffusion: Diffusion, t: number, v: Floats): Float64Array {
-  const low = reverseLogVariance(diffusion, t, { variance: 'fixed-small' });
-  const high = Math.log(posteriorAt(diffusion, t).beta);
+  const { low, high } = logVarianceRange(diffusion, t);
   return Float64Array.from(v, (value) => low + ((value + 1) / 2) * (high - low));
 }
 

@@ -5,10 +5,11 @@ import { DiffuseError } from '../native/errors.ts';
 import { type ClassOptions, condition, conditionLayout, resolveClasses } from './blocks/condition.ts';
 import { type LayerContext, project } from './blocks/layers.ts';
 import { linearLayout } from './blocks/layouts.ts';
+import { type PortOptions, portChannels, resolvePorts, withEstimate } from './blocks/ports.ts';
 import type { Model } from './model.ts';
 
 /** Options of {@link mlp}. */
-export interface MlpOptions extends ClassOptions {
+export interface MlpOptions extends ClassOptions, PortOptions {
   /** Numbers of a sample: [2] for points in the plane. */
   readonly shape: readonly [channels: number];
   /** Width of the hidden layers, an even number. */
@@ -51,29 +52,32 @@ export function mlp({ shape, width = 128, layers = 3, ...told }: MlpOptions): Ml
     throw new DiffuseError('ERR_ARGUMENT', `mlp: width is ${width}; it must be even: half sines, half cosines`);
   }
   const { classes, nullClass, classRows } = resolveClasses(told);
+  const ports = resolvePorts(told);
+  const { inputs, outputs } = portChannels(channels, ports);
   const embedding = { sinusoids: width, width, classRows };
   const blocks = Array.from({ length: layers }, (_, i) => `blocks.${i}`);
   return {
     kind: 'mlp',
-    config: { shape: [channels], width, layers, classes, nullClass: nullClass !== null },
+    config: { shape: [channels], width, layers, classes, nullClass: nullClass !== null, ...ports },
     shape: [channels],
     classes,
     nullClass,
+    ...ports,
     frozen: new Set(),
     weights: undefined,
     parameters: [
-      ...linearLayout('input', channels, width),
+      ...linearLayout('input', inputs, width),
       ...conditionLayout(embedding),
       ...blocks.flatMap((name) =>
         ['linear_1', 'time_proj', 'linear_2'].flatMap((layer) => linearLayout(`${name}.${layer}`, width, width)),
       ),
-      ...linearLayout('output', width, channels),
+      ...linearLayout('output', width, outputs),
     ],
-    forward({ x, t, labels, parameter }) {
+    forward({ x, t, labels, estimate, parameter }) {
       expectShape('the input of the MLP', x.shape, [x.shape[0] ?? 0, channels]);
       const context = { parameter };
       const told = silu(condition(context, embedding, t, labels));
-      let h = project(context, 'input', x);
+      let h = project(context, 'input', withEstimate(x, estimate, ports));
       for (const name of blocks) h = residual(context, name, h, told);
       return project(context, 'output', silu(h));
     },

@@ -22,6 +22,11 @@ export interface ModelInputs {
   readonly labels?: Value | undefined;
   /** The parameter of that name. */
   readonly parameter: (name: string) => Value;
+  /**
+   * What the network itself has estimated of the clean data, float32 [N, ...shape]; for self-conditioned models, zeros where it is
+   * absent.
+   */
+  readonly estimate?: Value | undefined;
   /** Given while training; without it dropout does nothing. */
   readonly randomness?: Randomness | undefined;
 }
@@ -50,10 +55,15 @@ export interface Model extends Network {
    * labels dropped and can predict with and without a class (classifier-free guidance, Ho and Salimans 2022, arXiv:2207.12598).
    */
   readonly nullClass: number | null;
+  /** Whether it predicts the variance of a step, too; absent: it does not. */
+  readonly learnedVariance?: boolean;
+  /** Whether it is told its own estimate of the clean data (Chen et al. 2022, arXiv:2208.04202); absent: it is not. */
+  readonly selfConditioning?: boolean;
   /**
    * Builds the forward pass.
    *
-   * @returns the prediction, float32 [N, ...shape].
+   * @returns the prediction, float32 [N, ...shape]; of a model that predicts its variance, with as many channels again behind it: about
+   *   -1 for that of the posterior … 1 for that of the forward step (Nichol and Dhariwal 2021, eq. (15), arXiv:2102.09672).
    */
   forward(inputs: ModelInputs): Value;
 }

@@ -3,6 +3,7 @@ import { attentionBlock } from './blocks/attention-block.ts';
 import { type ClassOptions, condition, conditionLayout, resolveClasses } from './blocks/condition.ts';
 import { type BlockContext, blockContext, convolution, groupsFor, normalise } from './blocks/layers.ts';
 import { attentionLayout, convolutionLayout, normLayout, resBlockLayout } from './blocks/layouts.ts';
+import { type PortOptions, portChannels, resolvePorts, withEstimate } from './blocks/ports.ts';
 import { resBlock } from './blocks/res-block.ts';
 import { downsample, upsampleSignal } from './blocks/resample.ts';
 import { type UNetParts, type UNetSizes, unetTopology } from './blocks/unet-topology.ts';
@@ -11,7 +12,7 @@ import type { ParameterLayout } from './parameter-layout.ts';
 import { checkUNetOptions, embeddingOf } from './unet-options.ts';
 
 /** Options of {@link unet1d}. */
-export interface UNet1DOptions extends ClassOptions {
+export interface UNet1DOptions extends ClassOptions, PortOptions {
   /** Length and channels of a signal; the length is a multiple of 2^(levels - 1). */
   readonly shape: readonly [length: number, channels: number];
   /** Channels of each level, the finest first, each even. */
@@ -53,15 +54,19 @@ export function unet1d(options: UNet1DOptions): UNet1D {
   const sizes = signalSizes(options);
   checkUNetOptions('unet1d', { ...sizes, shape, rank: 2, halved: { length } });
   const { classes, nullClass, classRows } = resolveClasses(options);
+  const ports = resolvePorts(options);
+  const { forward, parameters } = signalNetwork({ ...sizes, length, ...portChannels(channels, ports), classRows });
   return {
     kind: 'unet1d',
-    config: { shape: [length, channels], ...sizes, classes, nullClass: nullClass !== null },
+    config: { shape: [length, channels], ...sizes, classes, nullClass: nullClass !== null, ...ports },
     shape: [length, channels],
     classes,
     nullClass,
+    ...ports,
     frozen: new Set(),
     weights: undefined,
-    ...signalNetwork({ ...sizes, length, inputs: channels, outputs: channels, classRows }),
+    parameters,
+    forward: ({ x, estimate, ...told }) => forward({ x: withEstimate(x, estimate, ports), ...told }),
   };
 }
 

@@ -74,6 +74,11 @@ export interface UNet2DConfig {
    * key that diffusers ignores as it does every key with a leading underscore.
    */
   readonly nullClass: boolean;
+  /**
+   * Whether the second half of the input's channels is the network's own estimate of the clean image. diffusers has no such field: files
+   * carry it as `_self_conditioning`.
+   */
+  readonly selfConditioning: boolean;
   /** Number of training timesteps; without effect on the network. */
   readonly numTrainTimesteps: number | null;
 }
@@ -124,10 +129,14 @@ const rules: { readonly [F in Field]: Rule<UNet2DConfig[F]> } = {
   classEmbedType: nullable(oneOf('timestep', 'identity')),
   numClassEmbeds: nullable(size),
   nullClass: boolean,
+  selfConditioning: boolean,
   numTrainTimesteps: nullable(size),
 };
 
 const fields = Object.keys(rules) as readonly Field[];
+
+/** Fields that diffusers does not have: files carry them, where they are true, as keys with a leading underscore, which it ignores. */
+const ownFields: ReadonlySet<Field> = new Set(['nullClass', 'selfConditioning']);
 
 /** The defaults of diffusers' class, which hold for every key that a `config.json` does not have. */
 const defaults: Omit<UNet2DConfig, 'sampleSize'> = {
@@ -158,6 +167,7 @@ const defaults: Omit<UNet2DConfig, 'sampleSize'> = {
   classEmbedType: null,
   numClassEmbeds: null,
   nullClass: false,
+  selfConditioning: false,
   numTrainTimesteps: null,
 };
 
@@ -203,12 +213,12 @@ export function resolveUNet2DConfig(options: UNet2DOptions): UNet2DConfig {
 export function configToDiffusers(config: UNet2DConfig): Record<string, unknown> {
   const [height, width] = config.sampleSize;
   const entries = fields
-    .filter((field) => field !== 'nullClass')
+    .filter((field) => !ownFields.has(field))
     .map((field): [string, unknown] => [fileKey(field), config[field]]);
   return {
     _class_name: 'UNet2DModel',
     _diffusers_version: DIFFUSERS_VERSION,
-    ...(config.nullClass && { [fileKey('nullClass')]: true }),
+    ...Object.fromEntries([...ownFields].filter((field) => config[field]).map((field) => [fileKey(field), true])),
     ...Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))),
     sample_size: height === width ? height : [height, width],
   };
@@ -263,8 +273,8 @@ type Refuse = (field: Field, value: unknown, expected: string) => never;
 
 /** The names of the fields differ from diffusers' keys in spelling alone. */
 function fileKey(field: Field): string {
-  if (field === 'nullClass') return '_null_class';
-  return field.replaceAll(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`);
+  const prefix = ownFields.has(field) ? '_' : '';
+  return prefix + field.replaceAll(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`);
 }
 
 /** Early files have block types such as 'UNetResAttnDownBlock2D'; diffusers still cuts the prefix off. */
@@ -287,6 +297,7 @@ function resolve(options: Partial<Record<Field, unknown>>, refuse: Refuse): UNet
   const config = Object.freeze(values) as unknown as UNet2DConfig;
   checkLevels(config, refuse);
   checkClasses(config, refuse);
+  checkEstimate(config, refuse);
   checkWidths(config, refuse);
   return config;
 }
@@ -315,6 +326,12 @@ function checkLevels(config: UNet2DConfig, refuse: Refuse): void {
 function checkClasses({ nullClass, classEmbedType, numClassEmbeds }: UNet2DConfig, refuse: Refuse): void {
   if (nullClass && (classEmbedType !== null || numClassEmbeds === null || numClassEmbeds < 2)) {
     refuse('nullClass', nullClass, 'false, because there is no table of a class and the null class at least');
+  }
+}
+
+function checkEstimate({ selfConditioning, inChannels }: UNet2DConfig, refuse: Refuse): void {
+  if (selfConditioning && inChannels % 2 !== 0) {
+    refuse('inChannels', inChannels, "an even number: the image's channels and as many of the network's own estimate");
   }
 }
 

@@ -5,6 +5,7 @@ import { DiffuseError } from '../native/errors.ts';
 import { attentionBlock } from './blocks/attention-block.ts';
 import { conditionEmbedding } from './blocks/embeddings.ts';
 import { type BlockContext, blockContext, convolution, groupsFor, normalise } from './blocks/layers.ts';
+import { type PortOptions, portChannels, withEstimate } from './blocks/ports.ts';
 import { resBlock } from './blocks/res-block.ts';
 import { downsample, upsample } from './blocks/resample.ts';
 import type { Model, ModelInputs } from './model.ts';
@@ -14,7 +15,7 @@ import { unet2dParameters } from './unet2d-parameters.ts';
 import type { ModelWeights } from './weights.ts';
 
 /** The few choices that most U-Nets differ in. {@link UNet2D.fromConfig} takes them all. */
-export interface UNet2DShape {
+export interface UNet2DShape extends PortOptions {
   /** Height, width and channels of the images; height and width are multiples of 2^(levels - 1). */
   readonly shape: readonly [height: number, width: number, channels: number];
   /** Channels of each level, the finest first. */
@@ -45,6 +46,8 @@ export class UNet2D implements Model {
   readonly shape: readonly [height: number, width: number, channels: number];
   readonly classes: number | null;
   readonly nullClass: number | null;
+  readonly learnedVariance: boolean;
+  readonly selfConditioning: boolean;
   readonly parameters: readonly ParameterLayout[];
   readonly frozen: ReadonlySet<string> = new Set(['time_proj.weight']);
   weights: ModelWeights | undefined;
@@ -52,14 +55,17 @@ export class UNet2D implements Model {
   /** @throws `ERR_ARGUMENT` naming the option that does not fit. */
   constructor(options: UNet2DShape | UNet2DConfig) {
     this.config = 'blockOutChannels' in options ? options : configOf(options);
-    const { sampleSize, inChannels, outChannels } = this.config;
-    if (inChannels !== outChannels) {
+    const { sampleSize, inChannels, outChannels, selfConditioning } = this.config;
+    const channels = selfConditioning ? inChannels / 2 : inChannels;
+    if (outChannels !== channels && outChannels !== 2 * channels) {
       throw new DiffuseError(
         'ERR_ARGUMENT',
-        `a diffusion model returns what it is given: ${inChannels} channels in, ${outChannels} out`,
+        `a diffusion model returns what it is given, or twice the channels with its variance: ${channels} channels in, ${outChannels} out`,
       );
     }
-    this.shape = [...sampleSize, inChannels];
+    this.shape = [...sampleSize, channels];
+    this.learnedVariance = outChannels === 2 * channels;
+    this.selfConditioning = selfConditioning;
     ({ classes: this.classes, nullClass: this.nullClass } = classesOf(this.config));
     this.parameters = unet2dParameters(this.config);
   }
@@ -70,13 +76,14 @@ export class UNet2D implements Model {
   }
 
   /** @throws `ERR_SHAPE` when x is not [N, ...shape]. */
-  forward({ x, t, labels, parameter, randomness }: ModelInputs): Value {
+  forward({ x, t, labels, estimate, parameter, randomness }: ModelInputs): Value {
     const { config } = this;
     expectShape('the input of the U-Net', x.shape.slice(1), this.shape);
     const { normNumGroups: groups, normEps: eps, dropout } = config;
     const context = blockContext({ parameter, groups, eps, dropout, randomness });
     const embedding = conditionEmbedding(context, config, t, labels);
-    const centered = config.centerInputSample ? add(x, fill(x.graph, x.shape, 1), { alpha: 2, beta: -1 }) : x;
+    const seen = withEstimate(x, estimate, this);
+    const centered = config.centerInputSample ? add(seen, fill(x.graph, seen.shape, 1), { alpha: 2, beta: -1 }) : seen;
     let h = x.graph.scope('conv_in', () => convolution(context, 'conv_in', centered));
     const skips = [h];
     h = this.#down(context, h, embedding, skips);
@@ -165,11 +172,12 @@ function classesOf({ classEmbedType, numClassEmbeds, nullClass }: UNet2DConfig):
 /** The full configuration behind the few choices of {@link UNet2DShape}. */
 function configOf(options: UNet2DShape): UNet2DConfig {
   const { shape, channels, attention = [], layers = 2, dropout = 0, headChannels = null } = options;
-  const { classes = null, nullClass = false } = options;
+  const { classes = null, nullClass = false, selfConditioning = false } = options;
   if (nullClass && classes === null) {
     throw new DiffuseError('ERR_ARGUMENT', 'nullClass is true, but the model is not told a class: give classes');
   }
   const [height, width, imageChannels] = shape;
+  const { inputs, outputs } = portChannels(imageChannels, options);
   const attended = channels.map((_, level) => attention.includes(height / 2 ** level));
   const unmatched = attention.find((size) => !channels.some((_, level) => height / 2 ** level === size));
   if (unmatched !== undefined) {
@@ -178,8 +186,8 @@ function configOf(options: UNet2DShape): UNet2DConfig {
   }
   return resolveUNet2DConfig({
     sampleSize: [height, width],
-    inChannels: imageChannels,
-    outChannels: imageChannels,
+    inChannels: inputs,
+    outChannels: outputs,
     blockOutChannels: channels,
     layersPerBlock: layers,
     downBlockTypes: attended.map((here) => (here ? 'AttnDownBlock2D' : 'DownBlock2D')),
@@ -189,6 +197,7 @@ function configOf(options: UNet2DShape): UNet2DConfig {
     addAttention: attention.length > 0,
     numClassEmbeds: classes === null ? null : classes + Number(nullClass),
     nullClass,
+    selfConditioning,
     dropout,
   });
 }

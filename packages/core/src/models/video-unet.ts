@@ -4,6 +4,7 @@ import { add, fill } from '../graph/ops/elementwise.ts';
 import { type ClassOptions, condition, conditionLayout, resolveClasses } from './blocks/condition.ts';
 import { type BlockContext, blockContext, convolution, groupsFor, normalise } from './blocks/layers.ts';
 import { convolutionLayout, normLayout, resBlockLayout } from './blocks/layouts.ts';
+import { type PortOptions, portChannels, resolvePorts, withEstimate } from './blocks/ports.ts';
 import { resBlock } from './blocks/res-block.ts';
 import { downsample, upsample } from './blocks/resample.ts';
 import { type UNetParts, type UNetSizes, unetTopology } from './blocks/unet-topology.ts';
@@ -12,7 +13,7 @@ import type { ParameterLayout } from './parameter-layout.ts';
 import { checkUNetOptions, embeddingOf } from './unet-options.ts';
 
 /** Options of {@link videoUNet}. */
-export interface VideoUNetOptions extends ClassOptions {
+export interface VideoUNetOptions extends ClassOptions, PortOptions {
   /** Frames, height, width and channels of a video; height and width are multiples of 2^(levels - 1). */
   readonly shape: readonly [frames: number, height: number, width: number, channels: number];
   /** Channels of each level, the finest first, each even. */
@@ -53,33 +54,36 @@ export function videoUNet(options: VideoUNetOptions): VideoUNet {
   const [frames, height, width, videoChannels] = shape;
   checkUNetOptions('videoUNet', { shape, rank: 4, channels, layers, dropout, halved: { height, width } });
   const { classes, nullClass, classRows } = resolveClasses(options);
+  const ports = resolvePorts(options);
+  const { inputs, outputs } = portChannels(videoChannels, ports);
   const told = embeddingOf(channels, classRows);
   const sizes = { channels, layers };
   const [first = 1] = channels;
   return {
     kind: 'video-unet',
-    config: { shape, channels, layers, dropout, classes, nullClass: nullClass !== null },
+    config: { shape, channels, layers, dropout, classes, nullClass: nullClass !== null, ...ports },
     shape: [frames, height, width, videoChannels],
     classes,
     nullClass,
+    ...ports,
     frozen: new Set(),
     weights: undefined,
     parameters: [
       ...conditionLayout(told),
-      ...convolutionLayout('conv_in', inFrame, videoChannels, first),
+      ...convolutionLayout('conv_in', inFrame, inputs, first),
       ...levelLayouts(sizes, told.width),
       ...normLayout('conv_norm_out', first),
-      ...convolutionLayout('conv_out', inFrame, first, videoChannels),
+      ...convolutionLayout('conv_out', inFrame, first, outputs),
     ],
-    forward({ x, t, labels, parameter, randomness }) {
+    forward({ x, t, labels, estimate, parameter, randomness }) {
       const batch = x.shape[0] ?? 0;
       expectShape('the input of the video U-Net', x.shape, [batch, frames, height, width, videoChannels]);
       const context = blockContext({ parameter, randomness, dropout, groups: groupsFor(channels) });
       const embedding = repeat(condition(context, told, t, labels), frames);
-      const images = reshape(x, [batch * frames, height, width, videoChannels]);
+      const images = reshape(withEstimate(x, estimate, ports), [batch * frames, height, width, inputs]);
       const h = unetTopology(sizes, videoParts(context, embedding, frames), convolution(context, 'conv_in', images));
       const out = convolution(context, 'conv_out', normalise(context, 'conv_norm_out', h, { silu: true }));
-      return reshape(out, x.shape);
+      return reshape(out, [batch, frames, height, width, outputs]);
     },
   };
 }

@@ -2,6 +2,7 @@ import { elementCount } from '../graph/graph.ts';
 import type { TensorData } from '../graph/program.ts';
 import { permutation } from '../random/philox.ts';
 import type { Dataset } from './dataset.ts';
+import type { DrawnTimesteps } from './loss-aware.ts';
 
 /** Samples and labels of one forward pass. */
 export interface Batch {
@@ -9,6 +10,8 @@ export interface Batch {
   readonly data: TensorData;
   /** int32 [batchSize]; absent for unlabelled data. */
   readonly labels: Int32Array | undefined;
+  /** Noise levels where training draws them. */
+  readonly drawn?: DrawnTimesteps | undefined;
 }
 
 const arrayTypes = { u8: Uint8Array, f32: Float32Array, i32: Int32Array } as const;

@@ -14,6 +14,10 @@ export interface ObjectiveContext<M extends Network = Model> {
     readonly data: Value;
     /** Class of each sample, int32 [N]; given when the model has classes. */
     readonly labels?: Value | undefined;
+    /** Noise level of each sample, float32 [N], integers; given where {@link Objective.lossAware} asks for it. */
+    readonly level?: Value | undefined;
+    /** What each sample's loss is multiplied with, float32 [N]; given together with `level`. */
+    readonly importance?: Value | undefined;
   };
   /** Seed, step and first sample: what every random op is given, so that a step is the same on every device. */
   readonly randomness: Randomness;
@@ -29,6 +33,8 @@ export interface ObjectiveResult {
   readonly loss: Value;
   /** Other figures of the batch to be reported with each step, each float32 [1]. */
   readonly outputs?: Readonly<Record<string, Value>>;
+  /** Loss of each sample before `importance`, float32 [N]; what {@link Objective.lossAware} needs. */
+  readonly perSample?: Value;
 }
 
 /**
@@ -39,6 +45,8 @@ export interface Objective<M extends Network = Model> {
   readonly name: string;
   /** Constant tables by name; they are uploaded once. */
   readonly tables?: Readonly<Record<string, Float32Array>>;
+  /** Have training draw the noise levels by the losses that each had, out of so many timesteps; absent: `build` draws them. */
+  readonly lossAware?: { readonly timesteps: number };
   /** Emits the forward pass and the loss. Called once for each program that is planned. */
   build(context: ObjectiveContext<M>): ObjectiveResult;
 }

@@ -13,6 +13,7 @@ import type { Batch } from './batches.ts';
 import {
   accumulationGraph,
   gradientGraph,
+  SAMPLE_LOSSES,
   type StepGraph,
   type TrainStepOptions,
   trainStepGraph,
@@ -30,6 +31,8 @@ export interface StepResult {
   readonly norm: number;
   /** The objective's own figures, means over the accumulated batches. */
   readonly outputs: Readonly<Record<string, number>>;
+  /** Loss of each sample of each batch, of a loss-aware objective. */
+  readonly perSample: readonly Float32Array[];
 }
 
 /** One optimizer step, compiled. */
@@ -113,8 +116,9 @@ function compileWholeStep(options: TrainStepOptions, place: StepPlace): Step {
   return {
     peakBytes: program.peakBytes,
     async run(index, batches, scalars, signal) {
-      const { loss, norm, ...outputs } = numbers(await program.run({ ...request(index, batches, scalars), signal }));
-      return { loss: given(loss), norm: given(norm), outputs };
+      const { figures, perSample } = sorted(await program.run({ ...request(index, batches, scalars), signal }));
+      const { loss, norm, ...outputs } = figures;
+      return { loss: given(loss), norm: given(norm), outputs, perSample };
     },
     diagnose: (index, batches, scalars) =>
       firstNonFinite(index, () => program.run({ ...request(index, batches, scalars), checkFinite: true })),
@@ -137,15 +141,17 @@ function compileAccumulatedStep(options: TrainStepOptions, place: StepPlace): St
     peakBytes: Math.max(forwardBackward.peakBytes, accumulate.peakBytes, update.peakBytes),
     async run(index, batches, scalars, signal) {
       const totals: Record<string, number> = {};
+      const losses: Float32Array[] = [];
       for (const [micro, batch] of batches.entries()) {
-        const figures = numbers(await forwardBackward.run({ ...request(index, micro, batch), signal }));
+        const { figures, perSample } = sorted(await forwardBackward.run({ ...request(index, micro, batch), signal }));
+        losses.push(...perSample);
         for (const [name, value] of Object.entries(figures)) totals[name] = (totals[name] ?? 0) + value;
         await accumulate.run({ scalars: { keep: micro === 0 ? 0 : 1 }, signal });
       }
-      const { norm } = numbers(await update.run({ scalars, signal }));
+      const { norm } = sorted(await update.run({ scalars, signal })).figures;
       for (const name of Object.keys(totals)) totals[name] = given(totals[name]) / batches.length;
       const { loss, ...outputs } = totals;
-      return { loss: given(loss), norm: given(norm), outputs };
+      return { loss: given(loss), norm: given(norm), outputs, perSample: losses };
     },
     diagnose: (index, batches) =>
       firstNonFinite(index, async () => {
@@ -179,13 +185,17 @@ async function firstNonFinite(index: number, run: () => Promise<unknown>): Promi
   );
 }
 
-function inputsOf({ classes }: Network, { data, labels }: Batch): Record<string, TensorData> {
-  return classes === null || !labels ? { data } : { data, labels };
+function inputsOf({ classes }: Network, { data, labels, drawn }: Batch): Record<string, TensorData> {
+  return { data, ...(classes !== null && labels && { labels }), ...drawn };
 }
 
-/** The outputs of a step are numbers, in arrays of one element. */
-function numbers(arrays: Readonly<Record<string, Float32Array>>): Record<string, number> {
-  return Object.fromEntries(Object.entries(arrays).map(([name, [value]]) => [name, given(value)]));
+/** The outputs of a step are numbers, in arrays of one element, but for the losses of the samples. */
+function sorted({ [SAMPLE_LOSSES]: losses, ...arrays }: Readonly<Record<string, Float32Array>>): {
+  figures: Record<string, number>;
+  perSample: Float32Array[];
+} {
+  const figures = Object.fromEntries(Object.entries(arrays).map(([name, [value]]) => [name, given(value)]));
+  return { figures, perSample: losses ? [losses] : [] };
 }
 
 function given(value: number | undefined): number {

@@ -8,7 +8,7 @@ import { type ParameterTable, parameterValues } from '../models/weights.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { splitSeed } from '../random/philox.ts';
 import type { DataType } from './dataset.ts';
-import { type Objective, tableValues } from './objective.ts';
+import { type Objective, type ObjectiveResult, tableValues } from './objective.ts';
 import type { AdamW } from './optimizer.ts';
 
 /** What the second half of a step, the change of the weights, is made of. */
@@ -45,7 +45,8 @@ export interface StepGraph<Output extends string> {
  * One training step from data to new weights: the objective's loss (see `diffusionObjective` for algorithm 1 of Ho et al. 2020),
  * gradients, AdamW.
  *
- * Inputs: `data` [N, ...shape] and, for networks with classes, `labels` int32 [N]. Scalars: `step`, `sampleOffset` and those of
+ * Inputs: `data` [N, ...shape] and, for networks with classes, `labels` int32 [N]; of loss-aware objectives `level` and `importance`,
+ * float32 [N]. Scalars: `step`, `sampleOffset` and those of
  * {@link updateWeights}. Buffers: `parameters`, `gradients`, `firstMoment`, `secondMoment`, `ema`, and the objective's tables.
  * Outputs: `loss`, `norm`, the length of the gradient before clipping, and those of the objective.
  */
@@ -63,18 +64,23 @@ export function gradientGraph(options: TrainStepOptions): StepGraph<string> {
   const data = graph.input('data', [batchSize, ...model.shape], dataType);
   const labels = model.classes === null ? undefined : graph.input('labels', [batchSize], 'i32');
 
+  const perSample = (name: string): Value | undefined =>
+    objective.lossAware ? graph.input(name, [batchSize]) : undefined;
+
   const parameters = parameterValues(graph, table);
   const parameter = (name: string): Value => known(parameters, name);
-  const { loss, outputs = {} } = objective.build({
+  const result = objective.build({
     graph,
     model,
     batchSize,
-    inputs: { data, labels },
+    inputs: { data, labels, level: perSample('level'), importance: perSample('importance') },
     randomness,
     parameter,
     table: tableValues(graph, objective),
   });
-  checkOutputs(objective.name, { ...outputs, loss });
+  const { loss } = result;
+  const outputs = { ...result.outputs, loss };
+  checkOutputs(objective.name, outputs);
 
   const trained = table.slots.filter(({ name }) => !model.frozen.has(name));
   const one = fill(graph, [1], 1);
@@ -86,16 +92,31 @@ export function gradientGraph(options: TrainStepOptions): StepGraph<string> {
   for (const { name, offset } of trained) {
     placements.set(known(gradients, parameter(name)), { buffer: 'gradients', offset });
   }
-  return { graph, outputs: { ...outputs, loss }, placements };
+  return { graph, outputs: { ...outputs, ...sampleLosses(objective, result, batchSize) }, placements };
 }
 
-/** An objective reports numbers, and leaves `norm` to the second half of the step. */
+/** Name of the output that holds the loss of each sample. */
+export const SAMPLE_LOSSES = 'perSample';
+
+function sampleLosses(
+  { name, lossAware }: Objective<Network>,
+  { perSample }: ObjectiveResult,
+  batchSize: number,
+): Record<string, Value> {
+  if (!lossAware) return {};
+  if (!perSample) throw new DiffuseError('ERR_ARGUMENT', `the objective '${name}' is loss-aware, but has no perSample`);
+  expectShape(`'perSample' of the objective '${name}'`, perSample.shape, [batchSize]);
+  return { [SAMPLE_LOSSES]: perSample };
+}
+
+/** An objective reports numbers, and leaves two names to the step. */
 function checkOutputs(objective: string, outputs: Readonly<Record<string, Value>>): void {
   for (const [name, value] of Object.entries(outputs)) {
     expectShape(`'${name}' of the objective '${objective}'`, value.shape, [1]);
   }
-  if ('norm' in outputs) {
-    throw new DiffuseError('ERR_ARGUMENT', `the objective '${objective}' cannot have an output named 'norm'`);
+  for (const taken of ['norm', SAMPLE_LOSSES]) {
+    if (!(taken in outputs)) continue;
+    throw new DiffuseError('ERR_ARGUMENT', `the objective '${objective}' cannot have an output named '${taken}'`);
   }
 }
 

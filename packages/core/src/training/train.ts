@@ -11,9 +11,15 @@ import { checkDropClass, type DropLabelsOptions, dropLabels } from './drop-label
 import { emaDecay } from './ema.ts';
 import { type LearningRateShape, learningRateAt } from './learning-rate.ts';
 import { type Objective, uploadTables } from './objective.ts';
-import { diffusionObjective } from './objectives/denoising.ts';
+import {
+  type DiffusionLoss,
+  type DiffusionObjectiveOptions,
+  diffusionObjective,
+  type TimestepSampling,
+} from './objectives/denoising.ts';
 import { type AdamW, adamW, biasCorrections } from './optimizer.ts';
 import { compileStep, type Step } from './step-programs.ts';
+import { learnLosses, prepareHistory, withTimesteps } from './timestep-sampling.ts';
 import { createTrainingState, type TrainingState } from './training-state.ts';
 
 /** Options of every training, whatever it is for. */
@@ -50,6 +56,15 @@ export interface TrainOptions extends CommonTrainOptions {
   readonly flip?: boolean;
   /** Deviation of a further noise that shifts each channel of a sample as a whole, at least 0; 0.1 lets a model learn brightness. */
   readonly offsetNoise?: number;
+  /**
+   * What the network is trained by; default 'hybrid' for models that predict their variance and 'simple' for others, which can have no
+   * other. See `diffusionObjective`.
+   */
+  readonly loss?: DiffusionLoss;
+  /** Weight of the variational bound in the loss 'hybrid', in bits/dim; default 0.001. */
+  readonly boundWeight?: number;
+  /** How the timesteps are drawn; default 'uniform'. */
+  readonly timestepSampling?: TimestepSampling;
   /** Share of the labels that are replaced by the model's null class, in [0, 1): what classifier-free guidance needs, usually 0.1. */
   readonly dropClass?: number;
   readonly objective?: undefined;
@@ -63,6 +78,9 @@ export interface ObjectiveTrainOptions<M extends Network = Model> extends Common
   readonly diffusion?: undefined;
   readonly flip?: undefined;
   readonly offsetNoise?: undefined;
+  readonly loss?: undefined;
+  readonly boundWeight?: undefined;
+  readonly timestepSampling?: undefined;
   readonly dropClass?: undefined;
 }
 
@@ -75,7 +93,7 @@ export interface TrainProgress {
   /** Length of the gradient before clipping. */
   readonly gradientNorm: number;
   readonly learningRate: number;
-  /** The objective's own figures by name, such as `accuracy`; none of a diffusion model. */
+  /** The objective's own figures by name, such as `accuracy`; of a diffusion model that learns its variance, `bound` in bits/dim. */
   readonly outputs: Readonly<Record<string, number>>;
   /** Samples of the data, images or not. */
   readonly imagesPerSecond: number;
@@ -127,6 +145,7 @@ export function train<M extends Network>(options: TrainOptions | ObjectiveTrainO
     for (const release of releases.toReversed()) release();
   };
   try {
+    prepareHistory(state, objective);
     const tables = uploadTables(device, objective);
     releases.push(() => tables.dispose());
     const step = compileStep(
@@ -160,8 +179,19 @@ function objectiveOf<M extends Network>(options: TrainOptions | ObjectiveTrainOp
       `train needs a diffusion or an objective: it was given ${both ? 'both' : 'neither'}`,
     );
   }
-  const { flip = false, offsetNoise = 0 } = options;
-  return objective ?? diffusionObjective(options.diffusion as Diffusion, { flip, offsetNoise });
+  if (objective) return objective;
+  const { model, flip, offsetNoise, boundWeight, timestepSampling } = options as TrainOptions;
+  return diffusionObjective(
+    options.diffusion as Diffusion,
+    definedOnly<DiffusionObjectiveOptions>({
+      flip,
+      offsetNoise,
+      loss: options.loss ?? (model.learnedVariance ? 'hybrid' : 'simple'),
+      boundWeight,
+      timestepSampling,
+      selfConditioning: model.selfConditioning,
+    }),
+  );
 }
 
 /** Which labels are dropped; undefined where none are. */
@@ -206,7 +236,7 @@ async function* iterate(
     while (state.step < steps) {
       const begin = performance.now();
       const index = state.step;
-      const batches = await Promise.all(next);
+      const batches = withTimesteps(await Promise.all(next), state, settings);
       // The next batches are read while this step computes.
       if (index + 1 < steps) next = batchesAt(index + 1);
       for (const promise of next) promise.catch(() => undefined); // reported when it is awaited
@@ -215,8 +245,9 @@ async function* iterate(
         index,
       );
       const scalars = { learningRate, ...biasCorrections(optimizer, index), emaDecay: emaDecay(settings.ema, index) };
-      const { loss, norm, outputs } = await step.run(index, batches, scalars, signal);
+      const { loss, norm, outputs, perSample } = await step.run(index, batches, scalars, signal);
       if (!Number.isFinite(loss) || !Number.isFinite(norm)) throw await step.diagnose(index, batches, scalars);
+      learnLosses(state, batches, perSample);
       state.step = index + 1;
       const timeMs = performance.now() - begin;
       const imagesPerSecond = (batchSize * accumulate * 1000) / timeMs;
@@ -228,6 +259,6 @@ async function* iterate(
 }
 
 /** Options without the keys that are undefined, so that these take the defaults. */
-function definedOnly<T extends object>(options: T): T {
+function definedOnly<T extends object>(options: { readonly [K in keyof T]: T[K] | undefined }): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }

@@ -1,6 +1,7 @@
 import type { Network } from '../models/model.ts';
 import { initializeParameters, type ModelWeights, parameterTable } from '../models/weights.ts';
 import type { Device, DeviceBuffer } from '../native/device.ts';
+import type { LossHistory } from './loss-aware.ts';
 
 /**
  * Everything that training changes, in flat device buffers of one layout, and how far it has come. With the seed and the data
@@ -15,6 +16,8 @@ export interface TrainingState {
   readonly ready: Promise<void>;
   /** Steps done. */
   step: number;
+  /** The last losses of each timestep, where training draws timesteps by them. */
+  lossHistory: LossHistory | undefined;
   dispose(): void;
 }
 
@@ -48,6 +51,7 @@ export function createTrainingState(
     secondMoment,
     ready,
     step: 0,
+    lossHistory: undefined,
     dispose: () => {
       for (const buffer of [gradients, firstMoment, secondMoment]) buffer.dispose();
     },

@@ -76,6 +76,7 @@ describe('resolveUNet2DConfig', () => {
       classEmbedType: null,
       numClassEmbeds: null,
       nullClass: false,
+      selfConditioning: false,
       numTrainTimesteps: null,
     });
     expect(timeEmbeddingDim(config)).toBe(896);
