@@ -1,6 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect } from 'vitest';
 import { DiffuseError, type ErrorCode } from '../../src/native/errors.ts';
@@ -15,6 +15,14 @@ export async function scratchFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'diffuse-checkpoint-'));
   afterAll(() => rm(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** Every file below a folder: relative path to content. */
+export async function contentOf(folder: string): Promise<ReadonlyMap<string, Buffer>> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const files = paths.sort().map(async (path) => [relative(folder, path), await readFile(path)] as const);
+  return new Map(await Promise.all(files));
 }
 
 /** Expects a DiffuseError of this code, on one line, that matches every pattern. */
