@@ -31,6 +31,41 @@ test.each([
   await log.close();
 });
 
+const judged = (step: number): string => `{"step":${step},"evaluation":{"loss":0.25}}\n`;
+
+test.each([
+  ['is kept with its step', line(1) + judged(1) + line(2), 1, line(1) + judged(1), true],
+  ['is kept between steps', line(1) + judged(1) + line(2) + line(3), 2, line(1) + judged(1) + line(2), false],
+  ['is cut off where it is half', line(1) + judged(1).slice(0, 20), 1, line(1), false],
+  ['is cut off where it is of another step', line(1) + judged(2) + line(2), 2, line(1), false],
+  ['is cut off where it comes twice', line(1) + judged(1) + judged(1) + line(2), 2, line(1) + judged(1), false],
+])('an evaluation %s', async (_what, before, step, after, evaluated) => {
+  const path = join(await temporaryFolder(), 'metrics.jsonl');
+  await writeFile(path, before);
+  const log = await openMetricsLog(path, step);
+  expect(await readFile(path, 'utf8')).toBe(after);
+  expect(log.evaluated).toBe(evaluated);
+  await log.close();
+});
+
+test('lines wait for one whose place is reserved', async () => {
+  const path = join(await temporaryFolder(), 'metrics.jsonl');
+  const log = await openMetricsLog(path, 0);
+  log.add(progress(1));
+  const first = log.reserve();
+  log.add(progress(2));
+  const second = log.reserve();
+  log.add(progress(3));
+  await log.flush();
+  expect(await readFile(path, 'utf8')).toBe(line(1));
+  first({ step: 1, evaluation: { loss: 0.25 } });
+  await log.flush();
+  expect(await readFile(path, 'utf8')).toBe(line(1) + judged(1) + line(2));
+  second(undefined);
+  await log.close();
+  expect(await readFile(path, 'utf8')).toBe(line(1) + judged(1) + line(2) + line(3));
+});
+
 test('many lines arrive in order', async () => {
   const path = join(await temporaryFolder(), 'metrics.jsonl');
   const log = await openMetricsLog(path, 0);

@@ -5,6 +5,7 @@ import type { TrainConfig } from '../settings/config-file.ts';
 import { flag, oneOf, type SettingTable, text } from '../settings/kinds.ts';
 import { presets } from '../settings/presets.ts';
 import { type ResolvedConfig, resolveSettings, resumeSettings } from '../settings/resolve.ts';
+import { trainMetrics } from '../settings/train-evaluation-settings.ts';
 import { type TrainSettingName, type TrainSettings, trainDefaults, trainSettings } from '../settings/train-settings.ts';
 import type { Report } from '../terminal/report.ts';
 
@@ -41,6 +42,7 @@ export const trainCommand: Command<TrainFlags> = {
     ['Schedules:', schedules],
     ['Predictions:', targets],
     ['Weightings:', weightings],
+    ['Metrics of --eval-metrics:', trainMetrics],
   ],
   examples: [
     ['diffuse train --data photos --resolution 32 --out runs/photos', 'train on a folder'],

@@ -112,27 +112,26 @@ const figures: Readonly<
     const images = floorImageCount(floorImages, options.data, options.count);
     const found = await lossByLevel({ ...options, timesteps });
     const floor = images > 0 ? await lossFloor(options, found, images, report, signal) : undefined;
-    const levels = found.levels.map((level, k) => ({ ...level, ...gapOf(level, floor?.levels[k]) }));
+    const levels = found.levels.map((level, k) => withGap(level, floor?.levels[k]));
     report.event('loss-by-level', { count: found.count, floorImages: images, levels });
     return lossText({ ...found, levels }, images);
   },
 };
 
-/** The least loss at a level and what the loss of eps has more. */
-interface Gap {
-  readonly floor: number;
-  readonly gap: Estimate;
+/** A level with its floor and what the loss of eps has more, where they are known. */
+interface LevelWithGap extends LossLevel {
+  readonly gap?: Estimate;
 }
 
-function gapOf({ eps }: LossLevel, floor: Estimate | undefined): Gap | undefined {
-  if (!floor) return undefined;
-  const standardError = Math.hypot(eps.standardError, floor.standardError);
-  return { floor: floor.mean, gap: { mean: eps.mean - floor.mean, standardError } };
+function withGap(level: LossLevel, floor: Estimate | undefined): LevelWithGap {
+  if (!floor) return level;
+  const standardError = Math.hypot(level.eps.standardError, floor.standardError);
+  return { ...level, floor: floor.mean, gap: { mean: level.eps.mean - floor.mean, standardError } };
 }
 
 /** The levels as a table; without their floor two columns less. */
 function lossText(
-  { levels, count }: { readonly levels: readonly (LossLevel & Partial<Gap>)[]; readonly count: number },
+  { levels, count }: { readonly levels: readonly LevelWithGap[]; readonly count: number },
   floorImages: number,
 ): string {
   const known = floorImages > 0;

@@ -11,6 +11,13 @@ interface Metric {
   readonly learningRate: number;
 }
 
+/** What `metrics.jsonl` says of a run. */
+interface RunMetrics {
+  readonly steps: readonly Metric[];
+  /** The loss that evaluations found while training, where they looked at it. */
+  readonly evaluations: readonly { readonly step: number; readonly loss: number }[];
+}
+
 /** A noise level of the event `loss-by-level`, which `diffuse evaluate --json` writes. */
 interface Level {
   /** Infinity where only noise is left, which JSON writes as null. */
@@ -42,9 +49,16 @@ const width = 680;
 /** For the labels of all charts, so that their steps are one above the other. */
 const room = 52;
 
-function trainingCharts(metrics: readonly Metric[], smooth: number | undefined): LineChartOptions[] {
-  const x = metrics.map(({ step }) => step);
-  const loss = metrics.map((metric) => metric.loss);
+function trainingCharts({ steps, evaluations }: RunMetrics, smooth: number | undefined): LineChartOptions[] {
+  const x = steps.map(({ step }) => step);
+  const loss = steps.map((metric) => metric.loss);
+  const judged = {
+    label: 'evaluation',
+    x: evaluations.map(({ step }) => step),
+    y: evaluations.map((evaluation) => evaluation.loss),
+    dots: evaluations.length <= 60,
+    colour: 3,
+  };
   const window = Math.min(loss.length, smooth ?? Math.max(1, Math.round(loss.length / 30)));
   const averaged = window === 1 ? 'every step' : `every step, and the mean of ${window} steps`;
   return [
@@ -57,8 +71,11 @@ function trainingCharts(metrics: readonly Metric[], smooth: number | undefined):
       height: 340,
       series: [
         { x, y: loss, colour: 0, faint: window > 1 },
-        { x, y: movingMean(loss, window), colour: 0 },
+        { x, y: movingMean(loss, window), colour: 0, ...(evaluations.length > 0 && { label: 'training' }) },
+        ...(evaluations.length > 0 ? [judged] : []),
       ],
+      // Beside the ends of lines, names would narrow this chart and not the one below.
+      names: 'key',
     },
     {
       title: 'Learning rate',
@@ -66,7 +83,7 @@ function trainingCharts(metrics: readonly Metric[], smooth: number | undefined):
       y: { room },
       width,
       height: 190,
-      series: [{ x, y: metrics.map(({ learningRate }) => learningRate), colour: 1 }],
+      series: [{ x, y: steps.map(({ learningRate }) => learningRate), colour: 1 }],
     },
   ];
 }
@@ -123,20 +140,25 @@ function levelCharts(levels: readonly Level[]): LineChartOptions[] {
 }
 
 /** @throws Failure for a missing or broken log, or one without lines. */
-async function readMetrics(path: string): Promise<readonly Metric[]> {
-  const metrics: Metric[] = [];
+async function readMetrics(path: string): Promise<RunMetrics> {
+  const steps: Metric[] = [];
+  const evaluations: { step: number; loss: number }[] = [];
   for (const [i, line] of (await readText(path, '--model')).split('\n').entries()) {
     if (line.trim() === '') continue;
-    const metric = parsed(line, `${path}:${i + 1}`) as Partial<Metric> | null;
-    const { step, loss, learningRate } = metric ?? {};
+    const metric = parsed(line, `${path}:${i + 1}`) as (Partial<Metric> & { evaluation?: Partial<Metric> }) | null;
+    const { step, loss, learningRate, evaluation } = metric ?? {};
+    if (typeof step === 'number' && evaluation) {
+      if (typeof evaluation.loss === 'number') evaluations.push({ step, loss: evaluation.loss });
+      continue;
+    }
     if (typeof step !== 'number' || typeof learningRate !== 'number') {
       throw usageError(`${path}:${i + 1} must have step, loss and learningRate; got ${line.slice(0, 80)}`);
     }
     // JSON has no NaN: a loss that was none is written as null.
-    metrics.push({ step, loss: typeof loss === 'number' ? loss : Number.NaN, learningRate });
+    steps.push({ step, loss: typeof loss === 'number' ? loss : Number.NaN, learningRate });
   }
-  if (metrics.length === 0) throw usageError(`${path} has no steps yet`);
-  return metrics;
+  if (steps.length === 0) throw usageError(`${path} has no steps yet`);
+  return { steps, evaluations };
 }
 
 /** Finds the event `loss-by-level` among lines of JSON. @throws Failure where it is not. */

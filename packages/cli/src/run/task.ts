@@ -20,6 +20,7 @@ import type { ImageDataset } from '@diffuse/data';
 import { usageError } from '../failure.ts';
 import type { TrainSettings } from '../settings/train-settings.ts';
 import { savePreview } from './preview.ts';
+import type { Judged } from './train-evaluation.ts';
 
 /** What is saved of a run beside the model. */
 export interface CheckpointParts {
@@ -37,6 +38,8 @@ export interface Task {
   save(directory: string, parts: CheckpointParts): Promise<void>;
   /** Draws a picture of how far the model is and returns its path; undefined where there is nothing to see. */
   readonly preview: ((folder: string, step: number, signal: AbortSignal) => Promise<string>) | undefined;
+  /** What an evaluation looks at. */
+  readonly judged: Judged;
 }
 
 /**
@@ -79,6 +82,7 @@ function diffusionTask(settings: TrainSettings, data: ImageDataset, device: Devi
     train: (length) => train({ ...common, ...length, model, diffusion, flip, dropClass, offsetNoise }),
     save: (directory, parts) => saveRun(directory, { model, diffusion, classNames, ...parts }),
     preview: (folder, step, signal) => savePreview(folder, step, { model, diffusion, device }, signal),
+    judged: { kind: 'denoiser', model, diffusion },
   };
 }
 
@@ -92,6 +96,7 @@ function classifierTask(settings: TrainSettings, data: ImageDataset, common: Com
     train: (length) => train({ ...common, ...length, model, objective }),
     save: (directory, parts) => saveRun(directory, { model, classNames, ...parts }),
     preview: undefined,
+    judged: { kind: 'classifier', model },
   };
 }
 

@@ -1,6 +1,13 @@
 import { resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { DiffuseError, loadTrainingState, openDevice, type TrainingState, type TrainProgress } from '@diffuse/core';
+import {
+  type Device,
+  DiffuseError,
+  loadTrainingState,
+  openDevice,
+  type TrainingState,
+  type TrainProgress,
+} from '@diffuse/core';
 import type { ImageDataset } from '@diffuse/data';
 import { cancelled, Failure, messageOf, runFailure } from '../failure.ts';
 import { configText } from '../settings/config-file.ts';
@@ -8,11 +15,13 @@ import type { ResolvedConfig } from '../settings/resolve.ts';
 import type { TrainSettings } from '../settings/train-settings.ts';
 import { bytes, grouped } from '../terminal/format.ts';
 import type { Report } from '../terminal/report.ts';
+import { type Evaluations, runEvaluations } from './evaluations.ts';
 import { type MetricsLog, openMetricsLog } from './metrics-log.ts';
 import { openData } from './open-data.ts';
 import type { RunFolder } from './run-folder.ts';
 import { runLength } from './run-length.ts';
 import { buildTask, checkTask, type Task } from './task.ts';
+import { openTrainEvaluation, type TrainEvaluation } from './train-evaluation.ts';
 import { writeDurably } from './write-durably.ts';
 
 /** What {@link runTraining} is given. */
@@ -33,6 +42,8 @@ interface Run extends TrainingRunOptions {
   readonly task: Task;
   readonly state: TrainingState;
   readonly metrics: MetricsLog;
+  /** Undefined where none are asked for. */
+  readonly evaluations: Evaluations | undefined;
   readonly steps: number;
   readonly deadline: number | undefined;
 }
@@ -44,12 +55,32 @@ interface Run extends TrainingRunOptions {
  * of what the user gave pass on as they are.
  */
 export async function runTraining(options: TrainingRunOptions): Promise<void> {
-  const { config, folder, resume, report, signal } = options;
-  const { settings } = config;
+  const { report, signal } = options;
+  const { settings } = options.config;
   checkTask(settings);
   using device = await openDevice(settings.device, settings.threads === undefined ? {} : { threads: settings.threads });
   using data = await openData(settings, report, signal);
   const task = buildTask(settings, data, device);
+  const evaluation = await openTrainEvaluation(settings, { judged: task.judged, data, device }, report, signal);
+  try {
+    await trainTask(options, { device, data, task, evaluation });
+  } finally {
+    await evaluation?.close();
+  }
+}
+
+/** What is open while a run goes on. */
+interface OpenParts {
+  readonly device: Device;
+  readonly data: ImageDataset;
+  readonly task: Task;
+  readonly evaluation: TrainEvaluation | undefined;
+}
+
+/** The run when all that it needs is open. */
+async function trainTask(options: TrainingRunOptions, { device, data, task, evaluation }: OpenParts): Promise<void> {
+  const { config, folder, resume, report, signal } = options;
+  const { settings } = config;
   const deadline = settings.minutes === undefined ? undefined : performance.now() + settings.minutes * 60_000;
   const steps = await runLength(settings, { data, device }, deadline, report, signal);
   if (signal.aborted) throw cancelled('stopped before the first step');
@@ -67,13 +98,15 @@ export async function runTraining(options: TrainingRunOptions): Promise<void> {
   );
   await writeDurably(folder.config, configText(portable(config, steps)));
   const metrics = await openMetricsLog(folder.metrics, state.step);
-  const run: Run = { ...options, settings, data, task, state, metrics, steps, deadline };
+  const evaluations = evaluation && runEvaluations({ evaluation, metrics, report, signal });
+  const run: Run = { ...options, settings, data, task, state, metrics, evaluations, steps, deadline };
   report.event('begin', { step: state.step, steps, parameters: state.weights.table.count, device: device.name });
   try {
     if (state.step >= steps) await finishedAlready(run);
     else await followTraining(run, training);
   } finally {
     training.dispose();
+    await evaluations?.cancel();
     await metrics.close();
   }
 }
@@ -85,6 +118,8 @@ async function followTraining(run: Run, training: AsyncIterable<TrainProgress>):
   const smooth = smoothed();
   const remaining = steps - state.step;
   try {
+    // As after any other step, unless a process before this one came so far.
+    if (state.step > 0 && !metrics.evaluated) await evaluate(run, state.step);
     for await (const step of training) {
       metrics.add(step);
       const { outputs, ...measured } = step;
@@ -95,6 +130,7 @@ async function followTraining(run: Run, training: AsyncIterable<TrainProgress>):
       });
       if (await afterStep(run, step.step)) break;
     }
+    await finishEvaluation(run);
   } catch (error) {
     if (error instanceof Failure) throw error;
     throw runFailure(error instanceof DiffuseError ? withAdvice(error, run) : error);
@@ -112,14 +148,32 @@ async function followTraining(run: Run, training: AsyncIterable<TrainProgress>):
   report.result(run.folder.path);
 }
 
-/** Preview and checkpoint where they are due; the preview first, so that no checkpoint is ahead of it. Returns whether to end. */
+/**
+ * Preview, checkpoint and evaluation where they are due: the preview first, so that no checkpoint is ahead of it, the evaluation last, so
+ * that none shares the device with the writing of a checkpoint. Returns whether to end.
+ */
 async function afterStep(run: Run, step: number): Promise<boolean> {
   const { settings, task, steps, deadline, signal } = run;
   const { previewEvery, checkpointEvery } = settings;
   if (previewEvery > 0 && step % previewEvery === 0 && !signal.aborted && task.preview) await preview(run, step);
   const ends = step >= steps || signal.aborted || (deadline !== undefined && performance.now() >= deadline);
   if (ends || (checkpointEvery > 0 && step % checkpointEvery === 0)) await checkpoint(run);
+  await evaluate(run, step);
   return ends;
+}
+
+/** Begins an evaluation if one is due; the steps go on beside it. */
+async function evaluate({ evaluations, settings, signal }: Run, step: number): Promise<void> {
+  const { evalEvery } = settings;
+  if (evaluations && step % evalEvery === 0 && !signal.aborted) await evaluations.begin(step);
+}
+
+/** Waits for the evaluation under way, and makes what it found durable. */
+async function finishEvaluation({ evaluations, metrics, report }: Run): Promise<void> {
+  if (evaluations?.underWay === undefined) return;
+  report.note(`waiting for the evaluation of step ${evaluations.underWay}`);
+  await evaluations.finish();
+  await metrics.flush();
 }
 
 /** A picture that cannot be made, for lack of memory say, is no reason to lose a run. */
@@ -135,31 +189,37 @@ async function preview(run: Run, step: number): Promise<void> {
 }
 
 /** Metrics, then state and weights: a checkpoint that exists has all its metrics. */
-async function checkpoint({ folder, task, state, data, settings, metrics, report }: Run): Promise<void> {
+async function checkpoint(run: Run): Promise<void> {
+  const { folder, task, state, data, settings, metrics, evaluations, report } = run;
+  await evaluations?.settled(state.step);
   await metrics.flush();
   await task.save(folder.path, { state, fingerprint: data.fingerprint, seed: settings.seed });
   report.note(`step ${state.step}: checkpoint ${folder.path}`);
   report.event('checkpoint', { step: state.step, folder: folder.path });
 }
 
-/** Nothing to train. The weights are written again: the process may have been killed after the state and before them. */
+/** Nothing to train. What follows the last state is written again: the process may have been killed between the two. */
 async function finishedAlready(run: Run): Promise<void> {
-  const { state, steps, report, folder } = run;
+  const { state, steps, report, folder, metrics } = run;
   await checkpoint(run);
+  if (!metrics.evaluated) await evaluate(run, state.step);
+  await finishEvaluation(run);
   report.note(`the run is at step ${state.step} of ${steps} already; --steps says how far it shall go`);
   report.event('done', { step: state.step, steps, folder: folder.path });
   report.result(folder.path);
 }
 
+/** The settings that are paths. */
+const paths = ['data', 'labels', 'cacheDir', 'evalData', 'evalLabels', 'evalFeatures'] as const;
+
 /** The configuration as it is written: lengths as steps, paths that hold from everywhere. */
 function portable({ preset, settings }: ResolvedConfig, steps: number): ResolvedConfig {
-  const { data, labels, cacheDir, epochs: _, ...rest } = settings;
-  const absolute = {
-    ...(data !== undefined && { data: resolve(data) }),
-    ...(labels !== undefined && { labels: resolve(labels) }),
-    ...(cacheDir !== undefined && { cacheDir: resolve(cacheDir) }),
-  };
-  return { ...(preset !== undefined && { preset }), settings: { ...absolute, ...rest, steps } };
+  const { epochs: _, ...written } = settings;
+  for (const name of paths) {
+    const path = written[name];
+    if (path !== undefined) written[name] = resolve(path);
+  }
+  return { ...(preset !== undefined && { preset }), settings: { ...written, steps } };
 }
 
 function withAdvice(error: DiffuseError, { folder, settings }: Run): Error {

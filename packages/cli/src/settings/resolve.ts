@@ -2,6 +2,7 @@ import { usageError } from '../failure.ts';
 import type { TrainConfig } from './config-file.ts';
 import { kebabCase } from './kinds.ts';
 import { presets } from './presets.ts';
+import { chooseTrainMetrics } from './train-evaluation-settings.ts';
 import {
   changeableOnResume,
   classifierDefaults,
@@ -34,6 +35,7 @@ export function resolveSettings(flags: TrainConfig, file: TrainConfig = { settin
   }
   checkTogether(settings);
   checkTask(settings);
+  chooseTrainMetrics(settings);
   settings.classes ??= settings.labels === undefined ? 'none' : 'labels';
   return preset === undefined ? { settings } : { preset, settings };
 }
@@ -56,6 +58,7 @@ export function resumeSettings(flags: TrainConfig, written: TrainConfig, path: s
   if (flags.settings.steps !== undefined && flags.settings.epochs === undefined) delete settings.epochs;
   if (flags.settings.epochs !== undefined && flags.settings.steps === undefined) delete settings.steps;
   checkTogether(settings);
+  chooseTrainMetrics(settings);
   return { ...begun, settings };
 }
 

@@ -22,6 +22,7 @@ import {
   share,
   text,
 } from './kinds.ts';
+import { type TrainEvaluationSettings, trainEvaluationSettings } from './train-evaluation-settings.ts';
 
 /** Where a model learns what an image shows. */
 export type ClassSource = 'none' | 'folders' | 'labels';
@@ -30,7 +31,7 @@ export type ClassSource = 'none' | 'folders' | 'labels';
 export type TaskName = 'diffusion' | 'classifier';
 
 /** Everything that decides a training run: each is a flag of `train` and a key of its configuration file. */
-export interface TrainSettings {
+export interface TrainSettings extends TrainEvaluationSettings {
   task: TaskName;
   data?: string;
   labels?: string;
@@ -116,6 +117,7 @@ export const trainDefaults: TrainSettings = {
   seed: 0,
   checkpointEvery: 1000,
   previewEvery: 1000,
+  evalEvery: 0,
   device: 'auto',
   precision: 'fp32',
 };
@@ -264,6 +266,7 @@ export const trainSettings: SettingTable<TrainSettings> = {
 
   checkpointEvery: { kind: integer(0), description: 'steps between checkpoints; 0: only at the end', group: run },
   previewEvery: { kind: integer(0), description: 'steps between previews; 0: none', group: run },
+  ...trainEvaluationSettings,
   device: { kind: oneOf(['auto', 'cpu']), description: 'where to compute', group: run },
   threads: {
     kind: integer(1, 1024),
@@ -285,6 +288,7 @@ export const changeableOnResume: ReadonlySet<TrainSettingName> = new Set([
   'minutes',
   'checkpointEvery',
   'previewEvery',
+  ...(Object.keys(trainEvaluationSettings) as (keyof TrainEvaluationSettings)[]),
   'device',
   'threads',
 ]);
