@@ -75,7 +75,13 @@ export function compileSampling(options: SamplingOptions): Sampling {
   const { model, device, batchSize, plan, guidance } = options;
   const shape = [batchSize, ...model.shape];
   const elements = elementCount(shape);
-  const names = ['x', ...memoryNames(plan), ...(options.given ? ['given'] : []), ...(options.masked ? ['mask'] : [])];
+  const names = [
+    'x',
+    ...memoryNames(plan),
+    ...(takesEstimate(options) ? ['estimate'] : []),
+    ...(options.given ? ['given'] : []),
+    ...(options.masked ? ['mask'] : []),
+  ];
   const buffers: Record<string, DeviceBuffer> = {};
   const programs: Program[] = [];
   const dispose = (): void => {
@@ -129,6 +135,13 @@ function memoryNames(plan: readonly SamplerStep[]): readonly string[] {
   return [...(history ? ['history'] : []), ...(older ? ['older'] : [])];
 }
 
+/** Whether a network is told what the step before has made of x0. */
+function takesEstimate({ model, guidance }: SamplingOptions): boolean {
+  return [model, guidance?.kind === 'autoguidance' ? guidance.model : model].some(
+    ({ selfConditioning }) => selfConditioning,
+  );
+}
+
 function pickWeights(weights: ModelWeights, ema: boolean): DeviceBuffer {
   return (ema ? weights.ema : undefined) ?? weights.parameters;
 }
@@ -153,7 +166,7 @@ function compileBegin(device: Device, shape: readonly number[], buffers: Buffers
   const external = (name: string): Value => graph.external(name, shape, name, 0);
   const given = buffers.given ? external('given') : fill(graph, shape, 0);
   blend(external('x'), { a: given, b: noise }, { alpha: graph.scalar('signal'), beta: graph.scalar('deviation') });
-  for (const name of ['history', 'older']) {
+  for (const name of ['history', 'older', 'estimate']) {
     if (buffers[name])
       graph.emit({ kernel: 'fill', outputs: { y: external(name) }, inputs: {}, attributes: { value: 0 } });
   }
@@ -170,7 +183,7 @@ function blend(
   return y;
 }
 
-/** One step of sampling as a graph over the buffers `x`, `history`, `older`, `given`, `mask`, `parameters` and `guide`. */
+/** One step of sampling as a graph over the buffers `x`, `history`, `older`, `estimate`, `given`, `mask`, `parameters` and `guide`. */
 function compileStep(
   options: SamplingOptions,
   shape: readonly number[],
@@ -181,7 +194,8 @@ function compileStep(
   const external = (name: string): Value | undefined =>
     buffers[name] ? graph.external(name, shape, name, 0) : undefined;
   const x = external('x') as Value;
-  const { prediction, variance } = predict(options, graph, x);
+  const known = external('estimate');
+  const { prediction, variance } = predict(options, graph, x, known);
   const learned = plan.some((row) => row.logVariance !== undefined);
   if (learned && !variance) {
     throw new DiffuseError(
@@ -199,7 +213,7 @@ function compileStep(
       history,
       older,
       variance: learned ? variance : undefined,
-      into: { xNext: masked ? undefined : x, historyNext: history, olderNext: older },
+      into: { xNext: masked ? undefined : x, x0: known, historyNext: history, olderNext: older },
     },
     {
       ...estimate.numbers,
@@ -222,11 +236,12 @@ function compileStep(
   return compile(graph, { device, buffers, ...(fetch && { outputs: { prediction, x0: update.x0 } }) });
 }
 
-/** What the network says of x, guided if it is to be, and what it says of its variance. */
+/** What the network says of x and its own last estimate of x0, guided if it is to be, and what it says of its variance. */
 function predict(
   { model, guidance, plan }: SamplingOptions,
   graph: Graph,
   x: Value,
+  known: Value | undefined,
 ): { prediction: Value; variance: Value | undefined } {
   const count = x.shape[0] ?? 1;
   const channels = x.shape.at(-1) ?? 1;
@@ -242,12 +257,13 @@ function predict(
   const labels = model.classes === null ? undefined : graph.input('labels', [count], 'i32');
   const ask = (network: Model, buffer: string, classes: Value | undefined): Value => {
     const parameters = parameterValues(graph, tableOf(network), buffer);
-    return network.forward({ x: input, t, labels: classes, parameter: (name) => parameters.get(name) as Value });
+    const estimate = network.selfConditioning ? known : undefined;
+    const parameter = (name: string): Value => parameters.get(name) as Value;
+    return network.forward({ x: input, t, labels: classes, estimate, parameter });
   };
   const said = ask(model, 'parameters', labels);
-  const split = said.shape.at(-1) === 2 * channels;
-  const first = (value: Value): Value => (split ? sliceChannels(value, 0, channels) : value);
-  const variance = split ? sliceChannels(said, channels, channels) : undefined;
+  const first = (value: Value): Value => sliceChannels(value, 0, channels);
+  const variance = said.shape.at(-1) === 2 * channels ? sliceChannels(said, channels, channels) : undefined;
   const own = first(said);
   if (!guidance) return { prediction: own, variance };
 

@@ -5,8 +5,7 @@ import { boundTable, estimateTable, type LastTerm, logVarianceRange } from '../.
 import { type TargetName, targets } from '../../src/diffusion/targets.ts';
 import { continuousGaussian, discretisedGaussian } from '../../src/evaluation/gaussian-probability.ts';
 import { boundTermNats, learnedLogVariance, reverseLogVariance } from '../../src/evaluation/variational-bound.ts';
-import { cosineSchedule, linearSchedule } from '../../src/schedules/index.ts';
-import { rescaleZeroTerminalSnr } from '../../src/schedules/zero-terminal-snr.ts';
+import { cosineSchedule, createSchedule, linearSchedule } from '../../src/schedules/index.ts';
 
 const names = Object.keys(targets) as TargetName[];
 
@@ -91,7 +90,7 @@ describe('boundTable', () => {
   });
 
   test('is refused where the prediction says nothing of x0', () => {
-    const diffusion = gaussianDiffusion({ schedule: rescaleZeroTerminalSnr(linearSchedule()) });
+    const diffusion = gaussianDiffusion({ schedule: createSchedule('linear', { zeroTerminalSnr: 1 }) });
     expect(() => boundTable(diffusion, 'bytes')).toThrow("'eps' does not determine 'x0'");
   });
 });

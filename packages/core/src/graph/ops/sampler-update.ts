@@ -45,6 +45,7 @@ export interface SamplerUpdateTensors {
   readonly into?:
     | {
         readonly xNext?: Value | undefined;
+        readonly x0?: Value | undefined;
         readonly historyNext?: Value | undefined;
         readonly olderNext?: Value | undefined;
       }
@@ -79,7 +80,7 @@ export function samplerUpdate(
     kernel: 'sampler_update',
     outputs: {
       xNext: into?.xNext ?? x.shape,
-      x0: x.shape,
+      x0: into?.x0 ?? x.shape,
       historyNext: into?.historyNext,
       olderNext: into?.olderNext,
     },
