@@ -93,11 +93,11 @@ export {
 } from './models/classifier.ts';
 export { classifierSlope, type SlopeInputs } from './models/classifier-slope.ts';
 export { type Mlp, type MlpConfig, type MlpOptions, mlp } from './models/mlp.ts';
-export type { Model, ModelInputs, Network, Randomness } from './models/model.ts';
+export type { Model, ModelInputs, Network, NullClass, Randomness } from './models/model.ts';
 export { type ParameterLayout, parameterSize } from './models/parameter-layout.ts';
 export { type Snapshot, type SnapshotOptions, snapshot } from './models/snapshot.ts';
 export { type UNet1D, type UNet1DConfig, type UNet1DOptions, unet1d } from './models/unet1d.ts';
-export { UNet2D, type UNet2DShape } from './models/unet2d.ts';
+export { UNet2D, type UNet2DConstructor, type UNet2DShape } from './models/unet2d.ts';
 export { resolveUNet2DConfig, type UNet2DConfig, type UNet2DOptions } from './models/unet2d-config.ts';
 export { type VideoUNet, type VideoUNetConfig, type VideoUNetOptions, videoUNet } from './models/video-unet.ts';
 export {
@@ -127,9 +127,12 @@ export {
 export * from './samplers/index.ts';
 export {
   type Given,
+  type GuidanceFor,
+  type LabelsFor,
   type Mask,
   type SampleOptions,
   type SampleProgress,
+  type SamplerMisfit,
   type SampleStep,
   type Samples,
   sample,

@@ -1,7 +1,7 @@
 import { DiffuseError } from '../native/errors.ts';
 import { checkInteger, checkNumber, lookUp } from '../schedules/checks.ts';
 import { levelAt } from '../schedules/levels.ts';
-import type { Schedule } from '../schedules/schedule.ts';
+import type { PureNoiseSchedule, Schedule } from '../schedules/schedule.ts';
 import { posteriorCoefficients } from './posterior.ts';
 import { type Conversion, convert, type Target, type TargetName, targets } from './targets.ts';
 import { simple, type Weighting } from './weighting.ts';
@@ -19,12 +19,26 @@ export interface IsotropicGaussian<A extends Floats> {
   readonly logVariance: number;
 }
 
+/** Targets that say nothing of the data where only noise is left. */
+type NoiseTarget = 'eps' | 'score' | 'edm';
+
+/** What the types know to be wrong of a schedule and a target: a schedule that ends at pure noise with a target that is the noise. */
+export type ScheduleMisfit<S extends Schedule, P extends TargetName | Target> = [S, P] extends [
+  PureNoiseSchedule,
+  NoiseTarget,
+]
+  ? "a schedule that ends at pure noise needs another target: predict 'v' or 'x0'"
+  : unknown;
+
 /** What {@link gaussianDiffusion} is made from. */
-export interface GaussianDiffusionOptions {
+export interface GaussianDiffusionOptions<
+  S extends Schedule = Schedule,
+  P extends TargetName | Target = TargetName | Target,
+> {
   /** Noise level of each timestep. */
-  schedule: Schedule;
-  /** What the network predicts. */
-  predict?: TargetName | Target;
+  schedule: S & ScheduleMisfit<S, P>;
+  /** What the network predicts; default 'eps'. */
+  predict?: P;
   /** How much the squared error counts at each noise level. */
   weighting?: Weighting;
 }
@@ -91,11 +105,10 @@ function mix<A extends Floats>(a: number, x: A, b: number, y: Floats): A {
  *
  * @throws DiffuseError ERR_ARGUMENT for an unknown `predict`.
  */
-export function gaussianDiffusion({
-  schedule,
-  predict = 'eps',
-  weighting = simple(),
-}: GaussianDiffusionOptions): Diffusion {
+export function gaussianDiffusion<S extends Schedule, P extends TargetName | Target = 'eps'>(
+  options: GaussianDiffusionOptions<S, P>,
+): Diffusion {
+  const { schedule, predict = 'eps', weighting = simple() }: GaussianDiffusionOptions = options;
   const { steps } = schedule;
   const prediction = typeof predict === 'string' ? lookUp<Target>('prediction target', targets, predict) : predict;
 

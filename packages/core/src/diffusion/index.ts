@@ -5,6 +5,7 @@ export {
   gaussianDiffusion,
   type IsotropicGaussian,
   NOISING_COLUMNS,
+  type ScheduleMisfit,
 } from './gaussian.ts';
 export {
   boundTable,

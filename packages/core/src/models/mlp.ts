@@ -6,10 +6,15 @@ import { type ClassOptions, condition, conditionLayout, resolveClasses } from '.
 import { type LayerContext, project } from './blocks/layers.ts';
 import { linearLayout } from './blocks/layouts.ts';
 import { type PortOptions, portChannels, resolvePorts, withEstimate } from './blocks/ports.ts';
-import type { Model } from './model.ts';
+import type { Model, NullClass } from './model.ts';
 
 /** Options of {@link mlp}. */
-export interface MlpOptions extends ClassOptions, PortOptions {
+export interface MlpOptions<
+  Classes extends number | null = number | null,
+  Null extends boolean = boolean,
+  Learned extends boolean = boolean,
+> extends ClassOptions<Classes, Null>,
+    PortOptions<Learned> {
   /** Numbers of a sample: [2] for points in the plane. */
   readonly shape: readonly [channels: number];
   /** Width of the hidden layers, an even number. */
@@ -22,10 +27,17 @@ export interface MlpOptions extends ClassOptions, PortOptions {
 export type MlpConfig = Required<MlpOptions>;
 
 /** A network for vectors; {@link mlp} makes one. */
-export interface Mlp extends Model {
+export interface Mlp<
+  Classes extends number | null = number | null,
+  Null extends boolean = boolean,
+  Learned extends boolean = boolean,
+> extends Model {
   readonly kind: 'mlp';
   readonly config: MlpConfig;
   readonly shape: readonly [channels: number];
+  readonly classes: Classes;
+  readonly nullClass: NullClass<Null>;
+  readonly learnedVariance: Learned;
 }
 
 /**
@@ -38,7 +50,11 @@ export interface Mlp extends Model {
  *
  * @throws `ERR_ARGUMENT` naming the option that does not fit.
  */
-export function mlp({ shape, width = 128, layers = 3, ...told }: MlpOptions): Mlp {
+export function mlp<
+  Classes extends number | null = null,
+  Null extends boolean = false,
+  Learned extends boolean = false,
+>({ shape, width = 128, layers = 3, ...told }: MlpOptions<Classes, Null, Learned>): Mlp<Classes, Null, Learned> {
   const [channels] = shape;
   for (const [name, size] of Object.entries({ 'shape[0]': channels, width, layers })) {
     if (!Number.isSafeInteger(size) || size < 1) {

@@ -12,6 +12,9 @@ export interface Randomness {
   readonly sampleOffset: Attribute;
 }
 
+/** The null class in a model's type: a number where its options say `nullClass: true`, null where they do not. */
+export type NullClass<Given extends boolean> = Given extends true ? number : null;
+
 /** What a network is applied to. */
 export interface ModelInputs {
   /** Noisy samples, float32 [N, ...shape]. */

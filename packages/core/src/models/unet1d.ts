@@ -7,12 +7,17 @@ import { type PortOptions, portChannels, resolvePorts, withEstimate } from './bl
 import { resBlock } from './blocks/res-block.ts';
 import { downsample, upsampleSignal } from './blocks/resample.ts';
 import { type UNetParts, type UNetSizes, unetTopology } from './blocks/unet-topology.ts';
-import type { Model } from './model.ts';
+import type { Model, NullClass } from './model.ts';
 import type { ParameterLayout } from './parameter-layout.ts';
 import { checkUNetOptions, embeddingOf } from './unet-options.ts';
 
 /** Options of {@link unet1d}. */
-export interface UNet1DOptions extends ClassOptions, PortOptions {
+export interface UNet1DOptions<
+  Classes extends number | null = number | null,
+  Null extends boolean = boolean,
+  Learned extends boolean = boolean,
+> extends ClassOptions<Classes, Null>,
+    PortOptions<Learned> {
   /** Length and channels of a signal; the length is a multiple of 2^(levels - 1). */
   readonly shape: readonly [length: number, channels: number];
   /** Channels of each level, the finest first, each even. */
@@ -29,10 +34,17 @@ export interface UNet1DOptions extends ClassOptions, PortOptions {
 export type UNet1DConfig = Required<UNet1DOptions>;
 
 /** A network for signals; {@link unet1d} makes one. */
-export interface UNet1D extends Model {
+export interface UNet1D<
+  Classes extends number | null = number | null,
+  Null extends boolean = boolean,
+  Learned extends boolean = boolean,
+> extends Model {
   readonly kind: 'unet1d';
   readonly config: UNet1DConfig;
   readonly shape: readonly [length: number, channels: number];
+  readonly classes: Classes;
+  readonly nullClass: NullClass<Null>;
+  readonly learnedVariance: Learned;
 }
 
 /** Height and width of the kernels: they run along the signal. */
@@ -48,7 +60,11 @@ const alongSignal = [1, 3] as const;
  *
  * @throws `ERR_ARGUMENT` naming the option that does not fit.
  */
-export function unet1d(options: UNet1DOptions): UNet1D {
+export function unet1d<
+  Classes extends number | null = null,
+  Null extends boolean = false,
+  Learned extends boolean = false,
+>(options: UNet1DOptions<Classes, Null, Learned>): UNet1D<Classes, Null, Learned> {
   const { shape } = options;
   const [length, channels] = shape;
   const sizes = signalSizes(options);

@@ -3,19 +3,25 @@ import { divideSamples } from '../graph/ops/divide-samples.ts';
 import { add, fill } from '../graph/ops/elementwise.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { attentionBlock } from './blocks/attention-block.ts';
+import type { ClassOptions } from './blocks/condition.ts';
 import { conditionEmbedding } from './blocks/embeddings.ts';
 import { type BlockContext, blockContext, convolution, groupsFor, normalise } from './blocks/layers.ts';
 import { type PortOptions, portChannels, withEstimate } from './blocks/ports.ts';
 import { resBlock } from './blocks/res-block.ts';
 import { downsample, upsample } from './blocks/resample.ts';
-import type { Model, ModelInputs } from './model.ts';
+import type { Model, ModelInputs, NullClass } from './model.ts';
 import type { ParameterLayout } from './parameter-layout.ts';
 import { midAttentionGroups, resolveUNet2DConfig, type UNet2DConfig } from './unet2d-config.ts';
 import { unet2dParameters } from './unet2d-parameters.ts';
 import type { ModelWeights } from './weights.ts';
 
 /** The few choices that most U-Nets differ in. {@link UNet2D.fromConfig} takes them all. */
-export interface UNet2DShape extends PortOptions {
+export interface UNet2DShape<
+  Classes extends number | null = number | null,
+  Null extends boolean = boolean,
+  Learned extends boolean = boolean,
+> extends ClassOptions<Classes, Null>,
+    PortOptions<Learned> {
   /** Height, width and channels of the images; height and width are multiples of 2^(levels - 1). */
   readonly shape: readonly [height: number, width: number, channels: number];
   /** Channels of each level, the finest first. */
@@ -24,23 +30,39 @@ export interface UNet2DShape extends PortOptions {
   readonly attention?: readonly number[];
   /** Residual blocks a level. */
   readonly layers?: number;
-  /** Number of classes to condition on; absent for an unconditional model. */
-  readonly classes?: number | null;
-  /** Adds the null class, `classes`: one more row of the table of classes, for classifier-free guidance. */
-  readonly nullClass?: boolean;
   /** Share of activations dropped while training. */
   readonly dropout?: number;
   /** Channels of an attention head; null is one head. */
   readonly headChannels?: number | null;
 }
 
-/**
- * The U-Net of Ho et al. 2020 (arXiv:2006.11239, appendix B), identical to diffusers' `UNet2DModel` in parameters and numbers.
- *
- * @example
- * const model = new UNet2D({ shape: [32, 32, 3], channels: [64, 128, 256], attention: [16] });
- */
-export class UNet2D implements Model {
+/** A network for images; its type knows whether it is told a class. */
+export interface UNet2D<
+  Classes extends number | null = number | null,
+  Null extends boolean = boolean,
+  Learned extends boolean = boolean,
+> extends Model {
+  readonly kind: 'unet2d';
+  readonly config: UNet2DConfig;
+  readonly shape: readonly [height: number, width: number, channels: number];
+  readonly classes: Classes;
+  readonly nullClass: NullClass<Null>;
+  readonly learnedVariance: Learned;
+  readonly selfConditioning: boolean;
+}
+
+/** How a {@link UNet2D} is made. */
+export interface UNet2DConstructor {
+  /** @throws `ERR_ARGUMENT` naming the option that does not fit. */
+  new <Classes extends number | null = null, Null extends boolean = false, Learned extends boolean = false>(
+    options: UNet2DShape<Classes, Null, Learned>,
+  ): UNet2D<Classes, Null, Learned>;
+  /** A U-Net with every option of diffusers' `UNet2DModel`; see {@link resolveUNet2DConfig}. */
+  fromConfig(config: UNet2DConfig): UNet2D;
+  readonly prototype: UNet2D;
+}
+
+class UNet2DNetwork implements UNet2D {
   readonly kind = 'unet2d';
   readonly config: UNet2DConfig;
   readonly shape: readonly [height: number, width: number, channels: number];
@@ -52,7 +74,6 @@ export class UNet2D implements Model {
   readonly frozen: ReadonlySet<string> = new Set(['time_proj.weight']);
   weights: ModelWeights | undefined;
 
-  /** @throws `ERR_ARGUMENT` naming the option that does not fit. */
   constructor(options: UNet2DShape | UNet2DConfig) {
     this.config = 'blockOutChannels' in options ? options : configOf(options);
     const { sampleSize, inChannels, outChannels, selfConditioning } = this.config;
@@ -70,9 +91,8 @@ export class UNet2D implements Model {
     this.parameters = unet2dParameters(this.config);
   }
 
-  /** A U-Net with every option of diffusers' `UNet2DModel`; see {@link resolveUNet2DConfig}. */
   static fromConfig(config: UNet2DConfig): UNet2D {
-    return new UNet2D(config);
+    return new UNet2DNetwork(config);
   }
 
   /** @throws `ERR_SHAPE` when x is not [N, ...shape]. */
@@ -161,6 +181,14 @@ export class UNet2D implements Model {
     return h;
   }
 }
+
+/**
+ * The U-Net of Ho et al. 2020 (arXiv:2006.11239, appendix B), identical to diffusers' `UNet2DModel` in parameters and numbers.
+ *
+ * @example
+ * const model = new UNet2D({ shape: [32, 32, 3], channels: [64, 128, 256], attention: [16] });
+ */
+export const UNet2D: UNet2DConstructor = UNet2DNetwork as UNet2DConstructor;
 
 /** Classes of a table of classes, whose last row may be the null class. */
 function classesOf({ classEmbedType, numClassEmbeds, nullClass }: UNet2DConfig): Pick<Model, 'classes' | 'nullClass'> {

@@ -8,12 +8,17 @@ import { type PortOptions, portChannels, resolvePorts, withEstimate } from './bl
 import { resBlock } from './blocks/res-block.ts';
 import { downsample, upsample } from './blocks/resample.ts';
 import { type UNetParts, type UNetSizes, unetTopology } from './blocks/unet-topology.ts';
-import type { Model } from './model.ts';
+import type { Model, NullClass } from './model.ts';
 import type { ParameterLayout } from './parameter-layout.ts';
 import { checkUNetOptions, embeddingOf } from './unet-options.ts';
 
 /** Options of {@link videoUNet}. */
-export interface VideoUNetOptions extends ClassOptions, PortOptions {
+export interface VideoUNetOptions<
+  Classes extends number | null = number | null,
+  Null extends boolean = boolean,
+  Learned extends boolean = boolean,
+> extends ClassOptions<Classes, Null>,
+    PortOptions<Learned> {
   /** Frames, height, width and channels of a video; height and width are multiples of 2^(levels - 1). */
   readonly shape: readonly [frames: number, height: number, width: number, channels: number];
   /** Channels of each level, the finest first, each even. */
@@ -28,10 +33,17 @@ export interface VideoUNetOptions extends ClassOptions, PortOptions {
 export type VideoUNetConfig = Required<VideoUNetOptions>;
 
 /** A network for videos; {@link videoUNet} makes one. */
-export interface VideoUNet extends Model {
+export interface VideoUNet<
+  Classes extends number | null = number | null,
+  Null extends boolean = boolean,
+  Learned extends boolean = boolean,
+> extends Model {
   readonly kind: 'video-unet';
   readonly config: VideoUNetConfig;
   readonly shape: readonly [frames: number, height: number, width: number, channels: number];
+  readonly classes: Classes;
+  readonly nullClass: NullClass<Null>;
+  readonly learnedVariance: Learned;
 }
 
 /** Kernels inside a frame, and along the frames. */
@@ -49,7 +61,11 @@ const alongTime = [3, 1] as const;
  *
  * @throws `ERR_ARGUMENT` naming the option that does not fit.
  */
-export function videoUNet(options: VideoUNetOptions): VideoUNet {
+export function videoUNet<
+  Classes extends number | null = null,
+  Null extends boolean = false,
+  Learned extends boolean = false,
+>(options: VideoUNetOptions<Classes, Null, Learned>): VideoUNet<Classes, Null, Learned> {
   const { shape, channels = [32, 64], layers = 1, dropout = 0 } = options;
   const [frames, height, width, videoChannels] = shape;
   checkUNetOptions('videoUNet', { shape, rank: 4, channels, layers, dropout, halved: { height, width } });

@@ -9,17 +9,22 @@ import { checkSpacing, type Spacing } from './spacing.ts';
 export type DdpmVariance = 'fixed-small' | 'fixed-large' | 'learned-range';
 
 /** Parameters of {@link ddpm}. */
-export interface DdpmOptions {
+export interface DdpmOptions<Variance extends DdpmVariance = DdpmVariance> {
   /** Number of steps, 1 … T of the diffusion; every timestep if it is not given. */
   steps?: number;
   /** How the timesteps lie among those of the diffusion. */
   spacing?: Spacing;
   /** The variance of the posterior, right for a point, or that of the forward step, right for N(0, I) (DDPM, 3.2). */
-  variance?: DdpmVariance;
+  variance?: Variance;
   /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
   clip?: Clip;
   /** Whether to do what the formulas say or what diffusers does, see {@link ddpm}. */
   compat?: Compat | DiffusersQuirks;
+}
+
+/** A {@link ddpm} sampler; its type knows whether it needs a network that predicts its variance. */
+export interface DdpmSampler<Variance extends DdpmVariance = DdpmVariance> extends Sampler {
+  readonly learnedVariance: Variance extends 'learned-range' ? true : false;
 }
 
 /** What diffusers takes for a variance that is smaller, 0 in the last step. */
@@ -45,13 +50,10 @@ export const ddpmVariances: Readonly<Record<DdpmVariance, string>> = {
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range, and for `logVariance` of variance 'fixed-large', whose samples are
  *   NaN in diffusers (huggingface/diffusers#14569).
  */
-export function ddpm({
-  steps,
-  spacing = 'leading',
-  variance = 'fixed-small',
-  clip = 1,
-  compat = 'strict',
-}: DdpmOptions = {}): Sampler {
+export function ddpm<Variance extends DdpmVariance = 'fixed-small'>(
+  options: DdpmOptions<Variance> = {},
+): DdpmSampler<Variance> {
+  const { steps, spacing = 'leading', variance = 'fixed-small', clip = 1, compat = 'strict' }: DdpmOptions = options;
   if (steps !== undefined) checkInteger("steps of sampler 'ddpm'", steps, 1, Number.MAX_SAFE_INTEGER);
   checkClip('ddpm', clip);
   checkSpacing(spacing);
@@ -78,6 +80,7 @@ export function ddpm({
   return {
     name: 'ddpm',
     steps,
+    learnedVariance: (variance === 'learned-range') as DdpmSampler<Variance>['learnedVariance'],
     plan: (diffusion, range) => {
       const count = steps ?? diffusion.steps;
       const levels = quirks && (() => diffusersLevels(diffusion, { family: 'ddpm', steps: count, spacing, quirks }));

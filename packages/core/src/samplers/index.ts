@@ -13,7 +13,7 @@ import { unipc } from './unipc.ts';
 
 export { type Compat, compats, type DiffusersQuirks } from './compat.ts';
 export { type DdimOptions, ddim } from './ddim.ts';
-export { type DdpmOptions, type DdpmVariance, ddpm, ddpmVariances } from './ddpm.ts';
+export { type DdpmOptions, type DdpmSampler, type DdpmVariance, ddpm, ddpmVariances } from './ddpm.ts';
 export { type DpmSolverOptions, type DpmSolverSdeOptions, dpmSolver, dpmSolverSde } from './dpm-solver.ts';
 export { type EulerAncestralOptions, type EulerOptions, euler, eulerAncestral } from './euler.ts';
 export type { Autoguidance, ClassGuidance, ClassifierGuidance, Guidance } from './guidance.ts';

@@ -3,7 +3,7 @@ import { elementCount } from '../graph/graph.ts';
 import type { Model } from '../models/model.ts';
 import type { Device } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
-import { checkGuidance, type Guidance } from './guidance.ts';
+import { type Autoguidance, type ClassifierGuidance, checkGuidance, type Guidance } from './guidance.ts';
 import { type ResampleOptions, repaintPlan } from './inpaint.ts';
 import { noiseFactors, type Sampler, type SamplerStep } from './sampler.ts';
 import { compileSampling, type Sampling } from './sampling.ts';
@@ -25,12 +25,30 @@ export interface Mask extends ResampleOptions {
   readonly values: Float32Array;
 }
 
-/** Options of {@link sample}. */
-export interface SampleOptions<M extends Model = Model> {
+/** Labels for a model: none for one whose type says that it is told no class. */
+export type LabelsFor<M extends Model> = M['classes'] extends null
+  ? 'labels need a model that is told a class: give it classes'
+  : ArrayLike<number>;
+
+/** Guidance of a model: not by dropped labels for one whose type says that it was trained without. */
+export type GuidanceFor<M extends Model> = M['nullClass'] extends null
+  ? Autoguidance | ClassifierGuidance | 'guidance by a number needs a model with dropped labels: nullClass: true'
+  : Guidance | number;
+
+/** What the types know to be wrong of a model and a sampler: a learned variance of a network that predicts none. */
+export type SamplerMisfit<M extends Model, S extends Sampler> = [M['learnedVariance'], S['learnedVariance']] extends [
+  false,
+  true,
+]
+  ? "variance 'learned-range' needs a model that predicts its variance: learnedVariance: true"
+  : unknown;
+
+/** Options of {@link sample}. What the types know not to fit does not compile; types of models loaded from files know nothing. */
+export interface SampleOptions<M extends Model = Model, S extends Sampler = Sampler> {
   readonly model: M;
   readonly diffusion: Diffusion;
   readonly device: Device;
-  readonly sampler: Sampler;
+  readonly sampler: S & SamplerMisfit<M, S>;
   /** Number of images. */
   readonly count: number;
   /** Determines the images: image i of a seed is the same in every batch, of whatever size. */
@@ -38,9 +56,9 @@ export interface SampleOptions<M extends Model = Model> {
   /** Images computed at once; default all, at most 64. */
   readonly batchSize?: number;
   /** Class of each image, for conditional models. */
-  readonly labels?: ArrayLike<number> | undefined;
+  readonly labels?: LabelsFor<M> | undefined;
   /** Steers what the network says; a number is the weight of classifier-free guidance, 1 for none. */
-  readonly guidance?: Guidance | number | undefined;
+  readonly guidance?: GuidanceFor<M> | undefined;
   /**
    * x_T to begin with instead of the seed's noise: float32 [count, ...shape of the model], e.g. what an inversion ended with. Not together
    * with `given`.
@@ -87,7 +105,7 @@ export interface SampleStep {
   readonly next: Float32Array;
 }
 
-async function sampleAll<M extends Model>(options: SampleOptions<M>): Promise<Samples<M['shape']>> {
+async function sampleAll<M extends Model>(options: SampleOptions): Promise<Samples<M['shape']>> {
   const { model, count, signal, onStep } = options;
   const checked = checkOptions(options);
   const { plan } = checked;
@@ -139,8 +157,8 @@ async function* sampleSteps(options: SampleOptions): AsyncGenerator<SampleStep, 
  * @throws `ERR_ARGUMENT`, `ERR_SHAPE`, `ERR_OUT_OF_MEMORY` at once; `ERR_CANCELLED`.
  */
 export const sample: {
-  <M extends Model>(options: SampleOptions<M>): Promise<Samples<M['shape']>>;
-  steps(options: SampleOptions): AsyncGenerator<SampleStep, void, void>;
+  <M extends Model, S extends Sampler>(options: SampleOptions<M, S>): Promise<Samples<M['shape']>>;
+  steps<M extends Model, S extends Sampler>(options: SampleOptions<M, S>): AsyncGenerator<SampleStep, void, void>;
 } = Object.assign(sampleAll, { steps: sampleSteps });
 
 /** What follows from the options. */

@@ -84,6 +84,8 @@ export interface Sampler {
   readonly steps: number | undefined;
   /** Whether it goes from data to noise. */
   readonly inverts?: boolean;
+  /** Whether it asks the network for the variance of its steps; absent: it does not. */
+  readonly learnedVariance?: boolean;
   /**
    * The steps in the order in which they are taken, one network evaluation each; a method of second order may have two for one of
    * its steps.

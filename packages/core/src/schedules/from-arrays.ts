@@ -91,7 +91,7 @@ function assemble(
     const why = previous === 0 ? 'no signal is left before it' : 'its step is too small for float64';
     throw new DiffuseError('ERR_ARGUMENT', `schedule '${name}' adds no noise at timestep ${t}: ${why}`);
   });
-  return { name, steps: beta.length, beta, alphaBar, sigma, parameters };
+  return { name, steps: beta.length, beta, alphaBar, sigma, endsAtNoise: alphaBar.at(-1) === 0, parameters };
 }
 
 function refuseEntry(name: string, what: string, t: number, value: number, expected: string): never {

@@ -22,7 +22,7 @@ export { levelAt, sigmaAt, timestepOf } from './levels.ts';
 export { type LinearScheduleOptions, linearSchedule } from './linear.ts';
 export { type LogLinearScheduleOptions, logLinearSchedule } from './log-linear.ts';
 export { type ScaledLinearScheduleOptions, scaledLinearSchedule } from './scaled-linear.ts';
-export { alphaBarFromSigma, type Schedule, sigmaFromAlphaBar, snr } from './schedule.ts';
+export { alphaBarFromSigma, type PureNoiseSchedule, type Schedule, sigmaFromAlphaBar, snr } from './schedule.ts';
 export { type SigmoidScheduleOptions, sigmoidSchedule } from './sigmoid.ts';
 export { toVarianceExploding, toVariancePreserving } from './views.ts';
 export { rescaleZeroTerminalSnr } from './zero-terminal-snr.ts';

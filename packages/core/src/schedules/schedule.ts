@@ -22,8 +22,15 @@ export interface Schedule {
    * strictly increasing; Infinity where alphaBar is 0.
    */
   readonly sigma: Float64Array;
+  /** Whether alphaBar is 0 at the last timestep, so that its noise says nothing of the data. */
+  readonly endsAtNoise: boolean;
   /** What the schedule was made from, besides `steps`; enough to make it again, unless it is 'custom'. */
   readonly parameters: Readonly<Record<string, number>>;
+}
+
+/** A schedule that is known to end at pure noise: a network that predicts the noise has nothing to learn there. */
+export interface PureNoiseSchedule extends Schedule {
+  readonly endsAtNoise: true;
 }
 
 /** More timesteps than any use has; keeps a slip of the keyboard from filling the memory. */

@@ -1,6 +1,6 @@
 import { DiffuseError } from '../native/errors.ts';
 import { scheduleFromAlphaBars } from './from-arrays.ts';
-import type { Schedule } from './schedule.ts';
+import type { PureNoiseSchedule, Schedule } from './schedule.ts';
 
 /**
  * Moves a schedule so that its last timestep is pure noise (Lin et al. 2023, algorithm 1, arXiv:2305.08891): the signal
@@ -14,7 +14,7 @@ import type { Schedule } from './schedule.ts';
  * @returns a schedule of the same name with the parameter `zeroTerminalSnr: 1`, by which `createSchedule` makes it again.
  * @throws DiffuseError ERR_ARGUMENT for a schedule with a single timestep, which would lose all of its signal.
  */
-export function rescaleZeroTerminalSnr({ name, steps, alphaBar, parameters }: Schedule): Schedule {
+export function rescaleZeroTerminalSnr({ name, steps, alphaBar, parameters }: Schedule): PureNoiseSchedule {
   if (steps < 2) {
     throw new DiffuseError(
       'ERR_ARGUMENT',
@@ -25,5 +25,6 @@ export function rescaleZeroTerminalSnr({ name, steps, alphaBar, parameters }: Sc
   const first = signal[0] as number;
   const last = signal[steps - 1] as number;
   const rescaled = signal.map((r) => (((r - last) * first) / (first - last)) ** 2);
-  return scheduleFromAlphaBars(rescaled, { name, parameters: { ...parameters, zeroTerminalSnr: 1 } });
+  const schedule = scheduleFromAlphaBars(rescaled, { name, parameters: { ...parameters, zeroTerminalSnr: 1 } });
+  return { ...schedule, endsAtNoise: true };
 }

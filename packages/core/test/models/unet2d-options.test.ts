@@ -48,7 +48,7 @@ describe('options of UNet2DModel', () => {
   });
 
   test.each(Object.keys(configs))('%s: output and gradients are those of diffusers', async (name) => {
-    const model = new UNet2D(configFromDiffusers(configs[name]));
+    const model = UNet2D.fromConfig(configFromDiffusers(configs[name]));
     const table = parameterTable(model.parameters);
     using parameters = device.allocate(table.size * 4);
     for (const [index, slot] of table.slots.entries()) {

@@ -4,6 +4,7 @@ import { embedding } from '../../graph/ops/embedding.ts';
 import { silu } from '../../graph/ops/silu.ts';
 import { timeEmbedding } from '../../graph/ops/time-embedding.ts';
 import { DiffuseError } from '../../native/errors.ts';
+import type { NullClass } from '../model.ts';
 import type { ParameterLayout } from '../parameter-layout.ts';
 import { type LayerContext, project } from './layers.ts';
 import { linearLayout, plainLayout } from './layouts.ts';
@@ -18,12 +19,12 @@ export interface Condition {
   readonly classRows: number | null;
 }
 
-/** The part of a model's options that says what it is told. */
-export interface ClassOptions {
+/** The part of a model's options that says what it is told; a model's type remembers it. */
+export interface ClassOptions<Classes extends number | null = number | null, Null extends boolean = boolean> {
   /** Number of classes to condition on; null or absent for an unconditional model. */
-  readonly classes?: number | null;
+  readonly classes?: Classes;
   /** Adds the null class, `classes`: one more row of the table of classes, for classifier-free guidance. */
-  readonly nullClass?: boolean;
+  readonly nullClass?: Null;
 }
 
 /**
@@ -31,7 +32,14 @@ export interface ClassOptions {
  *
  * @throws `ERR_ARGUMENT` when there is a null class but no class, or the number of classes is no positive integer.
  */
-export function resolveClasses({ classes = null, nullClass = false }: ClassOptions): {
+export function resolveClasses<Classes extends number | null, Null extends boolean>(
+  options: ClassOptions<Classes, Null>,
+): { readonly classes: Classes; readonly nullClass: NullClass<Null>; readonly classRows: number | null } {
+  const { classes, nullClass, classRows } = rowsOf(options);
+  return { classes: classes as Classes, nullClass: nullClass as NullClass<Null>, classRows };
+}
+
+function rowsOf({ classes = null, nullClass = false }: ClassOptions): {
   readonly classes: number | null;
   readonly nullClass: number | null;
   readonly classRows: number | null;

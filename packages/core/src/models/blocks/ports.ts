@@ -3,18 +3,18 @@ import { fill } from '../../graph/ops/elementwise.ts';
 import { DiffuseError } from '../../native/errors.ts';
 
 /** The part of a model's options that says what goes into its first layer and comes out of its last one, beside the data. */
-export interface PortOptions {
+export interface PortOptions<Learned extends boolean = boolean> {
   /** Predict the variance of a step, too, in as many channels again; trained by the loss 'hybrid' or 'vlb'. */
-  readonly learnedVariance?: boolean;
+  readonly learnedVariance?: Learned;
   /** Be told one's own estimate of the clean data, in as many channels again. */
   readonly selfConditioning?: boolean;
 }
 
 /** {@link PortOptions} with their defaults. */
-export function resolvePorts({
-  learnedVariance = false,
+export function resolvePorts<Learned extends boolean>({
+  learnedVariance = false as Learned,
   selfConditioning = false,
-}: PortOptions): Required<PortOptions> {
+}: PortOptions<Learned>): Required<PortOptions<Learned>> {
   return { learnedVariance, selfConditioning };
 }
 
