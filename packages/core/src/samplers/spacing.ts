@@ -27,6 +27,12 @@ export function roundHalfEven(value: number): number {
 const KARRAS_RHO = 7;
 
 /**
+ * Where 'karras' begins in schedules that end in almost pure noise: of an image in [-1, 1] less than one grey level of 256 is left.
+ * The cosine schedule goes on to 20,000 in its last three timesteps, and a third of the steps would be spent on them.
+ */
+const KARRAS_SIGMA_MAX = 200;
+
+/**
  * Noise levels from `sigmaMin` to `sigmaMax`, ascending, evenly spaced in sigma^(1 / rho) (Karras et al. 2022, eq. (5),
  * arXiv:2206.00364).
  *
@@ -80,7 +86,7 @@ export const spacings: Readonly<Record<SpacingName, SpacingEntry>> = {
     },
   },
   karras: {
-    description: 'evenly in sigma^(1/7) between the least and the largest noise, also between timesteps',
+    description: 'evenly in sigma^(1/7) between the least noise and the largest, at most 200; also between timesteps',
     pick: (schedule, count) => {
       const { sigma, steps } = schedule;
       // Where the last timestep is pure noise it is taken first, and the others lie below it.
@@ -88,7 +94,8 @@ export const spacings: Readonly<Record<SpacingName, SpacingEntry>> = {
       if (top < 0) return [0];
       const rest = top === steps - 1 ? count : count - 1;
       if (rest === 0) return [steps - 1];
-      const sigmas = karrasSigmas(sigma[0] as number, sigma[top] as number, rest);
+      const [least, most] = [sigma[0] as number, sigma[top] as number];
+      const sigmas = karrasSigmas(least, Math.min(most, Math.max(KARRAS_SIGMA_MAX, least)), rest);
       const picked = Array.from(sigmas, (value) => timestepOf(schedule, value));
       return top === steps - 1 ? picked : [...picked, steps - 1];
     },

@@ -2,7 +2,13 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type SpacingName, spacedTimesteps, spacings } from '../../src/samplers/index.ts';
-import { cosineSchedule, levelAt, linearSchedule, sigmaFromAlphaBar } from '../../src/schedules/index.ts';
+import {
+  cosineSchedule,
+  levelAt,
+  linearSchedule,
+  type Schedule,
+  sigmaFromAlphaBar,
+} from '../../src/schedules/index.ts';
 import { expectClose } from '../schedules/close.ts';
 
 const { timesteps } = JSON.parse(readFileSync(new URL('./diffusers-steps.json', import.meta.url), 'utf8')) as {
@@ -34,7 +40,7 @@ describe('spacedTimesteps', () => {
         expect(steps.length).toBe(count);
         const integers = spacing === 'karras' || steps.every(Number.isInteger);
         expect(integers && steps.every((t, i) => t >= 0 && t < (steps[i - 1] ?? total))).toBe(true);
-        if (count === total) expect(steps.at(0)).toBe(total - 1);
+        if (count === total && spacing !== 'karras') expect(steps.at(0)).toBe(total - 1);
       }),
     );
   });
@@ -48,6 +54,16 @@ describe('spacedTimesteps', () => {
       expectClose(sigmaFromAlphaBar(levelAt(schedule, t)), root ** 7, 1e-9);
     }
     expect([timesteps[0], timesteps[9]]).toEqual([999, 0]);
+  });
+
+  test('karras begins no higher than sigma 200, or at pure noise', () => {
+    const top = ({ sigma }: Schedule): number => sigma.at(-1) as number;
+    const first = (schedule: Schedule): number =>
+      sigmaFromAlphaBar(levelAt(schedule, spacedTimesteps('karras', schedule, 10)[0] as number));
+    expect(top(cosineSchedule())).toBeGreaterThan(20_000);
+    expectClose(first(cosineSchedule()), 200, 1e-9);
+    expectClose(first(linearSchedule()), top(linearSchedule()), 1e-9);
+    expect(first(linearSchedule({ zeroTerminalSnr: true }))).toBe(Infinity);
   });
 
   test('a list of its own is taken as it is', () => {
