@@ -6,6 +6,7 @@ import {
   cosineSchedule,
   levelAt,
   linearSchedule,
+  rescaleZeroTerminalSnr,
   type Schedule,
   sigmaFromAlphaBar,
 } from '../../src/schedules/index.ts';
@@ -63,7 +64,7 @@ describe('spacedTimesteps', () => {
     expect(top(cosineSchedule())).toBeGreaterThan(20_000);
     expectClose(first(cosineSchedule()), 200, 1e-9);
     expectClose(first(linearSchedule()), top(linearSchedule()), 1e-9);
-    expect(first(linearSchedule({ zeroTerminalSnr: true }))).toBe(Infinity);
+    expect(first(rescaleZeroTerminalSnr(linearSchedule()))).toBe(Infinity);
   });
 
   test('a list of its own is taken as it is', () => {
