@@ -11,6 +11,19 @@ import { scheduleFromDescription } from '../../src/checkpoint/schedule-config.ts
 import { schedulerFromDiffusers } from '../../src/checkpoint/scheduler-config.ts';
 import { schedulerSampler } from '../../src/checkpoint/scheduler-sampler.ts';
 import { gaussianDiffusion } from '../../src/diffusion/index.ts';
+import {
+  createSampler,
+  ddim,
+  ddpm,
+  dpmSolver,
+  euler,
+  heun,
+  type Sampler,
+  type SamplerName,
+  samplers,
+  unipc,
+} from '../../src/samplers/index.ts';
+import { createSchedule, linearSchedule } from '../../src/schedules/index.ts';
 
 /** A run of one of diffusers' schedulers with given answers of the network, by diffusers-quirks.py. */
 interface Trajectory {
@@ -85,4 +98,91 @@ describe("compat: 'diffusers' does what diffusers does", () => {
       await rm(folder, { recursive: true });
     }
   }, 120_000);
+});
+
+const diffusion = gaussianDiffusion({ schedule: linearSchedule() });
+
+describe("compat: 'diffusers'", () => {
+  test('of DDPM with a learned variance has none below 1e-20, and noise in a last step that is not timestep 0', () => {
+    const options = { steps: 10, variance: 'learned-range', spacing: 'trailing' } as const;
+    expect(ddpm(options).plan(diffusion).at(-1)).toMatchObject({ noise: 0, logVariance: undefined });
+    const last = ddpm({ ...options, compat: 'diffusers' })
+      .plan(diffusion)
+      .at(-1);
+    const beta = 1 - diffusion.alphaBarAt(99);
+    expect(last).toMatchObject({ t: 99, noise: 1 });
+    expect(last?.logVariance?.[0]).toBeCloseTo(Math.log(1e-20), 12);
+    expect(last?.logVariance?.[1]).toBeCloseTo(Math.log(beta), 12);
+  });
+
+  test('takes the last steps of its own where an image is edited', () => {
+    for (const [name, { options }] of Object.entries(samplers)) {
+      if (!options.includes('compat') || name === 'heun') continue;
+      const { plan } = createSampler(name as SamplerName, { steps: 8, spacing: 'linspace', compat: 'diffusers' });
+      expect(plan(diffusion, { strength: 0.5 }).map(({ t }) => t)).toEqual(
+        plan(diffusion)
+          .slice(4)
+          .map(({ t }) => t),
+      );
+    }
+  });
+
+  const atNoise = (predict: 'eps' | 'v') =>
+    gaussianDiffusion({ schedule: createSchedule('linear', { zeroTerminalSnr: 1 }), predict });
+
+  test.each<[string, () => unknown, RegExp]>([
+    [
+      'an unknown word',
+      () => ddim({ steps: 5, compat: 'torch' as 'strict' }),
+      /unknown compat 'torch'; known are: strict, diff/,
+    ],
+    [
+      'an unknown quirk',
+      () => euler({ steps: 5, compat: { offset: 1 } as object }),
+      /compat has no option 'offset'; it has: steps/,
+    ],
+    ['an offset below 0', () => ddpm({ compat: { stepsOffset: -1 } }), /compat\.stepsOffset must be an integer from 0/],
+    [
+      'an unknown end',
+      () => unipc({ steps: 5, compat: { finalSigma: 'none' as 'zero' } }),
+      /unknown compat\.finalSigma 'none'; known are: zero, sigma-min/,
+    ],
+    [
+      'fixed_large_log, which is NaN',
+      () => ddpm({ variance: 'fixed-large', compat: { logVariance: true } }),
+      /'fixed_large_log' ends in NaN in diffusers .*: take compat 'strict'/,
+    ],
+    ['churn', () => heun({ steps: 5, churn: 2, compat: 'diffusers' }), /churn of sampler 'heun' is 2; .* give 0/],
+  ])('refuses %s', (_, make, message) => {
+    expect(make).toThrow(message);
+  });
+
+  test.each<[string, Sampler, ReturnType<typeof atNoise>, RegExp]>([
+    [
+      'to leave the schedule',
+      ddim({ steps: 1000, compat: { stepsOffset: 1 } }),
+      diffusion,
+      /diffusers begins at timestep 1000; the schedule ends at 999: take fewer steps/,
+    ],
+    [
+      'to repeat a timestep',
+      dpmSolver({ steps: 1000, spacing: 'linspace', compat: 'diffusers' }),
+      diffusion,
+      /diffusers repeats timestep \d+ at 1000 steps of 1000/,
+    ],
+    [
+      'what diffusers has no word for',
+      euler({ steps: 5, compat: 'diffusers' }),
+      gaussianDiffusion({ schedule: linearSchedule(), predict: 'flow' }),
+      /diffusers has no samplers for a network that predicts 'flow'/,
+    ],
+    [
+      'the noise at pure noise',
+      ddim({ steps: 5, spacing: 'trailing', compat: 'diffusers' }),
+      atNoise('eps'),
+      /'eps' does not determine 'x0' where alphaBar is 0/,
+    ],
+  ])('refuses %s', (_, sampler, over, message) => {
+    expect(() => sampler.plan(over)).toThrow(message);
+  });
 });
