@@ -1,4 +1,4 @@
-import { createSchedule, scheduleFromAlphaBars, schedules } from '@diffuse/core';
+import { createSchedule, scheduleFromAlphaBars, scheduleFromBetas, schedules } from '@diffuse/core';
 import { describe, expect, test } from 'vitest';
 import { scheduleFacts, scheduleText } from '../src/inspect/schedule-report.ts';
 import { jsonLines, run } from './helpers.ts';
@@ -61,12 +61,62 @@ describe('warnings', () => {
     expect(crossing).toBeLessThan(850);
   });
 
-  test('a first beta that is too large', () => {
+  test.each([10, 20, 50, 100, 250, 1000, 2000])('nor have the usual ones with %i timesteps, at the start', (steps) => {
+    for (const name of Object.keys(schedules)) {
+      for (const zeroTerminalSnr of [0, 1]) {
+        expect(warningsOf(name, { steps, zeroTerminalSnr }).filter((text) => text.includes('at the start'))).toEqual(
+          [],
+        );
+      }
+    }
+  });
+
+  test('first betas that are too large', () => {
     expect(warningsOf('linear', { betaStart: 0.02 })).toEqual([
-      'the schedule destroys the image at the start: the signal-to-noise ratio is 0.5727, below 1, at timestep 49 of 1000 ' +
+      'the schedule destroys the image at the start: the signal-to-noise ratio is 0.05891, below 1, at timestep 142 of 1000 ' +
         'already; begin with less noise',
     ]);
-    expect(warningsOf('linear', { betaStart: 0.01 })).toEqual([]);
+    expect(warningsOf('linear', { betaStart: 0.003 })).toEqual([]);
+  });
+
+  test.each([0.02, 0.05, 0.1, 0.2, 0.3])('a thousand betas from %d on, whatever the last is', (betaStart) => {
+    for (const betaEnd of [betaStart, 0.3, 0.5]) {
+      for (const zeroTerminalSnr of [0, 1]) {
+        const warnings = warningsOf('linear', { betaStart, betaEnd, zeroTerminalSnr });
+        expect(warnings).toEqual([
+          expect.stringMatching(/^the schedule destroys the image at the start: .*, below 1,/),
+        ]);
+      }
+    }
+  });
+
+  test('few timesteps that begin large', () => {
+    const begins = (steps: number, betaStart: number) =>
+      warningsOf('linear', { steps, betaStart, betaEnd: 0.5 }).some((text) => text.includes('at the start'));
+    expect([10, 20, 50, 100].map((steps) => begins(steps, 0.3))).toEqual([true, true, true, true]);
+    expect([10, 20, 50, 100].map((steps) => begins(steps, 0.2))).toEqual([true, true, true, true]);
+    expect([10, 20, 50, 100].map((steps) => begins(steps, 0.1))).toEqual([false, false, true, true]);
+    expect([10, 20, 50, 100].map((steps) => begins(steps, 0.02))).toEqual([false, false, false, true]);
+  });
+
+  test('arrays that begin with a leap, also where the rest is small', () => {
+    const rest = Array.from({ length: 999 }, (_, i) => 1e-4 + (0.02 * i) / 999);
+    const warned = (...betas: number[]) => scheduleFacts(scheduleFromBetas(betas)).warnings;
+    expect(warned(1e-4, ...rest)).toEqual([]);
+    expect(warned(0.3, ...rest)).toEqual([
+      'the schedule destroys the image at the start: the signal-to-noise ratio is 2.333, below 5, at the first timestep, from ' +
+        'which sampling goes to the image in one step; begin with less noise',
+    ]);
+    expect(warned(0.6, ...rest)[0]).toContain('the signal-to-noise ratio is');
+    expect(warned(0.9, ...rest)[0]).toMatch(/below 1, at timestep 142 of 1000 already/);
+  });
+
+  test('the warning stands below the curve of the ratio', async () => {
+    const options = '--schedule-options=betaStart=0.1,betaEnd=0.3';
+    const { code, stdout } = await run('inspect', '--schedule=linear', options, '--timesteps=100');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/\nsignal-to-noise ratio in dB\n +10 \|\*/);
+    expect(stdout).toMatch(/\nwarning: the schedule destroys the image at the start: .* at timestep 14 of 100 already/);
   });
 
   test('signal that is left at the end', () => {
