@@ -77,7 +77,7 @@ const cases: readonly (readonly [args: string, code: number, message: RegExp])[]
   ['train --out FOLDER/run --config FOLDER/wrong.yaml', 2, /^steps in .*wrong.yaml must be a whole number, at least 1/],
   ['train --out FOLDER/run --config FOLDER/list.yaml', 2, /list.yaml must be a mapping of keys to values/],
   ['sample --out a.png', 2, /^--model is missing: a folder/],
-  ['sample --model FOLDER/photos --out a.png', 2, /^--model: .*photos is not a pipeline folder/],
+  ['sample --model FOLDER/photos --out a.png', 2, /^--model: .*photos is not the folder of a run/],
   ['sample --model FOLDER/none --out a.png', 2, /^--model: .*none/],
   ['sample --model FOLDER/none --out a.png -n 0', 2, /^--(n|count) must be a whole number, at least 1; got 0/],
   ['sample --model FOLDER/none --out a.png --eta 2', 2, /^--eta must be a number from 0 to 1; got 2/],
@@ -92,7 +92,7 @@ const cases: readonly (readonly [args: string, code: number, message: RegExp])[]
   ['inspect --schedule edm --timesteps 0', 2, /^--timesteps must be a whole number, from 1 to 1000000; got 0/],
   ['inspect --schedule edm --schedule-options s=1', 2, /^schedule 'edm' has no option 's'; it has: steps, mean,/],
   ['inspect --schedule edm --schedule-options mean=x', 2, /^--schedule-options must be names and numbers/],
-  ['inspect FOLDER/photos', 2, /^MODEL: .*photos is not a pipeline folder/],
+  ['inspect FOLDER/photos', 2, /^MODEL: .*photos is not the folder of a run/],
   ['doctor --chek', 2, /^doctor has no flag --chek; did you mean --check\?/],
 ];
 

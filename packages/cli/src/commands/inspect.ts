@@ -1,10 +1,7 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { createSchedule, type ScheduleName, schedules, type UNet2DConfig } from '@diffuse/core';
+import { createSchedule, type ScheduleName, schedules } from '@diffuse/core';
 import type { Command, CommandContext } from '../command.ts';
 import { usageError } from '../failure.ts';
 import { integer, kebabCase, namedNumbers, oneOf, type SettingTable, text } from '../settings/kinds.ts';
-import { bytes, columns, grouped, scaled } from '../terminal/format.ts';
 
 /** The flags of `inspect`. */
 export interface InspectFlags {
@@ -53,8 +50,7 @@ const settings: SettingTable<InspectFlags> = {
 // Loaded when the command runs, so that --help stays quick. Functions of their own, since TypeScript 6.0 leaves the ending .ts of a
 // dynamic import as it is where the function around it has a `using`.
 const loadOpenModel = () => import('../run/open-model.ts');
-const loadModelFacts = () => import('../inspect/model-facts.ts');
-
+const loadRunReport = () => import('../inspect/run-report.ts');
 const loadScheduleReport = () => import('../inspect/schedule-report.ts');
 
 /** `diffuse inspect`. */
@@ -112,75 +108,11 @@ async function inspectModel(
   { batchSize = 1 }: InspectFlags,
   context: CommandContext,
 ): Promise<void> {
-  const { openModel } = await loadOpenModel();
-  const { modelFacts, parametersByPart } = await loadModelFacts();
-  const { scheduleFacts, scheduleText } = await loadScheduleReport();
-  const { model, diffusion, classNames, device } = await openModel(directory, { flag: 'MODEL' });
-  using _device = device;
-  const hasAverage = existsSync(join(directory, 'unet_ema'));
-  const facts = modelFacts(model, diffusion, device, batchSize);
-  const parts = parametersByPart(model);
-  const parameters = [...parts.values()].reduce((sum, count) => sum + count, 0);
-  const { schedule, predict } = diffusion;
-  context.report.event('model', {
-    shape: model.shape,
-    classes: model.classes,
-    classNames,
-    parameters,
-    parametersByPart: Object.fromEntries(parts),
-    ema: hasAverage,
-    config: model.config,
-    predict,
-    schedule: { name: schedule.name, steps: schedule.steps, ...schedule.parameters },
-    ...facts,
-    ...scheduleFacts(schedule),
-  });
-
-  const [height, width, channels] = model.shape;
-  const classes = model.classes === null ? 'no classes' : `${model.classes} classes`;
-  const average = hasAverage ? ', with an average of the weights' : '';
-  context.report.result(
-    [
-      `${directory}: a U-Net for images of ${height} x ${width} x ${channels}, ${classes}`,
-      `${grouped(parameters)} parameters (${bytes(parameters * 4)})${average}`,
-      ...(classNames ? [`classes: ${classNames.slice(0, 20).join(', ')}${classNames.length > 20 ? ', …' : ''}`] : []),
-      '',
-      columns(levelTable(model.config)),
-      '',
-      columns([['part', 'parameters'], ...[...parts].map(([name, count]) => [name, grouped(count).padStart(10)])]),
-      '',
-      scheduleText(schedule, predict, chartWidth(context)),
-      '',
-      columns([
-        [`batch of ${batchSize}`, 'memory', 'FLOPs'],
-        ['a sampling step', bytes(facts.sampling.memoryBytes), scaled(facts.sampling.flops.total)],
-        ['a training step', bytes(facts.training.memoryBytes), scaled(facts.training.flops.total)],
-      ]),
-      `FLOPs of a forward pass: ${Object.entries(facts.sampling.flops.byKind)
-        .map(([kind, count]) => `${kind} ${scaled(count)}`)
-        .join(', ')}`,
-    ].join('\n'),
-  );
-}
-
-/** One row a level: size, channels and blocks on the way down and up. */
-function levelTable(config: UNet2DConfig): string[][] {
-  const { sampleSize, blockOutChannels, downBlockTypes, upBlockTypes, layersPerBlock } = config;
-  const blocks = (type: string | undefined, layers: number): string =>
-    `${layers} residual${type?.startsWith('Attn') ? ' + attention' : ''}`;
-  const rows = blockOutChannels.map((channels, level) => [
-    String(level),
-    sampleSize.map((side) => side / 2 ** level).join(' x '),
-    String(channels),
-    blocks(downBlockTypes[level], layersPerBlock),
-    blocks(upBlockTypes.at(-1 - level), layersPerBlock + 1),
-  ]);
-  const middle = config.midBlockType === null ? 'none' : `2 residual${config.addAttention ? ' + attention' : ''}`;
-  const last = config.blockOutChannels.length - 1;
-  const size = sampleSize.map((side) => side / 2 ** last).join(' x ');
-  return [
-    ['level', 'size', 'channels', 'down', 'up'],
-    ...rows,
-    ['middle', size, String(blockOutChannels[last]), middle, ''],
-  ];
+  const { openModel, runKinds } = await loadOpenModel();
+  const { runReport } = await loadRunReport();
+  const run = await openModel(directory, { flag: 'MODEL', kinds: runKinds });
+  using _device = run.device;
+  const { facts, text: lines } = runReport(run, { directory, batchSize, chartWidth: chartWidth(context) });
+  context.report.event('model', facts);
+  context.report.result(lines);
 }

@@ -1,16 +1,18 @@
 import {
   adamW,
+  type DataType,
   type Device,
   type Diffusion,
   diffusionObjective,
   estimateMemory,
   Graph,
   type MemoryEstimate,
+  type Model,
+  type Network,
   type ParameterTable,
   parameterSize,
   parameterValues,
   trainStepGraph,
-  type UNet2D,
   uploadTables,
   type Value,
 } from '@diffuse/core';
@@ -31,20 +33,31 @@ export interface ModelFacts {
   readonly training: StepFacts;
 }
 
-/** Plans one sampling and one training step without running them. The model has its weights on `device`. */
-export function modelFacts(model: UNet2D, diffusion: Diffusion, device: Device, batchSize: number): ModelFacts {
+/** A denoising model, and what its steps are planned for. */
+export interface PlannedModel {
+  /** With its weights on `device`. */
+  readonly model: Model;
+  readonly diffusion: Diffusion;
+  readonly device: Device;
+  readonly batchSize: number;
+  /** Of the data that it is trained on. */
+  readonly dataType: DataType;
+}
+
+/** Plans one sampling and one training step without running them. */
+export function modelFacts({ model, batchSize, ...planned }: PlannedModel): ModelFacts {
   const { weights } = model;
   if (!weights) throw new TypeError('the model has no weights');
   return {
     batchSize,
-    sampling: samplingFacts(model, weights, device, batchSize),
-    training: trainingFacts(model, weights, diffusion, device, batchSize),
+    sampling: samplingFacts(weights, { model, batchSize, ...planned }),
+    training: trainingFacts(weights, { model, batchSize, ...planned }),
   };
 }
 
-type Weights = NonNullable<UNet2D['weights']>;
+type Weights = NonNullable<Model['weights']>;
 
-function samplingFacts(model: UNet2D, { table, parameters }: Weights, device: Device, batchSize: number): StepFacts {
+function samplingFacts({ table, parameters }: Weights, { model, device, batchSize }: PlannedModel): StepFacts {
   const { graph, prediction } = forwardGraph(model, table, batchSize);
   const memory = estimateMemory(graph, { device, buffers: { parameters }, outputs: { prediction } });
   const imageBytes = 4 * batchSize * model.shape.reduce((product, size) => product * size, 1);
@@ -53,11 +66,8 @@ function samplingFacts(model: UNet2D, { table, parameters }: Weights, device: De
 }
 
 function trainingFacts(
-  model: UNet2D,
   { table, parameters }: Weights,
-  diffusion: Diffusion,
-  device: Device,
-  batchSize: number,
+  { model, diffusion, device, batchSize, dataType }: PlannedModel,
 ): StepFacts {
   const objective = diffusionObjective(diffusion);
   const { graph, outputs, placements } = trainStepGraph({
@@ -65,6 +75,7 @@ function trainingFacts(
     table,
     objective,
     batchSize,
+    dataType,
     seed: 0,
     optimizer: adamW(),
     clipNorm: 1,
@@ -90,7 +101,7 @@ function trainingFacts(
 }
 
 /** Parameters of the parts of the network, in the order of the file. */
-export function parametersByPart(model: UNet2D): ReadonlyMap<string, number> {
+export function parametersByPart(model: Network): ReadonlyMap<string, number> {
   const parts = new Map<string, number>();
   for (const parameter of model.parameters) {
     const [, part = parameter.name] = /^((?:down|up)_blocks\.\d+|[a-z_0-9]+)\./.exec(parameter.name) ?? [];
@@ -99,7 +110,7 @@ export function parametersByPart(model: UNet2D): ReadonlyMap<string, number> {
   return parts;
 }
 
-function forwardGraph(model: UNet2D, table: ParameterTable, batchSize: number): { graph: Graph; prediction: Value } {
+function forwardGraph(model: Model, table: ParameterTable, batchSize: number): { graph: Graph; prediction: Value } {
   const graph = new Graph();
   const values = parameterValues(graph, table);
   const prediction = model.forward({

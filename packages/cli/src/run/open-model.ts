@@ -30,6 +30,9 @@ const uses: Readonly<Record<RunKind, string>> = {
   autoencoder: inTypeScript('autoencoder', 'encodeImages makes latents with it'),
 };
 
+/** Every kind of run there is. */
+export const runKinds = Object.keys(uses) as readonly RunKind[];
+
 /**
  * Opens a device and loads a model onto it, with the average of the weights where there is one and `ema` is not false.
  *

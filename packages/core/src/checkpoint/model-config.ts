@@ -1,8 +1,11 @@
 import { isRecord, type Rule, show } from '../config/value-rules.ts';
 import { DiffuseError } from '../native/errors.ts';
 
+/** What a field may be; of a field that early files do not have, what it is there. */
+export type FieldRule<T> = Rule<T> & { readonly absent?: T };
+
 /** What each field of a configuration may be. */
-export type ConfigRules<C extends object> = { readonly [F in keyof C]-?: Rule<C[F]> };
+export type ConfigRules<C extends object> = { readonly [F in keyof C]-?: FieldRule<C[F]> };
 
 /**
  * A configuration as the content of a `config.json`: the fields in the order of `rules`, their names in snake_case.
@@ -26,8 +29,8 @@ export function configToJson<C extends object>(
 }
 
 /**
- * The configuration from the content of a `config.json`. Every field must be there; of keys that are not known, those that begin with an
- * underscore are ignored.
+ * The configuration from the content of a `config.json`. Every field must be there but those that came later; of keys that are not
+ * known, those that begin with an underscore are ignored.
  *
  * @param source what to call the file in an error.
  * @throws DiffuseError `ERR_CHECKPOINT`: one line with file, key, what came and what would be right.
@@ -51,7 +54,7 @@ export function configFromJson<C extends object>(
   }
   const entries = fields.map((field): [keyof C, unknown] => {
     const key = fileKey(field);
-    const value = Object.hasOwn(json, key) ? json[key] : undefined;
+    const value = Object.hasOwn(json, key) ? json[key] : rules[field].absent;
     if (!rules[field].accepts(value)) fail(`${key} is ${show(value)}; expected ${rules[field].expected}`);
     return [field, value];
   });

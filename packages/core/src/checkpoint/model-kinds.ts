@@ -73,7 +73,8 @@ const size: Rule<number> = integer(1, 2 ** 20);
 const layers: Rule<number> = integer(1, 256);
 const channels: Rule<readonly number[]> = listOf(size, 1, 16);
 const dropout: Rule<number> = number('a number from 0 to below 1', (value) => value >= 0 && value < 1);
-const told = { classes: nullable(size), nullClass: boolean, learnedVariance: boolean, selfConditioning: boolean };
+const later = { ...boolean, absent: false };
+const told = { classes: nullable(size), nullClass: boolean, learnedVariance: later, selfConditioning: later };
 
 /** Sizes of a sample. */
 function shapeOf<S extends readonly number[]>(rank: S['length'] & number): Rule<S> {

@@ -50,7 +50,8 @@ export async function locateRun(directory: string): Promise<RunLocation> {
   const folder = name && (await exists(join(directory, name, 'config.json'))) ? join(directory, name) : directory;
   const path = join(folder, 'config.json');
   if (!(await exists(path))) {
-    const files = 'unet/config.json, model/config.json, vae/config.json (a run) or config.json (an early one)';
+    const files =
+      'unet/config.json, model/config.json, vae/config.json (a run or a diffusers pipeline) or config.json (an early one)';
     throw checkpointError(`${directory} is not the folder of a run: it has none of ${files}`);
   }
   const modelKind = kindOf(await readJson(path), path, (folder === directory ? undefined : choices) ?? earlyKinds);

@@ -187,6 +187,16 @@ test('the folder of a classifier as it was once written is read', async () => {
   expect((await loadRun(early, { device, kind: 'classifier' })).classNames).toEqual(['a', 'b', 'c']);
 });
 
+test('what a network can do that early files do not speak of, it does not do', async () => {
+  const folder = await savedRun(device, 'mlp');
+  const path = join(folder, 'model/config.json');
+  const { learned_variance: _, self_conditioning: __, ...early } = JSON.parse(await readFile(path, 'utf8'));
+  await writeFile(path, JSON.stringify(early));
+  await rm(join(folder, 'model_ema'), { recursive: true });
+  const { model } = await loadRun(folder, { device, kind: 'mlp' });
+  expect(model.config).toMatchObject({ learnedVariance: false, selfConditioning: false });
+});
+
 test('weights with a damaged header load or are refused in one line, and take no memory then', async () => {
   const folder = await savedRun(device, 'unet1d');
   const path = join(folder, 'model_ema/model.safetensors');
