@@ -75,11 +75,12 @@ function commonOptions(settings: TrainSettings, data: ImageDataset, device: Devi
 function diffusionTask(settings: TrainSettings, data: ImageDataset, device: Device, common: Common): Task {
   const model = buildUNet(settings, data);
   const diffusion = buildDiffusion(settings);
-  const { flip, dropClass, offsetNoise } = settings;
+  const { flip, dropClass, offsetNoise, loss = 'simple', timestepSampling } = settings;
+  const options = { flip, dropClass, offsetNoise, loss, timestepSampling };
   const classNames = model.classes === null ? undefined : data.classNames;
   return {
     model,
-    train: (length) => train({ ...common, ...length, model, diffusion, flip, dropClass, offsetNoise }),
+    train: (length) => train({ ...common, ...length, ...options, model, diffusion }),
     save: (directory, parts) => saveRun(directory, { model, diffusion, classNames, ...parts }),
     preview: (folder, step, signal) => savePreview(folder, step, { model, diffusion, device }, signal),
     judged: { kind: 'denoiser', model, diffusion },
@@ -102,6 +103,7 @@ function classifierTask(settings: TrainSettings, data: ImageDataset, common: Com
 
 function buildUNet(settings: TrainSettings, { shape, classNames }: ImageDataset): UNet2D {
   const { classes, modelChannels, layers, attention, headChannels = null, dropout, dropClass } = settings;
+  const { variance, selfConditioning } = settings;
   checkLevels(modelChannels, shape);
   return new UNet2D({
     shape,
@@ -112,6 +114,8 @@ function buildUNet(settings: TrainSettings, { shape, classNames }: ImageDataset)
     dropout,
     classes: classes === 'none' ? null : (classNames?.length ?? null),
     nullClass: dropClass > 0,
+    learnedVariance: variance === 'learned',
+    selfConditioning,
   });
 }
 

@@ -37,6 +37,10 @@ export function resolveSettings(flags: TrainConfig, file: TrainConfig = { settin
   checkTask(settings);
   chooseTrainMetrics(settings);
   settings.classes ??= settings.labels === undefined ? 'none' : 'labels';
+  if (settings.task === 'diffusion') {
+    settings.variance ??= (settings.loss ?? 'simple') === 'simple' ? 'fixed' : 'learned';
+    settings.loss ??= settings.variance === 'learned' ? 'hybrid' : 'simple';
+  }
   return preset === undefined ? { settings } : { preset, settings };
 }
 
@@ -88,6 +92,7 @@ function checkTask(settings: TrainSettings): void {
   const labelled = classes === undefined ? labels !== undefined : classes !== 'none';
   const advice = 'give --labels FILE with an IDX file, or --classes folders';
   if (task === 'classifier') {
+    refuseDenoising(settings);
     if (!labelled) throw usageError(`--task classifier learns from labels: ${advice}`);
     if (dropClass > 0) throw usageError('--drop-class is for diffusion models: a classifier needs every label');
     if (offsetNoise > 0) throw usageError('--offset-noise is for diffusion models');
@@ -96,8 +101,30 @@ function checkTask(settings: TrainSettings): void {
     }
     return;
   }
+  checkLoss(settings);
   if (noisy) throw usageError('--noisy goes with --task classifier: a diffusion model sees noisy images anyway');
   if (dropClass > 0 && !labelled) throw usageError(`--drop-class needs labels to leave out: ${advice}`);
+}
+
+/** Refuses what only a denoiser can be trained with. */
+function refuseDenoising({ variance, loss, selfConditioning, timestepSampling }: TrainSettings): void {
+  const given = { variance, loss, selfConditioning: selfConditioning || undefined };
+  const name = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
+  if (name) throw usageError(`--${kebabCase(name)} is for diffusion models`);
+  if (timestepSampling !== 'uniform') throw usageError('--timestep-sampling is for diffusion models');
+}
+
+/** The loss and what the model says of its variance must fit. */
+function checkLoss({ variance, loss, weighting }: TrainSettings): void {
+  if (variance === 'learned' && loss === 'simple') {
+    throw usageError('--variance learned needs --loss hybrid or vlb: the loss simple does not teach a variance');
+  }
+  if (variance === 'fixed' && loss !== undefined && loss !== 'simple') {
+    throw usageError(`--loss ${loss} needs --variance learned: the model must predict the variance that it teaches`);
+  }
+  if (loss === 'vlb' && weighting !== 'simple') {
+    throw usageError('--weighting does not go with --loss vlb, which has the weights of the variational bound');
+  }
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -1,10 +1,14 @@
 import {
+  type DiffusionLoss,
+  diffusionLosses,
   type LearningRateShape,
   learningRateShapes,
   type ScheduleName,
   schedules,
   type TargetName,
+  type TimestepSampling,
   targets,
+  timestepSamplings,
   type WeightingName,
   weightings,
 } from '@diffuse/core';
@@ -30,6 +34,9 @@ export type ClassSource = 'none' | 'folders' | 'labels';
 /** What a run trains. */
 export type TaskName = 'diffusion' | 'classifier';
 
+/** What a model says of the variance of a step. */
+export type ModelVariance = 'fixed' | 'learned';
+
 /** Everything that decides a training run: each is a flag of `train` and a key of its configuration file. */
 export interface TrainSettings extends TrainEvaluationSettings {
   task: TaskName;
@@ -50,6 +57,8 @@ export interface TrainSettings extends TrainEvaluationSettings {
   dropClass: number;
   offsetNoise: number;
   noisy: boolean;
+  variance?: ModelVariance;
+  selfConditioning: boolean;
 
   schedule: ScheduleName;
   scheduleOptions: Readonly<Record<string, number>>;
@@ -57,6 +66,8 @@ export interface TrainSettings extends TrainEvaluationSettings {
   predict: TargetName;
   weighting: WeightingName;
   weightingOptions: Readonly<Record<string, number>>;
+  loss?: DiffusionLoss;
+  timestepSampling: TimestepSampling;
 
   steps?: number;
   epochs?: number;
@@ -97,12 +108,14 @@ export const trainDefaults: TrainSettings = {
   dropClass: 0,
   offsetNoise: 0,
   noisy: false,
+  selfConditioning: false,
   schedule: 'cosine',
   scheduleOptions: {},
   timesteps: 1000,
   predict: 'v',
   weighting: 'simple',
   weightingOptions: {},
+  timestepSampling: 'uniform',
   batchSize: 64,
   accumulate: 1,
   lr: 2e-4,
@@ -217,6 +230,17 @@ export const trainSettings: SettingTable<TrainSettings> = {
     description: 'a classifier of noisy images that is told the noise level: for classifier guidance',
     group: model,
   },
+  variance: {
+    kind: oneOf(['fixed', 'learned']),
+    description: 'whether the model predicts the variance of a step, too',
+    group: model,
+    defaultText: 'learned with --loss hybrid or vlb, else fixed',
+  },
+  selfConditioning: {
+    kind: flag(),
+    description: 'tell the model its own estimate of the clean image, half of the time in training',
+    group: model,
+  },
 
   schedule: { kind: oneOf(namesOf(schedules)), description: 'noise schedule', group: diffusion },
   scheduleOptions: {
@@ -233,6 +257,17 @@ export const trainSettings: SettingTable<TrainSettings> = {
     description: 'parameters of the weighting, e.g. gamma=5',
     group: diffusion,
     defaultText: "the weighting's own",
+  },
+  loss: {
+    kind: oneOf(namesOf(diffusionLosses)),
+    description: 'weighted squared error; that and the variational bound; the bound alone',
+    group: diffusion,
+    defaultText: 'hybrid with --variance learned, else simple',
+  },
+  timestepSampling: {
+    kind: oneOf(namesOf(timestepSamplings)),
+    description: 'draw all noise levels evenly, or those more often that have large losses',
+    group: diffusion,
   },
 
   steps: {
