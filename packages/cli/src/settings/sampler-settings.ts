@@ -10,6 +10,7 @@ import {
   type SamplerOptions,
   type SpacingName,
   samplers,
+  schedulerSampler,
   spacings,
 } from '@diffuse/core';
 import { usageError } from '../failure.ts';
@@ -78,7 +79,7 @@ const drawingSettings: SettingTable<DrawingSettings> = {
     kind: oneOf(Object.keys(spacings) as SpacingName[]),
     description: 'how the timesteps lie',
     group: sampling,
-    defaultText: "the sampler's best",
+    defaultText: "the sampler's best; with --compat diffusers the model's own",
   },
   eta: {
     kind: number('from 0 to 1', { minimum: 0, maximum: 1 }),
@@ -165,7 +166,8 @@ export const batchSizeSetting: Setting<number> = {
 };
 
 /**
- * The sampler that the flags ask for; clipping and variance are those of the model's own scheduler unless a flag says otherwise.
+ * The sampler that the flags ask for; clipping and variance are those of the model's own scheduler unless a flag says otherwise, and so
+ * is the spacing with `--compat diffusers`.
  *
  * @param scheduler what the model's folder says of its scheduler.
  * @throws Failure, DiffuseError `ERR_ARGUMENT` for an option that the sampler does not have.
@@ -196,8 +198,12 @@ export function samplerFrom(settings: DrawingSettings, scheduler: LoadedRun['sch
     settings.steps ?? (sampler === 'ddpm' ? timesteps : Math.min(ddimSteps, timesteps)),
     '--steps (this model has so many timesteps)',
   );
+  if (compat === 'diffusers') {
+    const asked = definedOnly({ spacing: settings.spacing, clip, eta, variance, churn });
+    return schedulerSampler(scheduler, { sampler, steps, compat, ...asked });
+  }
   const options: SamplerOptions = { steps, spacing, clip: clip ?? scheduler.clip };
-  Object.assign(options, definedOnly({ eta, churn, gam, mu, compat }));
+  Object.assign(options, definedOnly({ eta, churn, gam, mu }));
   if (sampler === 'ddpm') options.variance = variance ?? scheduler.variance;
   return createSampler(sampler, options);
 }

@@ -1,10 +1,13 @@
 import {
+  type Clip,
   type Compat,
   createSampler,
   type DiffusersQuirks,
   type Sampler,
+  type SamplerName,
   type SamplerOptions,
 } from '../samplers/index.ts';
+import { type SchedulerSampler, schedulerClasses } from './scheduler-classes.ts';
 import type { SchedulerDescription } from './scheduler-config.ts';
 
 /**
@@ -22,6 +25,8 @@ export function schedulerQuirks(scheduler: SchedulerDescription): DiffusersQuirk
 
 /** Options of {@link schedulerSampler}: what a configuration does not say, or what to change of it. */
 export interface SchedulerSamplerOptions extends Omit<SamplerOptions, 'compat'> {
+  /** Another sampler than the configuration's, as in `OtherScheduler.from_config(scheduler.config)` of diffusers. */
+  sampler?: SamplerName;
   /** 'diffusers' repeats the quirks that the configuration asks for; default 'strict'. */
   compat?: Compat;
 }
@@ -38,17 +43,26 @@ export interface SchedulerSamplerOptions extends Omit<SamplerOptions, 'compat'> 
  */
 export function schedulerSampler(
   scheduler: SchedulerDescription,
-  { compat = 'strict', ...options }: SchedulerSamplerOptions,
+  { sampler = scheduler.sampler, compat = 'strict', ...options }: SchedulerSamplerOptions,
 ): Sampler {
-  const { sampler, clip, variance, karras } = scheduler;
-  const quirky = compat === 'diffusers';
-  // Under compat the spacing says where the levels of 'karras' begin and end.
-  const spacing = karras && !quirky ? 'karras' : scheduler.spacing;
+  const { clip, variance, spacing, karras } = scheduler;
+  const own = sampler === 'ddpm' ? { variance } : {};
+  if (compat === 'strict') {
+    return createSampler(sampler, { spacing: karras ? 'karras' : spacing, clip, ...own, ...options });
+  }
+  const quirks = schedulerQuirks(scheduler);
   return createSampler(sampler, {
     spacing,
-    clip,
-    ...(sampler === 'ddpm' && { variance }),
+    clip: clipOf(sampler, clip),
+    ...own,
     ...options,
-    compat: quirky ? schedulerQuirks(scheduler) : compat,
+    // The levels of 'karras' lie between the ends of the configuration's spacing, and not of another one.
+    compat: options.spacing === undefined ? quirks : { ...quirks, karras: false },
   });
+}
+
+/** The configuration's bound, as far as the class of diffusers that does what the sampler does looks at it. */
+function clipOf(sampler: SamplerName, clip: Clip): Clip {
+  const keys = schedulerClasses[sampler as SchedulerSampler]?.keys ?? {};
+  return (typeof clip === 'number' ? 'clip_sample' : 'thresholding') in keys ? clip : Number.POSITIVE_INFINITY;
 }

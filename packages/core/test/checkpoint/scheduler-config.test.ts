@@ -11,8 +11,13 @@ import {
   schedulerFromDiffusers,
   schedulerToDiffusers,
 } from '../../src/checkpoint/scheduler-config.ts';
-import { schedulerQuirks, schedulerSampler } from '../../src/checkpoint/scheduler-sampler.ts';
+import {
+  type SchedulerSamplerOptions,
+  schedulerQuirks,
+  schedulerSampler,
+} from '../../src/checkpoint/scheduler-sampler.ts';
 import { gaussianDiffusion } from '../../src/diffusion/index.ts';
+import type { SamplerStep } from '../../src/samplers/index.ts';
 import { linearSchedule } from '../../src/schedules/index.ts';
 import { expectDiffuseError, failureOf, scratchFolder } from './folders.ts';
 
@@ -116,6 +121,19 @@ describe.each(samplers)('a configuration of %s', (sampler) => {
     }
     expect(schedulerQuirks(description)).toMatchObject({ stepsOffset: 1, finalSigma: 'zero', karras: false });
   });
+});
+
+test('a sampler of another class takes what its class would read', () => {
+  const diffusion = gaussianDiffusion({ schedule: linearSchedule() });
+  const scheduler = schedulerFromDiffusers({ steps_offset: 1, timestep_spacing: 'leading' });
+  const first = (options: Partial<SchedulerSamplerOptions>): Partial<SamplerStep> =>
+    schedulerSampler(scheduler, { steps: 10, compat: 'diffusers', ...options }).plan(diffusion)[0] as SamplerStep;
+  expect(first({ sampler: 'ddim' })).toMatchObject({ t: 901, clip: 1 });
+  expect(first({ sampler: 'heun' })).toMatchObject({ t: 901, clip: 1 });
+  expect(first({ sampler: 'euler' })).toMatchObject({ t: 901, clip: Infinity });
+  expect(first({ sampler: 'euler', clip: 2, spacing: 'trailing' })).toMatchObject({ t: 999, clip: 2 });
+  expect(first({ sampler: 'momentum', compat: 'strict' })).toMatchObject({ t: 900, clip: 1 });
+  expect(() => first({ sampler: 'momentum' })).toThrow("sampler 'momentum' has no option 'compat'");
 });
 
 describe('one clear line', () => {
