@@ -32,6 +32,8 @@ export interface ClassifierGuidance {
   readonly scale: number;
   /** Its parameters, in the buffer `guide`. */
   readonly network: Network;
+  /** The class that each sample is to go towards, 0 … classes of the network - 1; default the labels that the model is told. */
+  readonly labels?: ArrayLike<number> | undefined;
   /** Builds the gradient by x of log p(class | x_t); float32, the shape of x. */
   readonly slope: (inputs: { graph: Graph; x: Value; t: Value; labels: Value }) => Value;
 }
@@ -39,13 +41,25 @@ export interface ClassifierGuidance {
 /** A way to steer what the network says. */
 export type Guidance = ClassGuidance | Autoguidance | ClassifierGuidance;
 
+/** What {@link checkGuidance} holds a guidance against. */
+export interface GuidedSamples {
+  readonly model: Model;
+  /** Number of samples. */
+  readonly count: number;
+  /** Class of each sample, for models that are told one. */
+  readonly labels?: ArrayLike<number> | undefined;
+}
+
 /**
  * The guidance that a sampling really has: undefined where it would change nothing.
  *
  * @param guidance a number is the weight of {@link ClassGuidance}.
  * @throws DiffuseError `ERR_ARGUMENT` when it does not go with the model; `ERR_SHAPE` for a guide of another shape.
  */
-export function checkGuidance(guidance: Guidance | number | undefined, model: Model): Guidance | undefined {
+export function checkGuidance(
+  guidance: Guidance | number | undefined,
+  { model, count, labels }: GuidedSamples,
+): Guidance | undefined {
   if (guidance === undefined) return undefined;
   const chosen: Guidance = typeof guidance === 'number' ? { kind: 'class', weight: guidance } : guidance;
   const amount = chosen.kind === 'classifier' ? chosen.scale : chosen.weight;
@@ -65,9 +79,19 @@ export function checkGuidance(guidance: Guidance | number | undefined, model: Mo
       return chosen;
     case 'classifier':
       checkShape(chosen.network, model);
-      if (model.classes === null && chosen.network.classes === null) refuse('the guiding network knows no classes');
+      checkClasses(chosen.network.classes, chosen.labels ?? labels, count);
       return chosen;
   }
+}
+
+/** A classifier has a slope for its own classes alone. */
+function checkClasses(classes: number | null, labels: ArrayLike<number> | undefined, count: number): void {
+  if (classes === null) refuse('the guiding network knows no classes');
+  if (labels?.length !== count) {
+    refuse(`a classifier leads to a class: give it ${count} labels, got ${labels?.length ?? 'none'}`);
+  }
+  const wrong = Array.from(labels).find((label) => !(Number.isInteger(label) && label >= 0 && label < classes));
+  if (wrong !== undefined) refuse(`the label ${wrong} is not a class of the classifier; they are 0 to ${classes - 1}`);
 }
 
 function checkShape(guide: Network, model: Model): void {

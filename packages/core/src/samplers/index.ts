@@ -8,7 +8,7 @@ import { heun } from './heun.ts';
 import { momentum } from './momentum.ts';
 import type { Clip, Sampler } from './sampler.ts';
 import type { Spacing, SpacingName } from './spacing.ts';
-import { tutorialDeterministic, tutorialStochastic } from './tutorial.ts';
+import { type LambdaName, tutorialDeterministic, tutorialStochastic } from './tutorial.ts';
 import { unipc } from './unipc.ts';
 
 export { type Compat, compats, type DiffusersQuirks } from './compat.ts';
@@ -31,6 +31,9 @@ export {
   spacings,
 } from './spacing.ts';
 export {
+  type Lambda,
+  type LambdaName,
+  lambdas,
   type TutorialDeterministicOptions,
   type TutorialOptions,
   tutorialDeterministic,
@@ -50,12 +53,21 @@ export interface SamplerOptions {
   variance?: DdpmVariance;
   /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
   clip?: Clip;
+  /** Order of DPM-Solver++, 1 or 2. */
+  order?: number;
   /** Heun's amount of fresh noise. */
   churn?: number;
+  /** Between which noise levels Heun's method adds fresh noise. */
+  churnMin?: number;
+  churnMax?: number;
+  /** Deviation of Heun's fresh noise. */
+  churnNoise?: number;
   /** Weight of the present estimate of the noise against the one before. */
   gam?: number;
   /** Share of the noise that is drawn afresh, in [0, 1). */
   mu?: number;
+  /** How far a step of the tutorial goes. */
+  lambda?: LambdaName;
   /** Whose side to take where diffusers does something else than the formulas. */
   compat?: Compat | DiffusersQuirks;
 }
@@ -120,14 +132,14 @@ export const samplers: Readonly<Record<SamplerName, SamplerEntry>> = {
   },
   heun: {
     description: 'second order, two evaluations a step (Karras et al. 2022)',
-    options: ['steps', 'spacing', 'clip', 'churn', 'compat'],
+    options: ['steps', 'spacing', 'clip', 'churn', 'churnMin', 'churnMax', 'churnNoise', 'compat'],
     order: 2,
     spacing: 'karras',
     create: heun,
   },
   'dpm++2m': {
     description: 'second order, good from about 10 steps (Lu et al. 2022)',
-    options: ['steps', 'spacing', 'clip', 'compat'],
+    options: ['steps', 'spacing', 'order', 'clip', 'compat'],
     order: 2,
     spacing: 'trailing',
     create: dpmSolver,
@@ -155,7 +167,7 @@ export const samplers: Readonly<Record<SamplerName, SamplerEntry>> = {
   },
   'tutorial-deterministic': {
     description: 'x + lambda (mu - x): DDIM as "Step-by-step diffusion" writes it',
-    options: ['steps', 'spacing', 'clip'],
+    options: ['steps', 'spacing', 'clip', 'lambda'],
     order: 1,
     spacing: 'karras',
     create: tutorialDeterministic,

@@ -6,7 +6,7 @@ import { DiffuseError } from '../native/errors.ts';
 import { type Autoguidance, type ClassifierGuidance, checkGuidance, type Guidance } from './guidance.ts';
 import { type ResampleOptions, repaintPlan } from './inpaint.ts';
 import { noiseFactors, type Sampler, type SamplerStep } from './sampler.ts';
-import { compileSampling, type Sampling } from './sampling.ts';
+import { compileSampling, type Sampling, type StepRequest } from './sampling.ts';
 
 /** Samples that are given, to be edited. */
 export interface Given {
@@ -119,7 +119,7 @@ async function sampleAll<M extends Model>(options: SampleOptions): Promise<Sampl
     for (const { offset, count: wanted } of batches) {
       await begin(sampling, options, checked, { offset, batchSize });
       for (const [index, step] of plan.entries()) {
-        await sampling.step({ ...request(options, offset, batchSize), step, index, signal });
+        await sampling.step({ ...request(options, checked, { offset, batchSize }), step, index, signal });
         onStep?.({ done: ++done, total: plan.length * batches.length });
       }
       images.set((await sampling.read()).subarray(0, wanted * size), offset * size);
@@ -138,7 +138,8 @@ async function* sampleSteps(options: SampleOptions): AsyncGenerator<SampleStep, 
     await begin(sampling, options, checked, { offset: 0, batchSize: count });
     for (const [index, step] of checked.plan.entries()) {
       const xt = await sampling.read();
-      const said = await sampling.step({ ...request(options, 0, count), step, index, signal });
+      const range = { offset: 0, batchSize: count };
+      const said = await sampling.step({ ...request(options, checked, range), step, index, signal });
       const factors = noiseFactors(diffusion, step);
       const prediction = said.prediction as Float32Array;
       const eps = xt.map((x, i) => factors.x * x + factors.prediction * (prediction[i] as number));
@@ -211,10 +212,13 @@ function sharesAt(
 
 function request(
   { seed = 0, labels }: SampleOptions,
-  offset: number,
-  batchSize: number,
-): { seed: number; offset: number; labels: Int32Array | undefined } {
-  return { seed, offset, labels: labels && Int32Array.from(batchOf(labels, 1, { offset, batchSize })) };
+  { guidance }: Checked,
+  range: BatchRange,
+): Pick<StepRequest, 'seed' | 'offset' | 'labels' | 'guideLabels'> {
+  const part = (all: ArrayLike<number> | undefined): Int32Array | undefined =>
+    all && Int32Array.from(batchOf(all, 1, range));
+  const towards = guidance?.kind === 'classifier' ? (guidance.labels ?? labels) : undefined;
+  return { seed, offset: range.offset, labels: part(labels), guideLabels: part(towards) };
 }
 
 /** What one batch has of an array over all samples; the last batch may be longer than what is left and repeats the last sample. */
@@ -246,7 +250,7 @@ function checkOptions(options: SampleOptions): Checked {
   }
   checkLabels(options);
   checkGiven(options);
-  const guidance = checkGuidance(options.guidance, model);
+  const guidance = checkGuidance(options.guidance, options);
   const whole = given?.strength === undefined ? {} : { strength: given.strength };
   const plan = sampler.plan(diffusion, whole);
   return { plan: mask ? repaintPlan(plan, mask) : plan, guidance };

@@ -53,6 +53,8 @@ export interface StepRequest {
   readonly offset: number;
   /** int32 [batchSize]; for conditional models. */
   readonly labels: Int32Array | undefined;
+  /** int32 [batchSize]; the classes that a classifier leads to. */
+  readonly guideLabels: Int32Array | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -101,7 +103,7 @@ export function compileSampling(options: SamplingOptions): Sampling {
         if (mask) await buffers.mask?.write(0, mask);
         await begin.run({ scalars: { ...seedScalars(seed), sampleOffset: offset, signal, deviation } });
       },
-      step: ({ step: row, index, seed, offset, labels, signal }) =>
+      step: ({ step: row, index, seed, offset, labels, guideLabels, signal }) =>
         step.run({
           scalars: {
             ...stepScalars(options, row),
@@ -110,7 +112,7 @@ export function compileSampling(options: SamplingOptions): Sampling {
             step: index,
             sampleOffset: offset,
           },
-          inputs: labelInputs(options, labels),
+          inputs: { ...labelInputs(options, labels), ...(guideLabels && { guideLabels }) },
           signal,
         }),
       read: () => (buffers.x as DeviceBuffer).read(0, elements),
@@ -269,7 +271,7 @@ function predict(
 
   const weight = graph.scalar('guidance');
   if (guidance.kind === 'classifier') {
-    const slope = guidance.slope({ graph, x, t, labels: labels as Value });
+    const slope = guidance.slope({ graph, x, t, labels: graph.input('guideLabels', [count], 'i32') });
     return { prediction: blend(own.shape, { a: own, b: slope }, { alpha: 1, beta: weight }), variance };
   }
   // other + w (own - other)

@@ -1,4 +1,4 @@
-import { checkInteger } from '../schedules/checks.ts';
+import { checkInteger, lookUp } from '../schedules/checks.ts';
 import { type Clip, checkClip, type Level, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
 import { checkSpacing, type Spacing } from './spacing.ts';
 
@@ -44,13 +44,25 @@ export function tutorialStochastic({ steps, spacing = 'karras', clip = 1 }: Tuto
   };
 }
 
+/** How far a step goes towards mu, as a function of sigma and sigma'. */
+export type Lambda = (sigma: number, sigmaNext: number) => number;
+
+/** Name of a lambda. */
+export type LambdaName = 'right' | 'wrong';
+
+/**
+ * The lambda of algorithm 2, and the sqrt((t - dt) / t) = sigma' / sigma that notes may give for it: samples collapse, since it is the
+ * shrink factor of data that is one point.
+ */
+export const lambdas: Readonly<Record<LambdaName, Lambda>> = {
+  right: (sigma, sigmaNext) => (sigma === Infinity ? 1 : sigma / (sigma + sigmaNext)),
+  wrong: (sigma, sigmaNext) => sigmaNext / sigma,
+};
+
 /** Parameters of {@link tutorialDeterministic}. */
 export interface TutorialDeterministicOptions extends TutorialOptions {
-  /**
-   * lambda as a function of sigma and sigma'. The default is the right one; to see what another does, e.g. the sqrt((t - dt) / t) =
-   * sigma' / sigma that notes may give for it: samples collapse, since it is the shrink factor of data that is one point.
-   */
-  lambda?: (sigma: number, sigmaNext: number) => number;
+  /** One of {@link lambdas} by its name, or one's own, to see what it does. */
+  lambda?: LambdaName | Lambda;
 }
 
 /**
@@ -66,13 +78,14 @@ export function tutorialDeterministic({
   steps,
   spacing = 'karras',
   clip = 1,
-  lambda = (sigma, sigmaNext) => (sigma === Infinity ? 1 : sigma / (sigma + sigmaNext)),
+  lambda = 'right',
 }: TutorialDeterministicOptions): Sampler {
+  const chosen = typeof lambda === 'function' ? lambda : lookUp('lambda', lambdas, lambda);
   checkInteger("steps of sampler 'tutorial-deterministic'", steps, 1, Number.MAX_SAFE_INTEGER);
   checkClip('tutorial-deterministic', clip);
   checkSpacing(spacing);
   const update = ({ from, to }: Transition): Update => {
-    const towards = lambda(from.sigma, to.sigma) * (1 - timeRatio(from, to));
+    const towards = chosen(from.sigma, to.sigma) * (1 - timeRatio(from, to));
     // From pure noise x / signal is infinite, and its noise shrinks from sigma to sigma'.
     if (from.signal === 0) return { x: to.deviation, x0: to.signal };
     return { x: ((1 - towards) * to.signal) / from.signal, x0: to.signal * towards };

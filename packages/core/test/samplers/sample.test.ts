@@ -3,11 +3,14 @@ import { referenceNormal } from '../../../testkit/src/op-cases/random-reference.
 import { samplerUpdate } from '../../../testkit/src/simulate.ts';
 import { gaussianDiffusion, type TargetName } from '../../src/diffusion/index.ts';
 import { fill } from '../../src/graph/ops/elementwise.ts';
+import { classifier } from '../../src/models/classifier.ts';
+import { classifierSlope } from '../../src/models/classifier-slope.ts';
 import { UNet2D } from '../../src/models/unet2d.ts';
 import { initializeModel } from '../../src/models/weights.ts';
 import { type Device, openDevice } from '../../src/native/device.ts';
 import { Purpose } from '../../src/random/philox.ts';
 import {
+  type ClassifierGuidance,
   createSampler,
   ddim,
   ddimInversion,
@@ -162,6 +165,40 @@ describe('classifier guidance', () => {
       ).toBeLessThan(1e-4);
       expect((await first({ guidance: { ...guidance, scale: 0 } })).eps).toEqual(plain.eps);
     }
+  });
+
+  describe('of a classifier', () => {
+    const guide = classifier({ shape, classes: 2, channels: [8, 8], timeConditioned: true });
+    const towards = (labels?: ArrayLike<number>): ClassifierGuidance => {
+      return { kind: 'classifier', scale: 4, network: guide, labels, slope: classifierSlope(guide) };
+    };
+    beforeAll(() => initializeModel(guide, device, { seed: 3 }));
+
+    test('leads a model without classes to the labels of the guidance, the same in every batch', async () => {
+      const [mixed, zeros] = [
+        await draw({ guidance: towards([0, 1, 0]) }),
+        await draw({ guidance: towards([0, 0, 0]) }),
+      ];
+      expect(mixed.subarray(0, size)).toEqual(zeros.subarray(0, size));
+      expect(mixed.subarray(size, 2 * size)).not.toEqual(zeros.subarray(size, 2 * size));
+      expect(mixed.subarray(2 * size)).toEqual(zeros.subarray(2 * size));
+      expect(await draw({ guidance: towards([0, 1, 0]), batchSize: 1 })).toEqual(mixed);
+      expect(await draw()).not.toEqual(zeros);
+    });
+
+    test('takes the labels of the model where it has none of its own', async () => {
+      const labels = [0, 1, 1];
+      const own = await draw({ model: classModel, labels, guidance: towards() });
+      expect(await draw({ model: classModel, labels, guidance: towards(labels) })).toEqual(own);
+    });
+
+    test.each<[string, Partial<SampleOptions>, string]>([
+      ['no labels', { guidance: towards() }, 'a classifier leads to a class: give it 3 labels, got none'],
+      ['too few labels', { guidance: towards([0]) }, 'a classifier leads to a class: give it 3 labels, got 1'],
+      ['an unknown class', { guidance: towards([0, 1, 2]) }, 'the label 2 is not a class of the classifier'],
+    ])('refuses %s', async (_, options, message) => {
+      await expect(draw(options)).rejects.toThrow(message);
+    });
   });
 });
 
