@@ -213,6 +213,18 @@ describe('plot loss', () => {
     }
   });
 
+  test('a floor far below the model does not squeeze the model to a line', async () => {
+    const path = join(folder, 'deep.jsonl');
+    const levels = [0.1, 1, 10].map((sigma, i) => {
+      const eps = { mean: 0.5 / (i + 1) };
+      return { sigma, eps, x0: { mean: 0.1 }, floor: [0, 1e-30, 1e-3][i] };
+    });
+    await writeFile(path, JSON.stringify({ event: 'loss-by-level', levels }));
+    const texts = await textsOf('loss', '--levels', path);
+    expect(texts).toEqual(expect.arrayContaining(['the floor', '0.1']));
+    expect(texts.some((text) => text.includes('⁻²') || text.includes('⁻³⁰'))).toBe(false);
+  });
+
   test('levels of pure noise alone are refused', async () => {
     const path = join(folder, 'noise.jsonl');
     const levels = [{ sigma: null, eps: { mean: 0 }, x0: { mean: 1 } }];

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { chartGrid, type LineChartOptions } from '@diffuse/data';
+import { type Axis, chartGrid, type LineChartOptions } from '@diffuse/data';
 import { messageOf, usageError } from '../failure.ts';
 import type { PlotFlags } from '../settings/plot-settings.ts';
 
@@ -118,7 +118,7 @@ function levelCharts(levels: readonly Level[]): LineChartOptions[] {
   const chart = (subtitle: string, errors: readonly number[], leasts: readonly number[]): LineChartOptions => ({
     subtitle,
     x: { label: 'sigma', scale: 'log' },
-    y: { scale: 'log', room },
+    y: { scale: 'log', room, ...around(errors) },
     width,
     height: 300,
     series: [
@@ -137,6 +137,12 @@ function levelCharts(levels: readonly Level[]): LineChartOptions[] {
     },
     chart('mean squared error of the estimate of x₀', ofX0, floorsOfX0),
   ];
+}
+
+/** A floor that is orders of magnitude below the model is as good as 0, and would squeeze all else to a line: it ends at the edge. */
+function around(errors: readonly number[]): Pick<Axis, 'domain'> {
+  const shown = errors.filter((error) => error > 0);
+  return shown.length === 0 ? {} : { domain: [Math.min(...shown) / 10, Math.max(...shown) * 1.5] };
 }
 
 /** @throws Failure for a missing or broken log, or one without lines. */

@@ -106,7 +106,8 @@ export async function idealLoss(options: IdealLossOptions): Promise<IdealLossLev
     for (let draw = 0; draw < draws; draw++) {
       const first = Math.floor((draw * count) / draws) * dimensions;
       const clean = points.subarray(first, first + dimensions);
-      fillNormal(noise, { seed, purpose: Purpose.evaluationNoise, step, sample: draw });
+      // The same noise at every level: what differs between levels is the level.
+      fillNormal(noise, { seed, purpose: Purpose.evaluationNoise, step: 0, sample: draw });
       const noisy = Float64Array.from(clean, (value, i) => value + sigma * (noise[i] as number));
       const estimate = weightedMean(await pacedLogits(options, noisy, sigma, pace), options);
       const squares = estimate.reduce((sum, value, i) => sum + (value - (clean[i] as number)) ** 2, 0);
