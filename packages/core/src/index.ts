@@ -17,6 +17,7 @@ export {
   type SaveRunOptions,
   type SaveTokensOptions,
   saveRun,
+  saveTrainingState,
 } from './checkpoint/run.ts';
 export { type RunKind, runTitle } from './checkpoint/run-location.ts';
 export type { ScheduleDescription, SchedulerScheduleName } from './checkpoint/schedule-config.ts';

@@ -2,6 +2,7 @@ import { parameterTable } from '../models/weights.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { modelFormats } from './model-kinds.ts';
 import type { SaveRunOptions } from './run.ts';
+import { formatOf } from './run-location.ts';
 
 /**
  * Refuses parts of a run that do not belong together, before anything is written.
@@ -14,9 +15,10 @@ export function checkSaved({ model, diffusion, autoencoder, scale, state }: Save
   };
   if (!Object.hasOwn(modelFormats, model.kind)) {
     const known = Object.keys(modelFormats).join(', ');
-    refuse(`the model is of kind ${model.kind}; a file has names for ${known}, not for a model of one's own`);
+    refuse(`the model is of kind ${model.kind}; expected one of ${known}; others have saveTrainingState`);
   }
-  const { title, scheduler } = modelFormats[model.kind];
+  const { title, scheduler, toJson } = formatOf(model.kind);
+  toJson(model.config);
   const given = diffusion === undefined ? null : 'transition' in diffusion ? 'discrete' : 'gaussian';
   if (given !== scheduler) {
     const wanted = { gaussian: 'a Gaussian diffusion', discrete: 'a discrete diffusion' };

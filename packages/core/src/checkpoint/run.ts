@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { type Diffusion, gaussianDiffusion } from '../diffusion/gaussian.ts';
 import { type TargetName, targets } from '../diffusion/targets.ts';
 import type { DiscreteDiffusion } from '../discrete/discrete-diffusion.ts';
@@ -16,15 +15,14 @@ import type { Device, DeviceBuffer } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { checkSaved } from './check-saved.ts';
 import { readClassNames, writeClassNames } from './class-names.ts';
-import { fileOperation } from './file-errors.ts';
 import { type RunFolder, readRunFolder, writeRunFolder } from './run-folder.ts';
 import { locateRun, type RunKind } from './run-location.ts';
 import { describeSchedule, scheduleFromDescription } from './schedule-config.ts';
 import type { SchedulerDescription } from './scheduler-config.ts';
-import { readSlot, type StateOptions, writeState } from './state-file.ts';
+import { readSlot, type StateOptions, saveTrainingState } from './state-file.ts';
 import { loadWeights, writeParameters } from './weights-file.ts';
 
-export { loadTrainingState } from './state-file.ts';
+export { loadTrainingState, saveTrainingState } from './state-file.ts';
 
 /** What is saved of every run. */
 export interface CommonSaveOptions extends StateOptions {
@@ -91,14 +89,10 @@ export async function saveRun(directory: string, options: SaveRunOptions): Promi
     ...(autoencoder && { decoder: { model: autoencoder, scale } }),
     ema: weights.ema !== undefined,
   };
-  await state.ready;
-  await fileOperation('create', directory, () => mkdir(directory, { recursive: true }));
-  await writeState(directory, options);
+  const coder = autoencoder && weightsOn(autoencoder, weights.device);
+  await saveTrainingState(directory, options);
   const paths = await writeRunFolder(directory, configs);
-  if (autoencoder) {
-    const { ema, parameters } = weightsOn(autoencoder, weights.device);
-    await writeWeights(paths.decoderPath, autoencoder, ema ?? parameters);
-  }
+  if (coder) await writeWeights(paths.decoderPath, autoencoder, coder.ema ?? coder.parameters);
   await writeWeights(paths.weightsPath, model, weights.parameters);
   if (weights.ema) await writeWeights(paths.emaWeightsPath, model, weights.ema);
   if (classNames) await writeClassNames(directory, classNames);

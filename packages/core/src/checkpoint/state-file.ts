@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Network } from '../models/model.ts';
 import { parameterSize } from '../models/parameter-layout.ts';
@@ -6,6 +7,7 @@ import type { Device, DeviceBuffer, FileOrder } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { lossHistoryOf, lossHistoryShape } from '../training/loss-aware.ts';
 import { createTrainingState, stateBuffers, type TrainingState } from '../training/training-state.ts';
+import { fileOperation } from './file-errors.ts';
 import { openSafetensors, type SafetensorsFile, type SafetensorsSource, writeSafetensors } from './safetensors.ts';
 
 const STATE_NAME = 'state.safetensors';
@@ -23,11 +25,14 @@ export interface StateOptions {
 }
 
 /**
- * Writes `state.safetensors`, from which training resumes exactly, whole and durably.
+ * Writes `state.safetensors`, from which training resumes exactly, whole and durably: the part of `saveRun` that does for models of one's
+ * own as well. `loadTrainingState` reads it. The folder is created as needed.
  *
  * @throws `ERR_CHECKPOINT` naming the file that could not be written.
  */
-export async function writeState(directory: string, { state, fingerprint, seed }: StateOptions): Promise<void> {
+export async function saveTrainingState(directory: string, { state, fingerprint, seed }: StateOptions): Promise<void> {
+  await state.ready;
+  await fileOperation('create', directory, () => mkdir(directory, { recursive: true }));
   const tensors = Object.entries(stateBuffers(state)).flatMap(([name, buffer]) =>
     state.weights.table.slots.map(
       (slot): SafetensorsSource => ({

@@ -1,7 +1,14 @@
 import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadRun, loadTrainingState, runKind, type SaveRunOptions, saveRun } from '../../src/checkpoint/run.ts';
+import {
+  loadRun,
+  loadTrainingState,
+  runKind,
+  type SaveRunOptions,
+  saveRun,
+  saveTrainingState,
+} from '../../src/checkpoint/run.ts';
 import { gaussianDiffusion } from '../../src/diffusion/gaussian.ts';
 import { edm } from '../../src/diffusion/targets.ts';
 import { type DiscreteTransition, discreteDiffusion } from '../../src/discrete/discrete-diffusion.ts';
@@ -10,6 +17,7 @@ import { tokenUNet } from '../../src/discrete/token-unet.ts';
 import { decodeLatents, encodeImages } from '../../src/latent/latents.ts';
 import { type Autoencoder, autoencoder } from '../../src/models/autoencoder.ts';
 import { mlp } from '../../src/models/mlp.ts';
+import type { Model } from '../../src/models/model.ts';
 import { UNet2D } from '../../src/models/unet2d.ts';
 import { initializeModel } from '../../src/models/weights.ts';
 import { type Device, openDevice } from '../../src/native/device.ts';
@@ -17,7 +25,7 @@ import { ddim } from '../../src/samplers/ddim.ts';
 import { sample } from '../../src/samplers/sample.ts';
 import { cosineSchedule } from '../../src/schedules/index.ts';
 import { train } from '../../src/training/train.ts';
-import { createTrainingState } from '../../src/training/training-state.ts';
+import { createTrainingState, type TrainingState } from '../../src/training/training-state.ts';
 import { contentOf, expectDiffuseError, failureOf, scratchFolder, seededRandom } from './folders.ts';
 import { fileOf, headerMutations } from './header-mutations.ts';
 import { diffusion, pattern, type Subject, savedRun, seed, steps, subjects, trainTo } from './run-subjects.ts';
@@ -187,6 +195,30 @@ test('the folder of a classifier as it was once written is read', async () => {
   expect((await loadRun(early, { device, kind: 'classifier' })).classNames).toEqual(['a', 'b', 'c']);
 });
 
+test("the training of a model of one's own resumes with the same bytes", async () => {
+  const folder = await scratchFolder();
+  const own = (): Model => {
+    const { kind: _, config: __, ...model } = mlp({ shape: [2], width: 4, layers: 1 });
+    return model;
+  };
+  const data = pattern([2], 'f32');
+  const { fingerprint } = data;
+  const run = async (to: number, model: Model, resume?: TrainingState): Promise<Buffer> => {
+    const training = train({ model, diffusion, data, device, steps, batchSize: 4, ema: 0.9, seed, resume });
+    for await (const { step } of training) {
+      if (step < to) continue;
+      await saveTrainingState(folder, { state: training.state, fingerprint, seed });
+      break;
+    }
+    return readFile(join(folder, 'state.safetensors'));
+  };
+  const whole = await run(steps, own());
+  await run(2, own());
+  const model = own();
+  const resume = await loadTrainingState(folder, { device, model, ema: true, fingerprint, seed });
+  expect((await run(steps, model, resume)).equals(whole)).toBe(true);
+});
+
 test('what a network can do that early files do not speak of, it does not do', async () => {
   const folder = await savedRun(device, 'mlp');
   const path = join(folder, 'model/config.json');
@@ -232,7 +264,7 @@ describe('saveRun refuses what no folder could say, and then writes nothing', ()
 
   test.each<[string, () => Record<string, unknown>]>([
     [
-      'the model is of kind undefined; a file has names for unet2d, mlp,',
+      'the model is of kind undefined; expected one of unet2d, mlp,',
       () => ({ model: { ...parts().model, kind: undefined } }),
     ],
     ['a network for points goes with a Gaussian diffusion; got no diffusion', () => ({ diffusion: undefined })],
@@ -269,5 +301,6 @@ describe('saveRun refuses what no folder could say, and then writes nothing', ()
     const state = createTrainingState(model, device, { seed, ema: false });
     const saved = saveRun(folder, { ...parts(), model, state, autoencoder: coder, scale: 1 });
     await expect(saved).rejects.toThrow('the model has no weights yet');
+    expectDiffuseError(await failureOf(() => runKind(folder)), 'ERR_CHECKPOINT', 'no such file or directory');
   });
 });
