@@ -2,7 +2,7 @@
 //
 //   npx tsx --conditions=@diffuse/source examples/latent.ts
 //
-// Writes examples/out/latent.png: a row of data, the same through the autoencoder, and samples.
+// Writes examples/out/latent.png: a row of data, the same through the autoencoder, and samples; and the run, to examples/out/latent/.
 import {
   adamW,
   autoencoder,
@@ -14,6 +14,7 @@ import {
   gaussianDiffusion,
   openDevice,
   sample,
+  saveRun,
   train,
   UNet2D,
 } from '@diffuse/core';
@@ -68,9 +69,15 @@ export async function run({
   const latents = await encodeImages(data, { model: coder, device });
   const model = new UNet2D({ shape: latents.shape, channels: [64, 128], layers: 1, attention: [4] });
   const diffusion = gaussianDiffusion({ schedule: cosineSchedule({ steps: 200 }), predict: 'v' });
-  for await (const { step, loss } of train({ ...common, model, diffusion, data: latents, batchSize: 128 })) {
+  const training = train({ ...common, model, diffusion, data: latents, batchSize: 128 });
+  for await (const { step, loss } of training) {
     if (picture && step % 100 === 0) console.log(`diffusion: step ${step}, loss ${loss.toFixed(3)}`);
   }
+    if (!picture || step < steps) continue;
+    // Both networks in one folder: loadRun(folder, { device, kind: 'latent' }) returns them, ready to draw and to decode.
+    const { scale, fingerprint } = latents;
+    const parts = { model, diffusion, autoencoder: coder, scale };
+    await saveRun(await outPath('latent'), { ...parts, state: training.state, fingerprint, seed });
 
   const sampler = ddim({ steps: 50, eta: 1, spacing: 'trailing', clip: Number.POSITIVE_INFINITY });
   const drawn = await sample({ model, diffusion, device, sampler, count, batchSize: 100, seed });
