@@ -4,11 +4,8 @@ import {
   type CommonTrainOptions,
   classification,
   classifier,
-  createSchedule,
-  createWeighting,
   type Device,
-  type Diffusion,
-  gaussianDiffusion,
+  diffusionObjective,
   type Network,
   saveRun,
   type Training,
@@ -19,6 +16,7 @@ import {
 import type { ImageDataset } from '@diffuse/data';
 import { usageError } from '../failure.ts';
 import type { TrainSettings } from '../settings/train-settings.ts';
+import { buildDiffusion } from './build-diffusion.ts';
 import { savePreview } from './preview.ts';
 import type { Judged } from './train-evaluation.ts';
 
@@ -60,7 +58,8 @@ export function buildTask(settings: TrainSettings, data: ImageDataset, device: D
  * @throws DiffuseError `ERR_ARGUMENT`
  */
 export function checkTask(settings: TrainSettings): void {
-  if (settings.task === 'diffusion' || settings.noisy) buildDiffusion(settings);
+  if (settings.task === 'diffusion') diffusionObjective(buildDiffusion(settings));
+  else if (settings.noisy) buildDiffusion(settings);
 }
 
 type Common = Omit<CommonTrainOptions, 'steps' | 'resume'>;
@@ -135,13 +134,4 @@ function checkLevels(modelChannels: readonly number[], [height, width]: ImageDat
     `--model-channels with ${modelChannels.length} levels needs sides that are multiples of ${factor}; ` +
       `the images are ${height} x ${width}: choose another --resolution or fewer levels`,
   );
-}
-
-function buildDiffusion(settings: TrainSettings): Diffusion {
-  const { schedule, scheduleOptions, timesteps, predict, weighting, weightingOptions } = settings;
-  return gaussianDiffusion({
-    schedule: createSchedule(schedule, { ...scheduleOptions, steps: timesteps }),
-    predict,
-    weighting: createWeighting(weighting, weightingOptions),
-  });
 }

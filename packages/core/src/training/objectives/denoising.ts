@@ -1,5 +1,6 @@
 import { type Diffusion, NOISING_COLUMNS } from '../../diffusion/gaussian.ts';
 import { boundTable, estimateTable } from '../../diffusion/learned-variance.ts';
+import { targets } from '../../diffusion/targets.ts';
 import { expectShape, shapeText, sliceChannels, type Value } from '../../graph/graph.ts';
 import { multiply } from '../../graph/ops/elementwise.ts';
 import { BOUND_COLUMNS, hybridLoss } from '../../graph/ops/hybrid-loss.ts';
@@ -69,7 +70,8 @@ const defaults: Settings = {
  *
  * The data are bytes, read as [-1, 1], or float32, taken as it is; `ERR_DTYPE` otherwise.
  *
- * @throws `ERR_ARGUMENT` for an option out of range; while training is planned, for a model that the options do not fit.
+ * @throws `ERR_ARGUMENT` for an option out of range, or for a schedule that ends at pure noise where the network predicts it; while
+ *   training is planned, for a model that the options do not fit.
  */
 export function diffusionObjective(diffusion: Diffusion, options: DiffusionObjectiveOptions = {}): Objective {
   const settings: Settings = { ...defaults, ...options };
@@ -78,6 +80,8 @@ export function diffusionObjective(diffusion: Diffusion, options: DiffusionObjec
   checkNumber('boundWeight', boundWeight, 0, Number.MAX_VALUE);
   lookUp('loss', diffusionLosses, loss);
   lookUp('timestep sampling', timestepSamplings, timestepSampling);
+  // Where the prediction says nothing of the data, nothing would be learnt, and no sampler could begin.
+  diffusion.convertTo(targets.x0, diffusion.steps - 1);
   const columns = columnsOf(settings);
   return {
     name: 'denoising',
