@@ -20,7 +20,8 @@ export interface PosteriorCoefficients {
  */
 export function posteriorCoefficients(alphaBar: number, alphaBarPrevious: number): PosteriorCoefficients {
   const alpha = alphaBar / alphaBarPrevious;
-  const beta = 1 - alpha;
+  // The difference of the levels is exact where they are close, and 1 - alpha is not.
+  const beta = (alphaBarPrevious - alphaBar) / alphaBarPrevious;
   const share = (1 - alphaBarPrevious) / (1 - alphaBar);
   return {
     x0: (beta * Math.sqrt(alphaBarPrevious)) / (1 - alphaBar),

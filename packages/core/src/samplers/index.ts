@@ -154,7 +154,7 @@ export const samplers: Readonly<Record<SamplerName, SamplerEntry>> = {
   unipc: {
     description: 'predictor and corrector from one evaluation a step (Zhao et al. 2023)',
     options: ['steps', 'spacing', 'clip', 'compat'],
-    order: 2,
+    order: 3,
     spacing: 'trailing',
     create: unipc,
   },

@@ -21,9 +21,9 @@ type Factors = readonly [now: number, history: number, older: number];
 
 /**
  * UniPC-2 with B(h) = e^h - 1 (Zhao et al. 2023, algorithms 5 and 6, arXiv:2302.04867; diffusers' `UniPCMultistepScheduler`, `bh2`):
- * a predictor as DPM-Solver++(2M), and a corrector that moves x once the network has been asked at it. A row asks the network at the
- * predicted x, corrects x with what it says, and predicts the next: all three are linear in x and the last three estimates, so the
- * row is their composition.
+ * a predictor as DPM-Solver++(2M), and a corrector that moves x once the network has been asked at it and raises the order from 2 to 3.
+ * A row asks the network at the predicted x, corrects x with what it says, and predicts the next: all three are linear in x and the
+ * last three estimates, so the row is their composition.
  *
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */

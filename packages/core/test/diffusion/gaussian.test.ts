@@ -22,6 +22,8 @@ const zero = Float64Array.of(0);
 const timestep = fc.nat(999);
 const value = fc.double({ min: -3, max: 3, noNaN: true }).map((x) => Float64Array.of(x));
 const at = (array: Float64Array | Float32Array, i: number): number => array[i] as number;
+const logNormal = (x: number, mean: number, variance: number): number =>
+  -0.5 * ((x - mean) ** 2 / variance + Math.log(2 * Math.PI * variance));
 
 describe('the forward process', () => {
   const { schedule, ...diffusion } = gaussianDiffusion({ schedule: linearSchedule() });
@@ -86,9 +88,9 @@ describe('the posterior', () => {
     for (const [i, t] of golden.linear.idx.entries()) {
       const ofX0 = diffusion.posterior(one, zero, t);
       const ofXt = diffusion.posterior(zero, one, t);
-      expectClose(at(ofX0.mean, 0), golden.linear.posterior_mean_coef_x0?.[i] as number, 1e-11);
-      expectClose(at(ofXt.mean, 0), golden.linear.posterior_mean_coef_xt?.[i] as number, 1e-11);
-      expectClose(ofX0.variance, golden.linear.posterior_variance?.[i] as number, 1e-11);
+      expectClose(at(ofX0.mean, 0), golden.linear.posterior_mean_coef_x0?.[i] as number, 1e-12);
+      expectClose(at(ofXt.mean, 0), golden.linear.posterior_mean_coef_xt?.[i] as number, 1e-12);
+      expectClose(ofX0.variance, golden.linear.posterior_variance?.[i] as number, 1e-12);
     }
   });
 
@@ -97,23 +99,36 @@ describe('the posterior', () => {
     expect([...mean, variance, logVariance]).toEqual([0.3, 0, -Infinity]);
   });
 
-  test('obeys the rule of Bayes pointwise', () => {
-    const logNormal = (x: number, mean: number, variance: number): number =>
-      -0.5 * ((x - mean) ** 2 / variance + Math.log(2 * Math.PI * variance));
+  test('has the beta of the schedule', () => {
+    // The levels keep 1 - beta to a few roundings, and so beta absolutely.
     const { alphaBar, beta } = diffusion.schedule;
+    for (let t = 1; t < 1000; t++) {
+      expectClose(posteriorCoefficients(at(alphaBar, t), at(alphaBar, t - 1)).beta, at(beta, t), 1e-15, 1);
+    }
+  });
+
+  test('obeys the rule of Bayes pointwise', () => {
+    const { alphaBar } = diffusion.schedule;
     const noise = fc.double({ min: -3, max: 3, noNaN: true });
     fc.assert(
       fc.property(value, noise, noise, fc.integer({ min: 1, max: 999 }), (x0, e1, e2, t) => {
+        const [level, before] = [at(alphaBar, t), at(alphaBar, t - 1)];
+        // From the levels, as the posterior is: the schedule's own differs from it by the rounding of 1 - beta.
+        const beta = (before - level) / before;
+        const keep = Math.sqrt(level / before);
         // Points that the process reaches: elsewhere the logarithms are huge and cancel.
-        const [signal, signalPrevious] = [Math.sqrt(at(alphaBar, t)), Math.sqrt(at(alphaBar, t - 1))];
-        const previous = signalPrevious * at(x0, 0) + e1 * Math.sqrt(1 - at(alphaBar, t - 1));
-        const xt = Math.sqrt(1 - at(beta, t)) * previous + e2 * Math.sqrt(at(beta, t));
+        const previous = Math.sqrt(before) * at(x0, 0) + e1 * Math.sqrt(1 - before);
+        const xt = keep * previous + e2 * Math.sqrt(beta);
         const { mean, variance, logVariance } = diffusion.posterior(x0, Float64Array.of(xt), t);
-        const bayes =
-          logNormal(xt, Math.sqrt(1 - at(beta, t)) * previous, at(beta, t)) +
-          logNormal(previous, signalPrevious * at(x0, 0), 1 - at(alphaBar, t - 1)) -
-          logNormal(xt, signal * at(x0, 0), 1 - at(alphaBar, t));
-        expectClose(logNormal(previous, at(mean, 0), variance), bayes, 1e-9, 1);
+        const terms = [
+          logNormal(xt, keep * previous, beta),
+          logNormal(previous, Math.sqrt(before) * at(x0, 0), 1 - before),
+          -logNormal(xt, Math.sqrt(level) * at(x0, 0), 1 - level),
+        ];
+        const bayes = terms.reduce((sum, term) => sum + term);
+        // The terms cancel: what is left carries the rounding of each.
+        const sizes = terms.reduce((sum, term) => sum + Math.abs(term), 1);
+        expectClose(logNormal(previous, at(mean, 0), variance), bayes, 1e-12, sizes);
         expectClose(logVariance, Math.log(variance), 0);
       }),
     );
@@ -125,7 +140,7 @@ describe('the posterior', () => {
       fc.property(value, value, timestep, (xt, eps, t) => {
         const { mean } = diffusion.posterior(diffusion.predictX0(xt, eps, t), xt, t);
         const removed = (at(beta, t) / Math.sqrt(1 - at(alphaBar, t))) * at(eps, 0);
-        expectClose(at(mean, 0), (at(xt, 0) - removed) / Math.sqrt(1 - at(beta, t)), 1e-11, 1);
+        expectClose(at(mean, 0), (at(xt, 0) - removed) / Math.sqrt(1 - at(beta, t)), 1e-12, 1);
       }),
     );
   });

@@ -11,7 +11,6 @@ import {
   dpmSolverSde,
   euler,
   eulerAncestral,
-  heun,
   type LambdaName,
   momentum,
   type Sampler,
