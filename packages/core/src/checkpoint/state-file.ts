@@ -71,7 +71,21 @@ export async function loadTrainingState(
   const step = checkState(file, { fingerprint, seed });
   model.weights = undefined;
   const state = createTrainingState(model, device, { seed, ema });
-  await state.ready;
+  try {
+    await state.ready;
+    await fillState(state, file, ema);
+  } catch (error) {
+    model.weights = undefined; // rather than weights of which some are loaded
+    for (const buffer of [state.weights.parameters, state.weights.ema]) buffer?.dispose();
+    state.dispose();
+    throw error;
+  }
+  state.step = step;
+  return state;
+}
+
+/** Loads the buffers of a state. @throws DiffuseError `ERR_CHECKPOINT` when the file has others. */
+async function fillState(state: TrainingState, file: SafetensorsFile, ema: boolean): Promise<void> {
   const slots = state.weights.table.slots;
   const expected = Object.entries(stateBuffers(state)).flatMap(([name, buffer]) =>
     slots.map((slot) => ({ key: `${name}.${slot.name}`, slot, buffer })),
@@ -95,8 +109,6 @@ export async function loadTrainingState(
     await file.loadFloat32(key, buffer, { offset: slot.offset });
   }
   if (history) state.lossHistory = lossHistoryOf(await file.readFloat32(HISTORY_NAME));
-  state.step = step;
-  return state;
 }
 
 /** Checks what a state says of itself; returns its step. */

@@ -195,6 +195,28 @@ test('the folder of a classifier as it was once written is read', async () => {
   expect((await loadRun(early, { device, kind: 'classifier' })).classNames).toEqual(['a', 'b', 'c']);
 });
 
+test('a state of another model is refused, and leaves no weights and no memory taken', async () => {
+  const folder = await savedRun(device, 'mlp');
+  const { fingerprint } = subjects.mlp().data;
+  using own = await openDevice('cpu', { threads: 1 });
+  const told = { classes: 3, nullClass: true } as const;
+  const states = [
+    {
+      message: /holds \d+ tensors, this run needs \d+: .* or with an average of the weights$/,
+      width: 8,
+      ema: false,
+    },
+    { message: /has parameters\.\S+ as \[3, 8\], this model needs \[3, 16\]/, width: 16, ema: true },
+  ];
+  for (const { message, width, ema } of states) {
+    const model = mlp({ shape: [3], width, layers: 2, ...told });
+    const load = () => loadTrainingState(folder, { device: own, model, ema, fingerprint, seed });
+    expectDiffuseError(await failureOf(load), 'ERR_CHECKPOINT', folder, message);
+    expect(model.weights).toBeUndefined();
+    expect(own.allocatedBytes).toBe(0);
+  }
+});
+
 test("the training of a model of one's own resumes with the same bytes", async () => {
   const folder = await scratchFolder();
   const own = (): Model => {
