@@ -208,7 +208,8 @@ async function imageFigures(
   const { batchSize, evalSamples: count = evaluationDefaults.samples } = settings;
   const { network } = features as OpenFeatures;
   const metrics = tools.metrics.filter(isImageMetric);
-  const common = { network, metrics, batchSize, signal };
+  // A feature network has a batch size of its own: that of the training may be far too small for it.
+  const common = { network, metrics, signal };
   tools.reference ??= await imageReference({ ...common, real: data });
   const sampler = ddim({ steps: Math.min(samplerSteps, diffusion.steps), spacing: 'trailing' });
   const labels = labelsFrom(undefined, count, model);
