@@ -52,7 +52,7 @@ export async function runCli(
     const { command, argv } = parsed;
     json = argv.json === true;
     const report = createReport({ stdout, stderr, json, quiet: argv.quiet === true });
-    await command.run(readFlags(command, argv), { report, columns: stdout.columns ?? 80 });
+    await command.run(readFlags(command, argv, args), { report, columns: stdout.columns ?? 80 });
     return exitCodes.done;
   } catch (error) {
     if (json)
@@ -91,7 +91,11 @@ async function parse(args: readonly string[]): Promise<Parsed> {
  *
  * @throws Failure for an unknown flag, a flag without its value, a value of another kind, or a missing flag.
  */
-function readFlags({ name: commandName, settings }: AnyCommand, argv: ParsedArguments): Record<string, unknown> {
+function readFlags(
+  { name: commandName, settings }: AnyCommand,
+  argv: ParsedArguments,
+  args: readonly string[],
+): Record<string, unknown> {
   const byFlag = new Map(Object.keys(settings).map((key) => [kebabCase(key), key]));
   const values: Record<string, unknown> = {};
   for (const [flag, given] of Object.entries(argv)) {
@@ -103,7 +107,7 @@ function readFlags({ name: commandName, settings }: AnyCommand, argv: ParsedArgu
       const known = [...byFlag.keys(), ...commonSwitches];
       throw usageError(`${commandName} has no flag ${dashes}${flag}${didYouMean(flag, known, '--')}`);
     }
-    const where = setting.positional ? key.toUpperCase() : `--${flag}`;
+    const where = setting.positional ? key.toUpperCase() : asTyped(flag, setting.alias, args);
     const value = typeof given === 'string' ? setting.kind.fromText(given) : given;
     values[key] = checkValue<unknown>(setting.kind, value, where);
   }
@@ -113,6 +117,12 @@ function readFlags({ name: commandName, settings }: AnyCommand, argv: ParsedArgu
     if (required && values[key] === undefined) throw usageError(`--${kebabCase(key)} is missing: ${kind.expected}`);
   }
   return values;
+}
+
+/** A flag by the name that it was given by: the parser knows `-n` as `--count`. */
+function asTyped(flag: string, alias: string | undefined, args: readonly string[]): string {
+  const long = args.some((arg) => arg === `--${flag}` || arg.startsWith(`--${flag}=`));
+  return alias === undefined || long ? `--${flag}` : `-${alias}`;
 }
 
 function version(): string {

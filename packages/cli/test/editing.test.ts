@@ -74,6 +74,29 @@ describe('editing', () => {
     expect(jsonLines(stdout).filter(({ event }) => event === 'progress').length).toBe(5);
   });
 
+  test('a strength of less than a step is said to leave the image', async () => {
+    const flags = ['--model', plain, '--from', photo, '-n=1', '--steps=5'];
+    const warned = await run('sample', '--out', join(folder, 'weak.png'), ...flags, '--strength=0.01');
+    expect(warned.code).toBe(0);
+    expect(warned.stderr).toContain('--strength 0.01 of 5 steps rounds to none: the image stays as it is');
+    const asked = await run('sample', '--out', join(folder, 'weak.png'), ...flags, '--strength=0');
+    expect(asked.stderr).not.toContain('stays as it is');
+  });
+
+  test('--jump says how far back and forth goes', async () => {
+    const evaluations = async (...more: string[]) => {
+      const flags = ['--from', photo, '--mask', mask, '--steps=6', '--resamples=3', '-n=1', '--json', ...more];
+      const { stdout } = await run('sample', '--model', plain, '--out', join(folder, 'jump.png'), ...flags);
+      return {
+        steps: jsonLines(stdout).filter(({ event }) => event === 'progress').length,
+        file: await readFile(join(folder, 'jump.png')),
+      };
+    };
+    const [two, three] = [await evaluations('--jump=2'), await evaluations('--jump=3')];
+    expect([two.steps, three.steps]).toEqual([18, 18]);
+    expect(two.file).not.toEqual(three.file);
+  });
+
   test('what a mask keeps stays', async () => {
     const out = join(folder, 'inpainted');
     const flags = ['--from', photo, '--mask', mask, '--sampler=ddpm', '--steps=5', '--resamples=2', '-n=1', '--quiet'];
@@ -149,7 +172,14 @@ describe('editing', () => {
     ['--from=PHOTO --resamples=3', /^diffuse: --resamples belongs to --mask/],
     ['--from=PHOTO --mask=MASK --strength=0.5', /^diffuse: --strength and --mask do not go together/],
     ['--from=nowhere.png', /^diffuse: there is no file .*nowhere.png/],
-    ['--guidance=3', /^diffuse: guidance needs a model that was trained with dropped labels/],
+    ['--guidance=3', /^diffuse: --guidance needs a model that was trained with --drop-class/],
+    ['--invert=PHOTO --guidance=3', /^diffuse: --guidance needs a model that was trained with --drop-class/],
+    ['--invert=PHOTO --guide=TOLD --guidance=2', /^diffuse: --invert and --guide do not go together/],
+    ['--from=PHOTO --jump=5', /^diffuse: --jump belongs to --mask/],
+    [
+      '--from=PHOTO --mask=MASK --sampler=heun',
+      /^diffuse: --mask goes back and forth, which --sampler heun does not survive.* or --resamples 1$/m,
+    ],
     ['--variance=learned-range --sampler=ddpm', /^diffuse: variance 'learned-range' needs a network that predicts/],
     ['--invert=PHOTO --from=PHOTO', /^diffuse: --invert and --from do not go together/],
     ['--invert=PHOTO --sampler=ddpm', /^diffuse: --invert takes the way of --sampler ddim back and forth, not of ddpm/],

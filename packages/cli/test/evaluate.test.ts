@@ -219,7 +219,17 @@ describe('refuses', () => {
     ['--data PHOTOS --generated PHOTOS', /^--generated brings images to compare; it needs --features$/],
     ['--data PHOTOS --generated PHOTOS --features JUDGE -n 4', /^--samples says how to draw images, but --generated/],
     ['--data PHOTOS --generated PHOTOS --features JUDGE --metrics bpd,fid', /^--model is missing: a folder$/],
-    ['--data PHOTOS --model PLAIN --features NONE', /^--features: cannot open .*none/],
+    ['--data PHOTOS --model PLAIN --features NONE', /^--features: there is no file or folder .*none$/],
+    ['--data PHOTOS --model PLAIN --features NONE.onnx', /^--features: there is no file or folder .*none.onnx$/],
+    [
+      '--data PHOTOS --model PLAIN --metrics bpd,loss --sampler heun --guidance 7',
+      /^--sampler says how to draw images, but --metrics bpd,loss needs none; leave it out$/,
+    ],
+    ['--data PHOTOS --model PLAIN -n 100', /^--samples says how to draw images, but --metrics bpd,loss needs none/],
+    [
+      '--data PHOTOS --model PLAIN --metrics bpd,fid --features JUDGE --steps 5000',
+      /^--steps must be from 1 to 40, the model's timesteps; got 5000$/,
+    ],
     ['--data PHOTOS --model PLAIN --features EMPTY', /^--features: .*empty/],
     [
       '--data PHOTOS --model PLAIN --features PHOTOS/0000.png',
@@ -235,7 +245,7 @@ describe('refuses', () => {
     ['--data PHOTOS --model PLAIN --images 8 --floor-images 7', /^--floor-images must be 0, or at least the 8 .*got 7/],
     ['--data NONE --model PLAIN --features JUDGE', /cannot open .*none/],
     ['--data PHOTOS --model NONE --features JUDGE', /^--model: .*none/],
-    ['--data PHOTOS --model PLAIN --features JUDGE -n 3', /^--(n|samples) must be a whole number, at least 4; got 3/],
+    ['--data PHOTOS --model PLAIN --features JUDGE -n 3', /^-n must be a whole number, at least 4; got 3/],
   ])('%s', async (text, message) => {
     const paths: Record<string, string> = {
       PHOTOS: photos,

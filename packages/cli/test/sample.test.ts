@@ -59,6 +59,51 @@ describe('sample', () => {
     expect(await draw('f.png', '--model', plain, '--no-ema')).not.toEqual(average);
   });
 
+  test('a single image is one image', async () => {
+    const out = join(folder, 'v1.2');
+    const { stdout } = await run('sample', '--model', plain, '--out', out, '-n', '1', '--steps', '2');
+    expect(stdout).toBe(`1 image in ${out}\n`);
+  });
+
+  test("a spacing of one's own", async () => {
+    const flags = ['--model', plain, '--json', '-n=1'];
+    const timesteps = async (...more: string[]) => {
+      const out = join(folder, 'own.png');
+      const { stdout } = await run('trajectory', '--out', out, ...flags, ...more);
+      return jsonLines(stdout)
+        .filter(({ event }) => event === 'step')
+        .map(({ t }) => t);
+    };
+    expect(await timesteps('--spacing=39,20,7.5,0')).toEqual([39, 20, 7.5, 0]);
+    expect(await timesteps('--spacing=12', '--steps=1')).toEqual([12]);
+    // Those of a name are the same, drawn by name or by list.
+    const draws = (spacing: string) => draw('own.png', '--model', plain, `--spacing=${spacing}`);
+    expect(await draws('39,29,19,9')).toEqual(await draws('trailing'));
+  });
+
+  test('every option reaches its sampler', async () => {
+    const cases = {
+      'dpm++2m': [['--order=1']],
+      heun: [
+        ['--churn=40'],
+        ['--churn=40', '--churn-min=1'],
+        ['--churn=40', '--churn-max=1'],
+        ['--churn=40', '--churn-noise=2'],
+      ],
+      'tutorial-deterministic': [['--lambda=wrong']],
+      momentum: [['--gam=1'], ['--mu=0.5']],
+    };
+    for (const [sampler, options] of Object.entries(cases)) {
+      const drawn = new Set<string>();
+      for (const flags of [[], ...options]) {
+        drawn.add((await draw('o.png', '--model', plain, `--sampler=${sampler}`, ...flags)).toString('base64'));
+      }
+      expect(drawn.size, sampler).toBe(options.length + 1);
+    }
+    const right = await draw('o.png', '--model', plain, '--sampler=tutorial-deterministic');
+    expect(await draw('o.png', '--model', plain, '--sampler=tutorial-deterministic', '--lambda=right')).toEqual(right);
+  });
+
   test('every sampler and spacing', async () => {
     for (const spacing of ['leading', 'trailing', 'linspace', 'quadratic']) {
       await draw('g.png', '--model', plain, '--sampler=ddim', `--spacing=${spacing}`, '--eta=0.5', '--clip=2');
@@ -95,11 +140,27 @@ describe('sample', () => {
       ['--model=PLAIN', '--eta=1', '--sampler=ddpm'],
       /^diffuse: --eta belongs to --sampler ddim or euler-ancestral or dpm\+\+2m-sde, not to ddpm/,
     ],
-    [['--model=PLAIN', '--variance=fixed-large'], /^diffuse: --variance belongs to --sampler ddpm, not to ddim/],
+    [['--model=PLAIN', '--order=1'], /^diffuse: --order belongs to --sampler dpm\+\+2m, not to ddim/],
     [
-      ['--model=PLAIN', '--steps=41'],
-      /^diffuse: --steps \(this model has so many timesteps\) must be .* from 1 to 40; got 41/,
+      ['--model=PLAIN', '--lambda=wrong'],
+      /^diffuse: --lambda belongs to --sampler tutorial-deterministic, not to ddim/,
     ],
+    [['--model=PLAIN', '--churn-min=1'], /^diffuse: --churn-min belongs to --sampler heun, not to ddim/],
+    [['--model=PLAIN', '--sampler=heun', '--churn-max=1'], /^diffuse: --churn-max says of what kind --churn is: give/],
+    [
+      ['--model=PLAIN', '--sampler=heun', '--churn=1', '--churn-min=3', '--churn-max=1'],
+      /^diffuse: churnMax of sampler 'heun' must be a number from 3 to Infinity, got 1/,
+    ],
+    [
+      ['--model=PLAIN', '--spacing=40,3'],
+      /^diffuse: --spacing must begin at 39, the model's last timestep, or below; got 40/,
+    ],
+    [
+      ['--model=PLAIN', '--spacing=9,3', '--steps=4'],
+      /^diffuse: --spacing has 2 timesteps, but --steps is 4; leave --ste/,
+    ],
+    [['--model=PLAIN', '--variance=fixed-large'], /^diffuse: --variance belongs to --sampler ddpm, not to ddim/],
+    [['--model=PLAIN', '--steps=41'], /^diffuse: --steps must be from 1 to 40, the model's timesteps; got 41/],
   ])('refuses %j', async (flags, message) => {
     const given = flags.map((flag) => flag.replace('PLAIN', plain).replace('CONDITIONAL', conditional));
     const { code, stderr } = await run('sample', '--out', join(folder, 'refused.png'), ...given);
@@ -130,7 +191,7 @@ describe('trajectory', () => {
   test('an animation has a frame a step', async () => {
     for (const [name, flags] of [
       ['steps.gif', []],
-      ['steps.webp', ['--animate']],
+      ['steps.webp', []],
     ] as const) {
       const out = join(folder, name);
       expect((await run('trajectory', '--model', conditional, '--out', out, '--steps=4', ...flags)).code).toBe(0);
@@ -138,6 +199,14 @@ describe('trajectory', () => {
       // A line of 20 pixels and 8 below it tell the step.
       expect(frame.shape[0]).toBe(3 * 68 - 4 + 28 + 28);
     }
+  });
+
+  test('--still makes a picture of what would be an animation', async () => {
+    const flags = ['--model', plain, '--steps=4', '--quiet'];
+    const [still, picture] = [join(folder, 'still.webp'), join(folder, 'still.png')];
+    expect((await run('trajectory', '--out', still, '--still', ...flags)).code).toBe(0);
+    expect((await run('trajectory', '--out', picture, ...flags)).code).toBe(0);
+    expect(await readImage(still)).toMatchObject({ shape: (await readImage(picture)).shape });
   });
 });
 

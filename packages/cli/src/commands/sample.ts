@@ -1,17 +1,13 @@
 import { extname } from 'node:path';
 import { type ImageBatch, samplers, spacings } from '@diffuse/core';
 import type { Command } from '../command.ts';
+import { usageError } from '../failure.ts';
 import type { EditFlags } from '../run/given-images.ts';
 import type { Inversion, InvertFlags } from '../run/invert.ts';
 import type { OpenModel } from '../run/open-model.ts';
+import { checkGuidanceFlags } from '../settings/drawing-settings.ts';
 import { integer, number, type SettingTable, text } from '../settings/kinds.ts';
-import {
-  batchSizeSetting,
-  labelsFrom,
-  type SamplerSettings,
-  samplerFrom,
-  samplerSettings,
-} from '../settings/sampler-settings.ts';
+import { batchSizeSetting, type SamplerSettings, samplerFrom, samplerSettings } from '../settings/sampler-settings.ts';
 import type { Report } from '../terminal/report.ts';
 
 /** The flags of `sample`. */
@@ -48,7 +44,13 @@ const settings: SettingTable<SampleFlags> = {
   },
   resamples: {
     kind: integer(1, 1000),
-    description: 'how often each ten steps are taken, so that the new part fits the old',
+    description: 'how often each --jump steps are taken, so that the new part fits the old',
+    group: editing,
+    defaultText: '10',
+  },
+  jump: {
+    kind: integer(1),
+    description: 'steps that are taken again and again',
     group: editing,
     defaultText: '10',
   },
@@ -70,6 +72,7 @@ const settings: SettingTable<SampleFlags> = {
 // dynamic import as it is where the function around it has a `using`.
 const loadOpenModel = () => import('../run/open-model.ts');
 const loadGivenImages = () => import('../run/given-images.ts');
+const loadOpenGuidance = () => import('../run/open-guidance.ts');
 const loadInvert = () => import('../run/invert.ts');
 const loadDrawSamples = () => import('../run/draw-samples.ts');
 const loadStopSignal = () => import('../run/stop-signal.ts');
@@ -91,6 +94,8 @@ export const sampleCommand: Command<SampleFlags> = {
   ],
   async run(values, { report }) {
     const flags = values as SampleFlags;
+    checkOut(flags.out);
+    checkGuidanceFlags(flags);
     if (flags.invert !== undefined || flags.invertClass !== undefined) (await loadInvert()).checkInvert(flags);
     const { openModel } = await loadOpenModel();
     const { listenForStop } = await loadStopSignal();
@@ -108,26 +113,25 @@ export const sampleCommand: Command<SampleFlags> = {
       const files = await save(out, data as Float32Array, shape);
       if (inversion) tellInversion(inversion, report);
       report.event('done', { out, files, count: shape[0], shape });
-      report.result(files === undefined ? out : `${files} images in ${out}`);
+      report.result(files === undefined ? out : `${files} ${files === 1 ? 'image' : 'images'} in ${out}`);
     } finally {
       stop.dispose();
     }
   },
 };
 
-async function draw(
-  flags: SampleFlags,
-  { model, diffusion, scheduler, classNames, device }: OpenModel,
-  report: Report,
-  signal: AbortSignal,
-): Promise<ImageBatch> {
+async function draw(flags: SampleFlags, opened: OpenModel, report: Report, signal: AbortSignal): Promise<ImageBatch> {
   const { drawSamples } = await loadDrawSamples();
-  const { count = 16, seed = 0, batchSize, guidance } = flags;
+  const { openGuidance } = await loadOpenGuidance();
+  const { readEdit, checkEdit } = await loadGivenImages();
+  const { count = 16, seed = 0, batchSize } = flags;
+  const { model, diffusion, scheduler, device } = opened;
   const sampler = samplerFrom(flags, scheduler);
-  const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
-  const edit = await (await loadGivenImages()).readEdit(flags, model, count);
-  const options = { model, diffusion, device, sampler, count, seed, labels, guidance, batchSize, signal };
-  return drawSamples({ ...options, ...edit }, report);
+  const guided = await openGuidance(flags, opened, count);
+  const edit = await readEdit(flags, model, count);
+  checkEdit(edit, sampler, diffusion, report);
+  const options = { model, diffusion, device, sampler, count, seed, batchSize, signal };
+  return drawSamples({ ...options, ...guided, ...edit }, report);
 }
 
 /** How well an image came back from its noise: `error` as in table 2 of the paper of DDIM, and in decibels. */
@@ -140,11 +144,22 @@ function tellInversion({ error, deviation }: Inversion, report: Report): void {
   );
 }
 
+const gridEndings: readonly string[] = ['.png', '.webp'];
+
+/** Endings of pictures and films that are not written: a folder of such a name is hardly what is meant. */
+const otherEndings: readonly string[] = ['.jpg', '.jpeg', '.gif', '.avif', '.tif', '.tiff', '.bmp', '.svg', '.mp4'];
+
+/** @throws Failure for the name of a picture of a kind that is not written. */
+function checkOut(out: string): void {
+  if (!otherEndings.includes(extname(out).toLowerCase())) return;
+  throw usageError(`--out must end in ${gridEndings.join(' or ')}, or be a folder; got '${out}'`);
+}
+
 /** Writes a grid, or one file an image; returns the number of files of a folder. */
 async function save(out: string, data: Float32Array, shape: ImageBatch['shape']): Promise<number | undefined> {
   const { saveImageGrid, saveImages } = await import('@diffuse/data');
   const { gridScale } = await import('../run/preview.ts');
-  if (['.png', '.webp'].includes(extname(out).toLowerCase())) {
+  if (gridEndings.includes(extname(out).toLowerCase())) {
     await saveImageGrid(out, { data, shape }, { scale: gridScale(shape[1]) });
     return undefined;
   }

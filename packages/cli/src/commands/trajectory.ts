@@ -2,15 +2,16 @@ import { extname } from 'node:path';
 import { type SampleStep, sample, samplers, spacings } from '@diffuse/core';
 import type { Command } from '../command.ts';
 import { usageError } from '../failure.ts';
+import { checkGuidanceFlags } from '../settings/drawing-settings.ts';
 import { flag, integer, type SettingTable, text } from '../settings/kinds.ts';
-import { labelsFrom, type SamplerSettings, samplerFrom, samplerSettings } from '../settings/sampler-settings.ts';
+import { type SamplerSettings, samplerFrom, samplerSettings } from '../settings/sampler-settings.ts';
 
 /** The flags of `trajectory`. */
 export interface TrajectoryFlags extends SamplerSettings {
   out: string;
   count?: number;
   columns?: number;
-  animate?: boolean;
+  still?: boolean;
   captions?: boolean;
 }
 
@@ -20,15 +21,15 @@ const settings: SettingTable<TrajectoryFlags> = {
   model,
   out: {
     kind: text('a file'),
-    description: 'picture, ending in .png or .webp, or animation, ending in .gif or .webp',
+    description: 'animation, ending in .gif or .webp, or picture, ending in .png',
     group: 'Sampling:',
     required: true,
   },
-  animate: {
+  still: {
     kind: flag(),
-    description: 'one frame a step instead of columns; .webp or .gif',
+    description: 'a picture with a column a step instead of an animation with a frame a step; .webp',
     group: 'Sampling:',
-    defaultText: 'true for .gif',
+    defaultText: 'true for .png',
   },
   captions: {
     kind: flag(),
@@ -44,6 +45,7 @@ const settings: SettingTable<TrajectoryFlags> = {
 // Loaded when the command runs, so that --help stays quick. Functions of their own, since TypeScript 6.0 leaves the ending .ts of a
 // dynamic import as it is where the function around it has a `using`.
 const loadOpenModel = () => import('../run/open-model.ts');
+const loadOpenGuidance = () => import('../run/open-guidance.ts');
 const loadStopSignal = () => import('../run/stop-signal.ts');
 const loadTrajectoryPicture = () => import('../run/trajectory-picture.ts');
 
@@ -58,23 +60,25 @@ export const trajectoryCommand: Command<TrajectoryFlags> = {
   ],
   examples: [
     ['diffuse trajectory --model runs/digits --out steps.png', 'a picture'],
-    ['diffuse trajectory --model runs/digits --out steps.gif -n 8', 'an animation'],
+    ['diffuse trajectory --model runs/digits --out steps.webp -n 8', 'an animation'],
   ],
   async run(values, { report }) {
     const flags = values as TrajectoryFlags;
     const animate = checkEnding(flags);
+    checkGuidanceFlags(flags);
     const { openModel } = await loadOpenModel();
     const { listenForStop } = await loadStopSignal();
     const { count = 1, seed = 0, out } = flags;
-    const { model, diffusion, scheduler, classNames, device } = await openModel(flags.model, {
+    const opened = await openModel(flags.model, {
       flag: '--model',
       device: flags.device,
       threads: flags.threads,
       ema: flags.ema,
     });
-    using _device = device;
+    using device = opened.device;
+    const { model, diffusion, scheduler } = opened;
     const sampler = samplerFrom(flags, scheduler);
-    const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
+    const guided = await (await loadOpenGuidance()).openGuidance(flags, opened, count);
     const total = sampler.plan(diffusion).length;
     const shown = animate ? everyStep(total) : evenly(total, flags.columns ?? 10);
     const progress = report.progress('sampling', total);
@@ -82,7 +86,7 @@ export const trajectoryCommand: Command<TrajectoryFlags> = {
     const steps: SampleStep[] = [];
     try {
       const signal = stop.signal;
-      for await (const step of sample.steps({ model, diffusion, device, sampler, count, seed, labels, signal })) {
+      for await (const step of sample.steps({ model, diffusion, device, sampler, count, seed, ...guided, signal })) {
         if (shown.has(step.step)) steps.push(step);
         progress.update(step.step);
         report.event('step', { step: step.step, t: step.t });
@@ -99,17 +103,17 @@ export const trajectoryCommand: Command<TrajectoryFlags> = {
   },
 };
 
-/** Whether the file is an animation. @throws Failure for an ending that does not fit. */
-function checkEnding({ out, animate }: TrajectoryFlags): boolean {
+/** Whether the file is an animation: what can be one is one. @throws Failure for an ending that does not fit. */
+function checkEnding({ out, still }: TrajectoryFlags): boolean {
   const ending = extname(out).toLowerCase();
   if (!['.png', '.webp', '.gif'].includes(ending)) {
     throw usageError(`--out must end in .png, .webp or .gif; got '${out}'`);
   }
-  if (animate && ending === '.png') throw usageError(`--animate needs --out ending in .webp or .gif; got '${out}'`);
-  if (animate === false && ending === '.gif') {
-    throw usageError(`--no-animate needs --out ending in .png or .webp; got '${out}'`);
+  if (still && ending === '.gif') throw usageError(`--still needs --out ending in .png or .webp; got '${out}'`);
+  if (still === false && ending === '.png') {
+    throw usageError(`--no-still needs --out ending in .webp or .gif; got '${out}'`);
   }
-  return animate ?? ending === '.gif';
+  return ending !== '.png' && still !== true;
 }
 
 function everyStep(total: number): ReadonlySet<number> {

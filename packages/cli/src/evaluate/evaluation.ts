@@ -1,12 +1,13 @@
 import { type ImageSource, openDevice } from '@diffuse/core';
 import { type ImageDataset, openImages } from '@diffuse/data';
 import { usageError } from '../failure.ts';
-import { drawSamples } from '../run/draw-samples.ts';
+import { type DrawOptions, drawSamples } from '../run/draw-samples.ts';
 import { openData } from '../run/open-data.ts';
+import { openGuidance } from '../run/open-guidance.ts';
 import { type OpenModel, openModel } from '../run/open-model.ts';
 import { listenForStop } from '../run/stop-signal.ts';
 import type { ChosenMetrics, EvaluateFlags } from '../settings/evaluate-settings.ts';
-import { labelsFrom, samplerFrom } from '../settings/sampler-settings.ts';
+import { samplerFrom } from '../settings/sampler-settings.ts';
 import type { Report } from '../terminal/report.ts';
 import { evaluateDistances } from './distances.ts';
 import { evaluateLikelihood } from './likelihood.ts';
@@ -33,6 +34,9 @@ export async function evaluate(
     const model = flags.model === undefined ? undefined : await openModelOf(flags, flags.model);
     const device = model?.device ?? (await openDevice(flags.device, flags.threads ? { threads: flags.threads } : {}));
     open.push(() => device.dispose());
+    // What cannot be drawn is refused before anything else is computed.
+    const draws = distances?.length !== 0 && flags.generated === undefined;
+    const drawing = draws ? await prepareDrawing(flags, model as OpenModel) : undefined;
     const features =
       distances?.length === 0 ? undefined : await openFeatures(flags.features as string, { device, ...options });
     open.push(() => features?.close());
@@ -47,7 +51,7 @@ export async function evaluate(
       for (const metric of likelihoods) texts.push(await evaluateLikelihood(metric, settings, report));
     }
     if (features) {
-      const generated = await generatedImages(flags, model, real, report, signal);
+      const generated = await generatedImages(flags, drawing, real, report, signal);
       open.push(generated.close);
       const { batchSize, seed } = flags;
       const compared = { real, generated: generated.images, network: features.network, batchSize, seed, signal };
@@ -69,15 +73,15 @@ function checkLabels({ model }: OpenModel, { labels }: ImageDataset): void {
 /** The images to be judged: those of `--generated`, or drawn ones. */
 async function generatedImages(
   flags: EvaluateFlags,
-  model: OpenModel | undefined,
+  drawing: DrawOptions | undefined,
   real: ImageDataset,
   report: Report,
   signal: AbortSignal,
 ): Promise<{ readonly images: ImageSource; close(): void }> {
-  if (flags.generated === undefined) {
-    return { images: await samplesToJudge(flags, model as OpenModel, report, signal), close: () => undefined };
+  if (drawing) {
+    return { images: await drawSamples({ ...drawing, signal }, report, { phase: 'sampling' }), close: () => undefined };
   }
-  const images = await openGenerated(flags.generated, real, flags, signal);
+  const images = await openGenerated(flags.generated as string, real, flags, signal);
   return { images, close: () => images.close() };
 }
 
@@ -122,16 +126,12 @@ function openGenerated(
   });
 }
 
-/** Draws the images to be judged: those that `diffuse sample` with the same flags would draw. */
-function samplesToJudge(
-  flags: EvaluateFlags,
-  { model, diffusion, scheduler, classNames, device }: OpenModel,
-  report: Report,
-  signal: AbortSignal,
-): Promise<ImageSource> {
-  const { samples: count = defaultSamples, seed = 0, batchSize, guidance } = flags;
+/** How the images to be judged are drawn: those that `diffuse sample` with the same flags would draw. */
+async function prepareDrawing(flags: EvaluateFlags, opened: OpenModel): Promise<DrawOptions> {
+  const { samples: count = defaultSamples, seed = 0, batchSize } = flags;
+  const { model, diffusion, scheduler, device } = opened;
   const sampler = samplerFrom(flags, scheduler);
-  const labels = labelsFrom(flags.class, count, { classes: model.classes, classNames });
-  const common = { model, diffusion, device, sampler, count, seed, labels, guidance, batchSize, signal };
-  return drawSamples(common, report, { phase: 'sampling' });
+  sampler.plan(diffusion);
+  const guided = await openGuidance(flags, opened, count);
+  return { model, diffusion, device, sampler, count, seed, batchSize, ...guided };
 }

@@ -59,8 +59,9 @@ export async function openFeatures(
   path: string,
   { device, loadRuntime = loadOnnxRuntime }: { readonly device: Device; readonly loadRuntime?: LoadOnnxRuntime },
 ): Promise<OpenFeatures> {
-  const status = await stat(path).catch((cause: Error) => {
-    throw usageError(`--features: cannot open ${path} (${cause.message})`, { cause });
+  const status = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') throw usageError(`--features: there is no file or folder ${path}`, { cause });
+    throw usageError(`--features: cannot open ${path}: ${cause.message}`, { cause });
   });
   if (status.isDirectory()) return openClassifierFolder(path, device);
   if (!path.toLowerCase().endsWith('.onnx')) {

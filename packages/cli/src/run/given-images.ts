@@ -1,6 +1,7 @@
-import type { Given, Mask, Model } from '@diffuse/core';
+import type { Diffusion, Given, Mask, Model, Sampler } from '@diffuse/core';
 import type { Channels } from '@diffuse/data';
 import { usageError } from '../failure.ts';
+import type { Report } from '../terminal/report.ts';
 
 /** The flags of an edit. */
 export interface EditFlags {
@@ -8,6 +9,7 @@ export interface EditFlags {
   strength?: number;
   mask?: string;
   resamples?: number;
+  jump?: number;
 }
 
 /** Images to begin from, and what of them stays. */
@@ -26,17 +28,19 @@ const defaultStrength = 0.6;
  * @throws Failure for flags that do not go together or a mask of another size; DiffuseError `ERR_DATA` for files that are no images.
  */
 export async function readEdit(
-  { from, strength, mask, resamples }: EditFlags,
+  { from, strength, mask, resamples, jump }: EditFlags,
   { shape }: Model,
   count: number,
 ): Promise<Edit | undefined> {
   if (from === undefined) {
-    for (const [flag, value] of Object.entries({ strength, mask, resamples })) {
+    for (const [flag, value] of Object.entries({ strength, mask, resamples, jump })) {
       if (value !== undefined) throw usageError(`--${flag} edits an image: it needs --from IMAGE`);
     }
     return undefined;
   }
-  if (mask === undefined && resamples !== undefined) throw usageError('--resamples belongs to --mask');
+  for (const [flag, value] of Object.entries({ resamples, jump })) {
+    if (mask === undefined && value !== undefined) throw usageError(`--${flag} belongs to --mask`);
+  }
   const images = repeated(await readModelImage(from, shape), count);
   if (mask === undefined) return { given: { images, strength: strength ?? defaultStrength } };
   if (strength !== undefined) throw usageError('--strength and --mask do not go together');
@@ -52,8 +56,36 @@ export async function readEdit(
   });
   return {
     given: { images },
-    mask: { values: repeated(values, count), ...(resamples !== undefined && { resamples }) },
+    mask: {
+      values: repeated(values, count),
+      ...(resamples !== undefined && { resamples }),
+      ...(jump !== undefined && { jump }),
+    },
   };
+}
+
+/**
+ * Holds a sampler against an edit.
+ *
+ * @throws Failure for a sampler that cannot go back and forth under a mask.
+ */
+export function checkEdit(edit: Edit | undefined, sampler: Sampler, diffusion: Diffusion, report: Report): void {
+  if (!edit) return;
+  const { given, mask } = edit;
+  const { strength = 1 } = given;
+  const steps = sampler.plan(diffusion, { strength }).length;
+  if (steps === 0 && strength > 0) {
+    report.warn(
+      `--strength ${strength} of ${sampler.steps} steps rounds to none: the image stays as it is; give more --steps`,
+    );
+  }
+  const remembers = sampler.plan(diffusion).some(({ history, older }) => history !== 0 || older !== 0);
+  if (mask && mask.resamples !== 1 && remembers) {
+    throw usageError(
+      `--mask goes back and forth, which --sampler ${sampler.name} does not survive, as it remembers earlier steps: ` +
+        'take ddpm, ddim or euler-ancestral, or --resamples 1',
+    );
+  }
 }
 
 /**

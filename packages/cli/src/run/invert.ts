@@ -1,10 +1,12 @@
 import { ddim, ddimInversion, type ImageBatch, samplers } from '@diffuse/core';
 import { usageError } from '../failure.ts';
+import type { DrawingSettings } from '../settings/drawing-settings.ts';
 import { kebabCase } from '../settings/kinds.ts';
-import { type DrawingSettings, labelsFrom, samplerFrom } from '../settings/sampler-settings.ts';
+import { labelsFrom, samplerFrom } from '../settings/sampler-settings.ts';
 import type { Report } from '../terminal/report.ts';
 import { type DrawOptions, drawSamples } from './draw-samples.ts';
 import { type EditFlags, readModelImage, repeated } from './given-images.ts';
+import { checkWeight } from './open-guidance.ts';
 import type { OpenModel } from './open-model.ts';
 
 /** The flags of an inversion. */
@@ -41,9 +43,8 @@ export function checkInvert(flags: InvertRequest): void {
     if (invertClass !== undefined) throw usageError('--invert-class says what an image shows: it needs --invert IMAGE');
     return;
   }
-  const other = (['from', 'strength', 'mask', 'resamples', 'compat'] as const).find(
-    (name) => flags[name] !== undefined,
-  );
+  const others = ['from', 'strength', 'mask', 'resamples', 'jump', 'compat', 'guide', 'classifier'] as const;
+  const other = others.find((name) => flags[name] !== undefined);
   if (other !== undefined) throw usageError(`--invert and --${kebabCase(other)} do not go together`);
   if (sampler !== 'ddim')
     throw usageError(`--invert takes the way of --sampler ddim back and forth, not of ${sampler}`);
@@ -63,6 +64,7 @@ export async function drawInverted(
   signal: AbortSignal,
 ): Promise<Inversion> {
   const { spacing = samplers.ddim.spacing, clip = Infinity, eta = 0, guidance, seed = 0, batchSize } = flags;
+  checkWeight(guidance, model);
   const sampler = samplerFrom({ ...flags, spacing, clip }, scheduler);
   const steps = sampler.steps as number;
   const known = { classes: model.classes, classNames };

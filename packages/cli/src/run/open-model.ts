@@ -43,11 +43,7 @@ export async function openModel<K extends RunKind = 'unet2d'>(
   directory: string,
   { flag, kinds = ['unet2d' as K], device: deviceKind = 'auto', threads, ema = true }: OpenModelOptions<K>,
 ): Promise<OpenModel<K>> {
-  const kind = await named(flag, () => runKind(directory));
-  if (!includes(kinds, kind)) {
-    const wanted = kinds.map(runTitle).join(' or ');
-    throw usageError(`${flag}: ${directory} holds ${runTitle(kind)}; expected ${wanted} (${uses[kind]})`);
-  }
+  const kind = await kindOf(directory, flag, kinds);
   const device = await openDevice(deviceKind, threads === undefined ? {} : { threads });
   try {
     return { ...(await named(flag, () => loadRun(directory, { device, ema, kind }))), device };
@@ -55,6 +51,27 @@ export async function openModel<K extends RunKind = 'unet2d'>(
     device.dispose();
     throw error;
   }
+}
+
+/**
+ * Loads one more network onto a device that is open.
+ *
+ * @throws Failure naming the flag, as {@link openModel} does; DiffuseError `ERR_OUT_OF_MEMORY`.
+ */
+export async function loadBeside<K extends RunKind>(
+  directory: string,
+  { flag, kind, device, ema = true }: { flag: string; kind: K; device: Device; ema?: boolean | undefined },
+): Promise<LoadedRun<K>> {
+  await kindOf(directory, flag, [kind]);
+  return named(flag, () => loadRun(directory, { device, ema, kind }));
+}
+
+/** The kind of run in a folder. @throws Failure for one that is not among `kinds`. */
+async function kindOf<K extends RunKind>(directory: string, flag: string, kinds: readonly K[]): Promise<K> {
+  const kind = await named(flag, () => runKind(directory));
+  if (includes(kinds, kind)) return kind;
+  const wanted = kinds.map(runTitle).join(' or ');
+  throw usageError(`${flag}: ${directory} holds ${runTitle(kind)}; expected ${wanted} (${uses[kind]})`);
 }
 
 function includes<K extends RunKind>(kinds: readonly K[], kind: RunKind): kind is K {

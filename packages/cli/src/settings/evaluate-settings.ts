@@ -1,7 +1,8 @@
 import { type ImageMetric, imageMetrics } from '@diffuse/core';
 import { usageError } from '../failure.ts';
+import { checkGuidanceFlags, drawingNames } from './drawing-settings.ts';
 import { integer, kebabCase, oneOf, type SettingTable, someOf, text } from './kinds.ts';
-import { batchSizeSetting, drawingNames, type SamplerSettings, samplerSettings } from './sampler-settings.ts';
+import { batchSizeSetting, type SamplerSettings, samplerSettings } from './sampler-settings.ts';
 
 /** A figure that is computed from the network itself. */
 export type LikelihoodMetric = 'bpd' | 'ode' | 'loss';
@@ -133,18 +134,24 @@ export function chooseMetrics(flags: EvaluateFlags): ChosenMetrics {
   const likelihoods =
     asked?.filter((name) => !isImageMetric(name)) ?? (distances === undefined ? [] : (['bpd', 'loss'] as const));
   const [distance] = distances ?? [];
+  checkGuidanceFlags(flags);
   if (distance !== undefined && flags.features === undefined) {
     throw usageError(`--metrics ${distance} needs --features: ${evaluateSettings.features.kind.expected}`);
   }
   if (distances?.length === 0 && flags.features !== undefined) {
     throw usageError(`--features is for ${Object.keys(imageMetrics).join(', ')}, none of which --metrics asks for`);
   }
-  if (flags.generated !== undefined) {
-    if (distances?.length === 0) throw usageError('--generated brings images to compare; it needs --features');
-    const useless = (['samples', ...drawingNames] as const).find((name) => flags[name] !== undefined);
-    if (useless !== undefined) {
-      throw usageError(`--${kebabCase(useless)} says how to draw images, but --generated brings them; leave one out`);
-    }
+  if (flags.generated !== undefined && distances?.length === 0) {
+    throw usageError('--generated brings images to compare; it needs --features');
+  }
+  const useless = (['samples', ...drawingNames] as const).find((name) => flags[name] !== undefined);
+  if (useless !== undefined && flags.generated !== undefined) {
+    throw usageError(`--${kebabCase(useless)} says how to draw images, but --generated brings them; leave one out`);
+  }
+  if (useless !== undefined && distances?.length === 0) {
+    throw usageError(
+      `--${kebabCase(useless)} says how to draw images, but --metrics ${likelihoods.join(',')} needs none; leave it out`,
+    );
   }
   if (flags.model === undefined && (flags.generated === undefined || likelihoods.length > 0)) {
     const instead = likelihoods.length > 0 ? '' : '; or --generated, a folder of images to judge';

@@ -142,6 +142,24 @@ export function someOf<Name extends string>(names: readonly Name[]): Kind<readon
   };
 }
 
+/** One of a few names, or falling numbers from 0, as `999,500,0`; in a file a name or a list. */
+export function oneOfOrFalling<Name extends string>(names: readonly Name[]): Kind<Name | readonly number[]> {
+  const name = oneOf(names);
+  const level = atLeastZero();
+  return {
+    expected: `${name.expected}, or falling numbers with commas between them, such as 999,500,0`,
+    accepts: (value): value is Name | readonly number[] =>
+      name.accepts(value) ||
+      (Array.isArray(value) &&
+        value.length > 0 &&
+        value.every((each, i) => level.accepts(each) && (i === 0 || each < value[i - 1]))),
+    // JSON Schema cannot say that a list falls.
+    schema: { anyOf: [name.schema, { type: 'array', items: level.schema, minItems: 1 }] },
+    fromText: (given) => (/^\s*[-\d.]/.test(given) ? given.split(',').map(numberFrom) : given),
+    choices: [...names, 'or a list'],
+  };
+}
+
 /** One of a few numbers. */
 export function oneOfNumbers(numbers: readonly number[]): Kind<number> {
   return {

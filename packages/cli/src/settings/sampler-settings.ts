@@ -1,50 +1,15 @@
 import {
-  type Compat,
-  compats,
   createSampler,
-  type DdpmVariance,
-  ddpmVariances,
   type LoadedRun,
   type Sampler,
   type SamplerName,
   type SamplerOptions,
-  type SpacingName,
   samplers,
   schedulerSampler,
-  spacings,
 } from '@diffuse/core';
 import { usageError } from '../failure.ts';
-import {
-  atLeastZero,
-  checkValue,
-  flag,
-  integer,
-  kebabCase,
-  number,
-  oneOf,
-  orInfinity,
-  positive,
-  type Setting,
-  type SettingTable,
-  share,
-  text,
-} from './kinds.ts';
-
-/** How images are drawn. */
-export interface DrawingSettings {
-  sampler?: SamplerName;
-  steps?: number;
-  spacing?: SpacingName;
-  eta?: number;
-  variance?: DdpmVariance;
-  clip?: number;
-  churn?: number;
-  gam?: number;
-  mu?: number;
-  compat?: Compat;
-  class?: string;
-  guidance?: number;
-}
+import { type DrawingSettings, defaultSteps, drawingSettings } from './drawing-settings.ts';
+import { flag, integer, kebabCase, oneOf, type Setting, type SettingTable, text } from './kinds.ts';
 
 /** What a command that draws images takes: `sample`, `trajectory`, `evaluate`. */
 export interface SamplerSettings extends DrawingSettings {
@@ -57,85 +22,6 @@ export interface SamplerSettings extends DrawingSettings {
 
 const sampling = 'Sampling:';
 const run = 'Run:';
-
-/** Steps of a sampler that does not need all of the diffusion's. */
-const ddimSteps = 50;
-
-/** The flags of {@link DrawingSettings}. */
-const drawingSettings: SettingTable<DrawingSettings> = {
-  sampler: {
-    kind: oneOf(Object.keys(samplers) as SamplerName[]),
-    description: 'way from noise to images',
-    group: sampling,
-    defaultText: 'ddim',
-  },
-  steps: {
-    kind: integer(1),
-    description: 'steps an image; one network evaluation each, two for heun',
-    group: sampling,
-    defaultText: `${ddimSteps}; every timestep for ddpm`,
-  },
-  spacing: {
-    kind: oneOf(Object.keys(spacings) as SpacingName[]),
-    description: 'how the timesteps lie',
-    group: sampling,
-    defaultText: "the sampler's best; with --compat diffusers the model's own",
-  },
-  eta: {
-    kind: number('from 0 to 1', { minimum: 0, maximum: 1 }),
-    description: 'share of fresh noise of ddim, euler-ancestral and dpm++2m-sde',
-    group: sampling,
-    defaultText: '0 for ddim, else 1',
-  },
-  variance: {
-    kind: oneOf(Object.keys(ddpmVariances) as DdpmVariance[]),
-    description: 'variance of a ddpm step',
-    group: sampling,
-    defaultText: "the model's own",
-  },
-  clip: {
-    kind: orInfinity(positive()),
-    description: 'bound of the estimate of the clean image; Infinity does not clip',
-    group: sampling,
-    defaultText: "the model's own",
-  },
-  churn: {
-    kind: atLeastZero(),
-    description: 'fresh noise of heun over all steps, S_churn of the paper',
-    group: sampling,
-    defaultText: '0',
-  },
-  gam: {
-    kind: positive(),
-    description: 'weight of the present noise estimate of momentum against the one before',
-    group: sampling,
-    defaultText: '2',
-  },
-  mu: { kind: share(), description: 'share of noise that momentum draws afresh', group: sampling, defaultText: '0' },
-  compat: {
-    kind: oneOf(Object.keys(compats) as Compat[]),
-    description: 'do what the formulas say, or what diffusers does where it differs',
-    group: sampling,
-    defaultText: 'strict',
-  },
-  class: {
-    kind: text('the number or name of a class'),
-    description: 'number or name of a class; several, with commas between them, take turns',
-    group: sampling,
-    defaultText: 'all take turns',
-  },
-  guidance: {
-    kind: number('of any sign', {}),
-    description: 'weight of the class; 1 for none. The model must have been trained with --drop-class',
-    group: sampling,
-    defaultText: '1',
-  },
-};
-
-/** The names of {@link DrawingSettings}. */
-export const drawingNames: readonly (keyof DrawingSettings)[] = Object.keys(
-  drawingSettings,
-) as (keyof DrawingSettings)[];
 
 /** The flags of {@link SamplerSettings}. */
 export const samplerSettings: SettingTable<SamplerSettings> = {
@@ -173,39 +59,50 @@ export const batchSizeSetting: Setting<number> = {
  * @throws Failure, DiffuseError `ERR_ARGUMENT` for an option that the sampler does not have.
  */
 export function samplerFrom(settings: DrawingSettings, scheduler: LoadedRun['scheduler']): Sampler {
-  const {
-    sampler = 'ddim',
-    spacing = samplers[sampler].spacing,
-    eta,
-    variance,
-    clip,
-    churn,
-    gam,
-    mu,
-    compat,
-  } = settings;
+  const { sampler = 'ddim', spacing = samplers[sampler].spacing, clip } = settings;
+  const { eta, variance, order, churn, churnMin, churnMax, churnNoise, gam, mu, lambda, compat } = settings;
+  const own = { eta, variance, order, churn, churnMin, churnMax, churnNoise, gam, mu, lambda, compat };
   const known: readonly string[] = samplers[sampler].options;
-  for (const [name, value] of Object.entries({ eta, variance, clip, churn, gam, mu, compat })) {
+  for (const [name, value] of Object.entries(own)) {
     if (value === undefined || known.includes(name)) continue;
     const others = Object.keys(samplers).filter((other) =>
       samplers[other as SamplerName].options.includes(name as keyof SamplerOptions),
     );
     throw usageError(`--${kebabCase(name)} belongs to --sampler ${others.join(' or ')}, not to ${sampler}`);
   }
-  const timesteps = scheduler.schedule.steps;
-  const steps = checkValue(
-    integer(1, timesteps),
-    settings.steps ?? (sampler === 'ddpm' ? timesteps : Math.min(ddimSteps, timesteps)),
-    '--steps (this model has so many timesteps)',
-  );
+  const aboutChurn = (['churnMin', 'churnMax', 'churnNoise'] as const).find((name) => settings[name] !== undefined);
+  if (aboutChurn && !churn)
+    throw usageError(`--${kebabCase(aboutChurn)} says of what kind --churn is: give --churn too`);
+  const steps = stepsFrom({ ...settings, sampler, spacing }, scheduler.schedule.steps);
   if (compat === 'diffusers') {
-    const asked = definedOnly({ spacing: settings.spacing, clip, eta, variance, churn });
-    return schedulerSampler(scheduler, { sampler, steps, compat, ...asked });
+    const asked = definedOnly({ ...own, spacing: settings.spacing, clip });
+    return schedulerSampler(scheduler, { sampler, steps, ...asked });
   }
   const options: SamplerOptions = { steps, spacing, clip: clip ?? scheduler.clip };
-  Object.assign(options, definedOnly({ eta, churn, gam, mu }));
+  Object.assign(options, definedOnly(own));
   if (sampler === 'ddpm') options.variance = variance ?? scheduler.variance;
   return createSampler(sampler, options);
+}
+
+/** How many steps there are: as many as `--steps` says, or as a list of timesteps has. */
+function stepsFrom(
+  { sampler, spacing, steps }: DrawingSettings & Pick<SamplerOptions, 'spacing'>,
+  timesteps: number,
+): number {
+  if (typeof spacing === 'object') {
+    const [first = 0] = spacing;
+    if (first > timesteps - 1) {
+      throw usageError(`--spacing must begin at ${timesteps - 1}, the model's last timestep, or below; got ${first}`);
+    }
+    if (steps !== undefined && steps !== spacing.length) {
+      const count = spacing.length === 1 ? '1 timestep' : `${spacing.length} timesteps`;
+      throw usageError(`--spacing has ${count}, but --steps is ${steps}; leave --steps out`);
+    }
+    return spacing.length;
+  }
+  const chosen = steps ?? (sampler === 'ddpm' ? timesteps : Math.min(defaultSteps, timesteps));
+  if (chosen <= timesteps) return chosen;
+  throw usageError(`--steps must be from 1 to ${timesteps}, the model's timesteps; got ${chosen}`);
 }
 
 /**
