@@ -2,8 +2,7 @@
 //
 //   N samples   H, W height and width   C channels   T noise levels   K further numbers of a level, 0 or more
 //   images [N, ..., W, C] or [N, C]: uint8, read as v / 127.5 - 1 in [-1, 1], or float32, taken as it is; a slice of
-//   channels
-//     allowed
+//   channels allowed
 //   table [T, 6 + K] float32, contiguous: signal, noise, targetX0, targetEps, weight, told of each level, then the
 //   further numbers
 //   level [N] float32, integers in [0, T), contiguous; absent: drawn
