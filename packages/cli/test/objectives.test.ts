@@ -51,6 +51,16 @@ describe('a run with a learned variance, self-conditioning and loss-aware timest
     expect(await resultOf(join(folder, 'parts'))).toEqual(await resultOf(join(folder, 'whole')));
   });
 
+  test('is inspected and evaluated', async () => {
+    const folderOf = join(folder, 'whole');
+    const inspected = await run('inspect', folderOf);
+    expect(inspected.code, inspected.stderr).toBe(0);
+    const flags = ['--model', folderOf, '--data', photos, '--cache-dir', join(folder, 'cache'), '--metrics', 'bpd'];
+    const { code, stdout, stderr } = await run('evaluate', ...flags);
+    expect(code, stderr).toBe(0);
+    expect(stdout + stderr).toMatch(/bits\/dim +at most \d/);
+  });
+
   test('draws without further flags, by ddim and by ddpm', async () => {
     for (const sampler of ['ddim', 'ddpm']) {
       const out = join(folder, `${sampler}.png`);

@@ -154,6 +154,7 @@ export {
   type DiffusionObjectiveOptions,
   diffusionLosses,
   diffusionObjective,
+  objectiveOptionsOf,
   type TimestepSampling,
   timestepSamplings,
 } from './training/objectives/denoising.ts';

@@ -9,6 +9,7 @@ import {
   type MemoryEstimate,
   type Model,
   type Network,
+  objectiveOptionsOf,
   type ParameterTable,
   parameterSize,
   parameterValues,
@@ -69,7 +70,7 @@ function trainingFacts(
   { table, parameters }: Weights,
   { model, diffusion, device, batchSize, dataType }: PlannedModel,
 ): StepFacts {
-  const objective = diffusionObjective(diffusion);
+  const objective = diffusionObjective(diffusion, objectiveOptionsOf(model));
   const { graph, outputs, placements } = trainStepGraph({
     model,
     table,

@@ -15,6 +15,7 @@ import {
   type DiffusionLoss,
   type DiffusionObjectiveOptions,
   diffusionObjective,
+  objectiveOptionsOf,
   type TimestepSampling,
 } from './objectives/denoising.ts';
 import { type AdamW, adamW, biasCorrections } from './optimizer.ts';
@@ -180,18 +181,11 @@ function objectiveOf<M extends Network>(options: TrainOptions | ObjectiveTrainOp
     );
   }
   if (objective) return objective;
-  const { model, flip, offsetNoise, boundWeight, timestepSampling } = options as TrainOptions;
-  return diffusionObjective(
-    options.diffusion as Diffusion,
-    definedOnly<DiffusionObjectiveOptions>({
-      flip,
-      offsetNoise,
-      loss: options.loss ?? (model.learnedVariance ? 'hybrid' : 'simple'),
-      boundWeight,
-      timestepSampling,
-      selfConditioning: model.selfConditioning,
-    }),
-  );
+  const { model, flip, offsetNoise, loss, boundWeight, timestepSampling } = options as TrainOptions;
+  return diffusionObjective(options.diffusion as Diffusion, {
+    ...objectiveOptionsOf(model),
+    ...definedOnly<DiffusionObjectiveOptions>({ flip, offsetNoise, loss, boundWeight, timestepSampling }),
+  });
 }
 
 /** Which labels are dropped; undefined where none are. */

@@ -57,6 +57,16 @@ const defaults: Settings = {
   timestepSampling: 'uniform',
 };
 
+/** The options that follow from the model: the loss, unless another one fits too, and whether it is told its estimate. */
+export function objectiveOptionsOf({
+  learnedVariance = false,
+  selfConditioning = false,
+}: Pick<Model, 'learnedVariance' | 'selfConditioning'>): Required<
+  Pick<DiffusionObjectiveOptions, 'loss' | 'selfConditioning'>
+> {
+  return { loss: learnedVariance ? 'hybrid' : 'simple', selfConditioning };
+}
+
 /**
  * The denoising objective (Ho et al. 2020, arXiv:2006.11239, algorithm 1): a timestep and noise for each sample, the network's
  * prediction from x_t, its loss. What `train({ diffusion })` uses.
