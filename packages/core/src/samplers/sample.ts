@@ -244,7 +244,7 @@ function splitBatches(count: number, largest = 64): { offset: number; count: num
 
 /** Everything that can be refused is refused here, before anything is computed. */
 function checkOptions(options: SampleOptions): Checked {
-  const { model, diffusion, sampler, count, batchSize = 1, given, mask } = options;
+  const { diffusion, sampler, count, batchSize = 1, given, mask } = options;
   for (const [name, value] of Object.entries({ count, batchSize })) {
     if (!Number.isSafeInteger(value) || value < 1) refuse(`${name} is ${value}; it must be a positive integer`);
   }
