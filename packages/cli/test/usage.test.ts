@@ -100,7 +100,11 @@ const cases: readonly (readonly [args: string, code: number, message: RegExp])[]
   ['inspect FOLDER/photos --schedule edm', 2, /^--schedule does not go with MODEL$/],
   ['inspect --schedule edm --batch-size 2', 2, /^--schedule does not go with --batch-size$/],
   ['inspect FOLDER/photos --timesteps 9', 2, /^MODEL, which has its own schedule, does not go with --timesteps$/],
-  ['inspect --schedule edn', 2, /^--schedule must be one of linear, .*, karras, edm; got 'edn'/],
+  [
+    'inspect --schedule edn',
+    2,
+    /^--schedule must be one of linear, .*, karras, edm, or a .json file with betas, .*; got 'edn'/,
+  ],
   ['inspect --schedule edm --timesteps 0', 2, /^--timesteps must be a whole number, from 1 to 1000000; got 0/],
   ['inspect --schedule edm --schedule-options s=1', 2, /^schedule 'edm' has no option 's'; it has: steps, mean,/],
   ['inspect --schedule edm --schedule-options mean=x', 2, /^--schedule-options must be names and numbers/],

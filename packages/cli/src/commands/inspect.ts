@@ -1,13 +1,14 @@
-import { createSchedule, type ScheduleName, schedules } from '@diffuse/core';
+import { schedules } from '@diffuse/core';
 import type { Command, CommandContext } from '../command.ts';
 import { usageError } from '../failure.ts';
-import { integer, kebabCase, namedNumbers, oneOf, type SettingTable, text } from '../settings/kinds.ts';
+import { integer, kebabCase, namedNumbers, type SettingTable, text } from '../settings/kinds.ts';
+import { buildSchedule, type ScheduleChoice, scheduleChoice } from '../settings/schedule-choice.ts';
 
 /** The flags of `inspect`. */
 export interface InspectFlags {
   model?: string;
   batchSize?: number;
-  schedule?: ScheduleName;
+  schedule?: ScheduleChoice;
   scheduleOptions?: Readonly<Record<string, number>>;
   timesteps?: number;
 }
@@ -29,8 +30,8 @@ const settings: SettingTable<InspectFlags> = {
     defaultText: '1',
   },
   schedule: {
-    kind: oneOf(Object.keys(schedules) as ScheduleName[]),
-    description: 'noise schedule',
+    kind: scheduleChoice(),
+    description: 'noise schedule, or one of your own: betas, alphaBars or sigmas in a JSON file',
     group: scheduleGroup,
   },
   scheduleOptions: {
@@ -43,7 +44,7 @@ const settings: SettingTable<InspectFlags> = {
     kind: integer(1, 1_000_000),
     description: 'its noise levels',
     group: scheduleGroup,
-    defaultText: '1000',
+    defaultText: '1000, or those of a JSON file',
   },
 };
 
@@ -87,13 +88,13 @@ function refuseTogether(subject: string, flags: InspectFlags, others: readonly (
 }
 
 async function inspectSchedule(
-  name: ScheduleName,
-  { scheduleOptions, timesteps = 1000 }: InspectFlags,
+  chosen: ScheduleChoice,
+  { scheduleOptions, timesteps }: InspectFlags,
   context: CommandContext,
 ): Promise<void> {
   const { scheduleFacts, scheduleText } = await loadScheduleReport();
-  const schedule = createSchedule(name, { ...scheduleOptions, steps: timesteps });
-  const { steps, parameters } = schedule;
+  const schedule = buildSchedule({ schedule: chosen, scheduleOptions, timesteps });
+  const { name, steps, parameters } = schedule;
   context.report.event('schedule', { schedule: { name, steps, ...parameters }, ...scheduleFacts(schedule) });
   context.report.result(scheduleText(schedule, undefined, chartWidth(context)));
 }

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { createSchedule, type Schedule, type ScheduleName, snr } from '@diffuse/core';
+import { type Schedule, type ScheduleName, snr } from '@diffuse/core';
 import { type ChartGridOptions, chartGrid, type LineChartOptions, lineChart } from '@diffuse/data';
 import { usageError } from '../failure.ts';
 import type { PlotFlags } from '../settings/plot-settings.ts';
-import { trainDefaults } from '../settings/train-settings.ts';
+import { buildSchedule, lengthOf } from '../settings/schedule-choice.ts';
 
 /**
  * The schedules that the flags ask for: by name, or that of a run.
@@ -12,29 +12,45 @@ import { trainDefaults } from '../settings/train-settings.ts';
  * @throws Failure for flags that exclude each other or a folder that is no run; DiffuseError `ERR_ARGUMENT` for bad options.
  */
 export async function schedulesFrom(
-  { schedule, scheduleOptions, timesteps, model }: PlotFlags,
+  { schedule: asked, scheduleOptions, timesteps, model }: PlotFlags,
   defaults: readonly ScheduleName[] = ['linear', 'cosine'],
 ): Promise<readonly Schedule[]> {
   if (model === undefined) {
-    const options = { ...scheduleOptions, steps: timesteps ?? 1000 };
-    return (schedule ?? defaults).map((name) => createSchedule(name, options));
+    const chosen = asked ?? defaults;
+    const own = chosen.find((each) => typeof each === 'object');
+    // Beside a file the schedules that have a name are as long as it is.
+    const steps = timesteps ?? (own && lengthOf(own.arrays));
+    return sameLength(
+      chosen.map((schedule) =>
+        buildSchedule({ schedule, scheduleOptions, timesteps: typeof schedule === 'string' ? steps : timesteps }),
+      ),
+    );
   }
-  for (const [flag, value] of Object.entries({ schedule, 'schedule-options': scheduleOptions, timesteps })) {
+  for (const [flag, value] of Object.entries({ schedule: asked, 'schedule-options': scheduleOptions, timesteps })) {
     if (value !== undefined) throw usageError(`--model has a schedule already; leave --${flag} out`);
   }
   const { readConfig } = await import('../settings/config-file.ts');
   const { resolveSettings } = await import('../settings/resolve.ts');
   const path = join(model, 'config.yaml');
   const { settings } = resolveSettings({ settings: {} }, await readConfig(path));
-  const { schedule: name = trainDefaults.schedule } = settings;
-  return [createSchedule(name, { ...settings.scheduleOptions, steps: settings.timesteps })];
+  return [buildSchedule(settings)];
+}
+
+/** @throws Failure for schedules that cannot be drawn over the same timesteps. */
+function sameLength(schedules: readonly Schedule[]): readonly Schedule[] {
+  const [first] = schedules;
+  const other = schedules.find(({ steps }) => steps !== first?.steps);
+  if (!first || !other) return schedules;
+  throw usageError(
+    `--schedule: ${first.name} has ${first.steps} timesteps and ${other.name} ${other.steps}; one picture shows as many of each`,
+  );
 }
 
 /** One schedule, for pictures that show no more. */
 export async function scheduleFrom(flags: PlotFlags): Promise<Schedule> {
   const [schedule, ...others] = await schedulesFrom(flags, ['linear']);
   if (schedule === undefined || others.length > 0) {
-    throw usageError(`plot ${flags.kind} shows one schedule; got --schedule ${flags.schedule?.join(',')}`);
+    throw usageError(`plot ${flags.kind} shows one schedule; got ${flags.schedule?.length} in --schedule`);
   }
   return schedule;
 }

@@ -1,15 +1,6 @@
-import { type ScheduleName, schedules } from '@diffuse/core';
-import {
-  imageSize,
-  indices,
-  integer,
-  type Kind,
-  namedNumbers,
-  oneOf,
-  type SettingTable,
-  someOf,
-  text,
-} from './kinds.ts';
+import type { ScheduleName } from '@diffuse/core';
+import { imageSize, indices, integer, type Kind, namedNumbers, oneOf, type SettingTable, text } from './kinds.ts';
+import { type NamedArrays, scheduleChoices } from './schedule-choice.ts';
 
 /** What `plot` draws. */
 export type PlotName = 'schedule' | 'snr' | 'removed' | 'posterior' | 'forward' | 'loss';
@@ -18,7 +9,7 @@ export type PlotName = 'schedule' | 'snr' | 'removed' | 'posterior' | 'forward' 
 export interface PlotFlags {
   kind: PlotName;
   out: string;
-  schedule?: readonly ScheduleName[];
+  schedule?: readonly (ScheduleName | NamedArrays)[];
   scheduleOptions?: Readonly<Record<string, number>>;
   timesteps?: number;
   model?: string;
@@ -91,8 +82,8 @@ export const plotSettings: SettingTable<PlotFlags> = {
     required: true,
   },
   schedule: {
-    kind: someOf(Object.keys(schedules) as ScheduleName[]),
-    description: 'schedules, with commas between them',
+    kind: scheduleChoices(),
+    description: 'schedules, with commas between them; FILE.json holds betas, alphaBars or sigmas',
     group: process,
     defaultText: 'linear,cosine; linear for posterior and forward',
   },
@@ -102,7 +93,12 @@ export const plotSettings: SettingTable<PlotFlags> = {
     group: process,
     defaultText: 'those of its paper',
   },
-  timesteps: { kind: integer(1, 100_000), description: 'timesteps', group: process, defaultText: '1000' },
+  timesteps: {
+    kind: integer(1, 100_000),
+    description: 'timesteps',
+    group: process,
+    defaultText: '1000, or those of FILE.json',
+  },
   model: {
     kind: text('the folder of a run'),
     description: "folder of a run: its schedule instead of --schedule; for loss, the run's metrics",

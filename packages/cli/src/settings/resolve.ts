@@ -2,6 +2,7 @@ import { usageError } from '../failure.ts';
 import type { TrainConfig } from './config-file.ts';
 import { kebabCase } from './kinds.ts';
 import { presets } from './presets.ts';
+import { checkArrays, lengthOf } from './schedule-choice.ts';
 import { chooseTrainMetrics } from './train-evaluation-settings.ts';
 import {
   changeableOnResume,
@@ -33,6 +34,7 @@ export function resolveSettings(flags: TrainConfig, file: TrainConfig = { settin
     if (lengths.some((name) => layer[name] !== undefined)) for (const name of lengths) delete settings[name];
     Object.assign(settings, layer);
   }
+  takeArrays(settings, [file.settings, flags.settings]);
   checkTogether(settings);
   checkTask(settings);
   chooseTrainMetrics(settings);
@@ -67,11 +69,20 @@ export function resumeSettings(flags: TrainConfig, written: TrainConfig, path: s
 }
 
 function refused(name: string, value: unknown, path: string): Error {
-  const was =
-    value === undefined ? 'it was not set' : `it was ${Array.isArray(value) ? value.join(',') : String(value)}`;
+  const shown = Array.isArray(value) ? value.join(',') : typeof value === 'object' ? 'another' : String(value);
+  const was = value === undefined ? 'it was not set' : `it was ${shown}`;
   return usageError(
     `--${kebabCase(name)} cannot change when a run is resumed (${was}, see ${path}); leave it out, or begin a new run`,
   );
+}
+
+/** A schedule of one's own says all there is to say of the noise levels: a preset's number and parameters go, what was given is refused. */
+function takeArrays(settings: TrainSettings, given: readonly Partial<TrainSettings>[]): void {
+  const { schedule } = settings;
+  if (typeof schedule === 'string') return;
+  for (const { scheduleOptions, timesteps } of given) checkArrays(schedule, scheduleOptions, timesteps);
+  settings.timesteps = lengthOf(schedule);
+  settings.scheduleOptions = {};
 }
 
 function checkTogether({ steps, epochs, classes, labels }: TrainSettings): void {

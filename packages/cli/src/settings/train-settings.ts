@@ -3,8 +3,6 @@ import {
   diffusionLosses,
   type LearningRateShape,
   learningRateShapes,
-  type ScheduleName,
-  schedules,
   type TargetName,
   type TimestepSampling,
   targets,
@@ -26,6 +24,7 @@ import {
   share,
   text,
 } from './kinds.ts';
+import { type ScheduleChoice, scheduleChoice } from './schedule-choice.ts';
 import { type TrainEvaluationSettings, trainEvaluationSettings } from './train-evaluation-settings.ts';
 
 /** Where a model learns what an image shows. */
@@ -60,7 +59,7 @@ export interface TrainSettings extends TrainEvaluationSettings {
   variance?: ModelVariance;
   selfConditioning: boolean;
 
-  schedule: ScheduleName;
+  schedule: ScheduleChoice;
   scheduleOptions: Readonly<Record<string, number>>;
   timesteps: number;
   predict: TargetName;
@@ -242,14 +241,23 @@ export const trainSettings: SettingTable<TrainSettings> = {
     group: model,
   },
 
-  schedule: { kind: oneOf(namesOf(schedules)), description: 'noise schedule', group: diffusion },
+  schedule: {
+    kind: scheduleChoice(),
+    description: 'noise schedule, or one of your own: betas, alphaBars or sigmas in a JSON file',
+    group: diffusion,
+  },
   scheduleOptions: {
     kind: namedNumbers(),
     description: 'parameters of the schedule, e.g. betaStart=0.0001,betaEnd=0.02',
     group: diffusion,
     defaultText: "the schedule's own",
   },
-  timesteps: { kind: integer(1, 1_000_000), description: 'noise levels', group: diffusion },
+  timesteps: {
+    kind: integer(1, 1_000_000),
+    description: 'noise levels',
+    group: diffusion,
+    defaultText: '1000, or those of a JSON file',
+  },
   predict: { kind: oneOf(namesOf(targets)), description: 'what the network predicts', group: diffusion },
   weighting: { kind: oneOf(namesOf(weightings)), description: 'how much each noise level counts', group: diffusion },
   weightingOptions: {
