@@ -136,6 +136,23 @@ void add_latents(Cases& cases) {
   }
 }
 
+void add_hybrid_loss(Cases& cases) {
+  const TensorCase number = dense({1}), samples = dense({3});
+  for (int64_t C : kChannels) {
+    const TensorCase x = noise({3, 5, C}), output = noise({3, 5, 2 * C});
+    for (const TensorCase& importance : {positive({3}), absent}) {
+      for (double through_mean : {0.0, 1.0}) {
+        const std::vector<double> attributes{1, 0.001, 1.4, through_mean};
+        const TensorCase coefficients{{3, 6}, Values::positive, true, 0};
+        cases.add("hybrid_loss_forward", {number, samples, number, output, x, x, samples, coefficients, importance},
+                  attributes);
+        cases.add("hybrid_loss_backward", {output, number, output, x, x, samples, coefficients, importance},
+                  attributes);
+      }
+    }
+  }
+}
+
 void add_tokens(Cases& cases) {
   const TensorCase number = dense({1}), keep = positive({3});
   for (int64_t C : kChannels) {
@@ -156,9 +173,14 @@ void add_randomness(Cases& cases) {
     cases.add("random_normal", {x}, {1, 2, 3, 4, 5});
     cases.add("random_uniform", {x}, {1, 2, 3, 4, 5, -1, 1});
     for (double flip : {0.0, 1.0}) {
+      std::vector<double> attributes{1, 2, 3, 4, flip, 0.1 * flip};
       for (const TensorCase& images : {x, bytes({3, 5, 7, C})})
-        cases.add("noising", {x, x, dense({3}), dense({3}), images, positive({11, 6})}, {1, 2, 3, 4, flip, 0.1 * flip});
+        cases.add("noising", {x, x, dense({3}), dense({3}), absent, images, positive({11, 6}), absent}, attributes);
+      // Noise has no integers, so the level that is given is the only one.
+      const TensorCase level{{3}, Values::zeros, false, 0};
+      cases.add("noising", {x, x, dense({3}), dense({3}), dense({3, 2}), x, positive({1, 8}), level}, attributes);
     }
+    cases.add("self_conditioning", {x, x, x, positive({3, 2})}, {1, 1, 2, 3, 4});
     for (double quantile : {0.0, 0.9, 1.0}) cases.add("dynamic_threshold", {x, x, x}, {2, -0.5, quantile, 2});
     for (const TensorCase& optional : {x, absent})
       cases.add("sampler_update", {x, x, optional, optional, x, x, optional, optional, optional, optional},
@@ -186,6 +208,7 @@ const std::vector<KernelCase>& kernel_cases() {
     add_elementwise(cases);
     add_embeddings(cases);
     add_latents(cases);
+    add_hybrid_loss(cases);
     add_tokens(cases);
     add_randomness(cases);
     add_optimizer(cases);

@@ -10,7 +10,7 @@
 
 namespace diffuse::testing {
 
-enum class Values { noise, positive, bytes, indices };
+enum class Values { noise, positive, zeros, bytes, indices };
 
 struct TensorCase {
   std::vector<int64_t> shape;  // empty: the optional tensor is absent

@@ -79,7 +79,9 @@ struct Operand {
       } else if (!inside) {
         f32(tensor)[at] = kUntouched;
       } else if (fill) {
-        f32(tensor)[at] = static_cast<float>(c.values == Values::positive ? 0.5 + u : 4 * u - 2);
+        f32(tensor)[at] = static_cast<float>(c.values == Values::zeros      ? 0
+                                             : c.values == Values::positive ? 0.5 + u
+                                                                            : 4 * u - 2);
       }
     });
   }
