@@ -18,12 +18,13 @@ import {
   train,
   UNet2D,
 } from '@diffuse/core';
-import { saveImageGrid } from '@diffuse/data';
+import { saveCaptionedRows } from '@diffuse/data';
 import { inMemory } from './lib/in-memory.ts';
 import { type Judgement, judge } from './lib/judge.ts';
 import { outPath } from './lib/output.ts';
 import { type RandomSource, randomSource } from './lib/random.ts';
 import { runAsScript } from './lib/script.ts';
+import { brightness, disc, draw } from './lib/shapes.ts';
 
 /** Options of the example; a test runs it with less. */
 export interface LatentOptions {
@@ -72,25 +73,23 @@ export async function run({
   const training = train({ ...common, model, diffusion, data: latents, batchSize: 128 });
   for await (const { step, loss } of training) {
     if (picture && step % 100 === 0) console.log(`diffusion: step ${step}, loss ${loss.toFixed(3)}`);
-  }
     if (!picture || step < steps) continue;
     // Both networks in one folder: loadRun(folder, { device, kind: 'latent' }) returns them, ready to draw and to decode.
     const { scale, fingerprint } = latents;
     const parts = { model, diffusion, autoencoder: coder, scale };
     await saveRun(await outPath('latent'), { ...parts, state: training.state, fingerprint, seed });
+  }
 
   const sampler = ddim({ steps: 50, eta: 1, spacing: 'trailing', clip: Number.POSITIVE_INFINITY });
   const drawn = await sample({ model, diffusion, device, sampler, count, batchSize: 100, seed });
   const images = await decodeLatents(drawn.images, latents.scale, { model: coder, device });
   const again = await decodeLatents(latents.data, latents.scale, { model: coder, device });
   if (picture) {
-    const shown = 12 * pixels;
-    const rows = Float32Array.of(...[data.data, again, images].flatMap((all) => [...all.subarray(0, shown)]));
-    await saveImageGrid(
-      await outPath('latent.png'),
-      { data: rows, shape: [36, side, side, 1] },
-      { columns: 12, scale: 3 },
-    );
+    const rows = Object.entries({ data: data.data, 'coded and back': again, samples: images }).map(([label, all]) => ({
+      label,
+      images: { data: all.subarray(0, 12 * pixels), shape: [12, side, side, 1] as const },
+    }));
+    await saveCaptionedRows(await outPath('latent.png'), rows, { scale: 3 });
   }
   const reconstruction = again.reduce((sum, value, i) => sum + Math.abs(value - (data.data[i] ?? 0)), 0) / again.length;
   return { ...(await judge(features(data.data), features(images), 3)), reconstruction };
@@ -102,29 +101,14 @@ function discs(count: number, random: RandomSource): Float32Array {
   for (let i = 0; i < count; i++) {
     const radius = 2 + 2 * random.uniform();
     const [x = 0, y = 0] = [0, 1].map(() => radius + random.uniform() * (side - 2 * radius));
-    for (let p = 0; p < pixels; p++) {
-      const distance = Math.hypot((p % side) + 0.5 - x, Math.floor(p / side) + 0.5 - y);
-      images[i * pixels + p] = 2 * Math.max(0, Math.min(1, radius - distance + 0.5)) - 1;
-    }
+    images.set(draw(disc(x, y, radius), side), i * pixels);
   }
   return images;
 }
 
 /** Of each image: centre of brightness, and the radius of a disc as bright. Twice the radius has about the spread of the others. */
 function features(images: Float32Array): Float32Array {
-  const count = images.length / pixels;
-  const result = new Float32Array(count * 3);
-  for (let i = 0; i < count; i++) {
-    let [x, y, mass] = [0, 0, 1e-6];
-    for (let p = 0; p < pixels; p++) {
-      const light = Math.max(0, ((images[i * pixels + p] ?? 0) + 1) / 2);
-      mass += light;
-      x += light * ((p % side) + 0.5);
-      y += light * (Math.floor(p / side) + 0.5);
-    }
-    result.set([x / mass, y / mass, 2 * Math.sqrt(mass / Math.PI)], 3 * i);
-  }
-  return result;
+  return Float32Array.from(brightness(images, side).flatMap(({ x, y, mass }) => [x, y, 2 * Math.sqrt(mass / Math.PI)]));
 }
 
 await runAsScript(import.meta.url, () => run({ picture: true }));

@@ -60,24 +60,28 @@ export async function run({
   return { ...(await judge(data.data, images, 2 * moments)), collisions: collisions(images) };
 }
 
-/** Paths [count, moments, 2] that keep clear of the obstacle; those that would hit it are drawn again. */
+/**
+ * Paths [count, moments, 2] that keep clear of the obstacle; those that would hit it are drawn again. They pass above and below in turn:
+ * by chance, two halves of the data could differ more in their shares of each than samples should.
+ */
 function pathsAround(count: number, random: RandomSource): Float32Array {
   const paths = new Float32Array(count * moments * 2);
   for (let i = 0; i < count; i++) {
-    let path = anyPath(random);
-    while (collides(path)) path = anyPath(random);
+    const side = i % 2 === 0 ? 1 : -1;
+    let path = anyPath(random, side);
+    while (collides(path)) path = anyPath(random, side);
     paths.set(path, i * path.length);
   }
   return paths;
 }
 
 /**
- * A smooth path [moments, 2] from somewhere on the left (x = -1.5) to somewhere on the right: a straight line plus an arc upwards or
- * downwards, walked at varying speed.
+ * A smooth path [moments, 2] from somewhere on the left (x = -1.5) to somewhere on the right: a straight line plus an arc to the
+ * side, 1 up or -1 down, walked at varying speed.
  */
-function anyPath(random: RandomSource): Float32Array {
+function anyPath(random: RandomSource, side: 1 | -1): Float32Array {
   const [start, end] = [0.4 * random.normal(), 0.4 * random.normal()];
-  const height = (1 + 0.15 * random.normal()) * (random.uniform() < 0.5 ? 1 : -1);
+  const height = (1 + 0.15 * random.normal()) * side;
   const haste = 0.6 * random.uniform();
   const path = new Float32Array(2 * moments);
   for (let m = 0; m < moments; m++) {

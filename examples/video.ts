@@ -2,14 +2,15 @@
 //
 //   npx tsx --conditions=@diffuse/source examples/video.ts
 //
-// Writes examples/out/video.png: one video a row, the upper half data, the lower half samples.
+// Writes examples/out/video.png: one video a row, four of the data and four samples.
 import { adamW, cosineSchedule, ddim, gaussianDiffusion, openDevice, sample, train, videoUNet } from '@diffuse/core';
-import { saveImageGrid } from '@diffuse/data';
+import { type ImageRow, saveCaptionedRows } from '@diffuse/data';
 import { inMemory } from './lib/in-memory.ts';
 import { type Judgement, judge } from './lib/judge.ts';
 import { outPath } from './lib/output.ts';
 import { type RandomSource, randomSource } from './lib/random.ts';
 import { runAsScript } from './lib/script.ts';
+import { brightness, disc, draw } from './lib/shapes.ts';
 
 /** Options of the example; a test runs it with less. */
 export interface VideoOptions {
@@ -53,10 +54,16 @@ export async function run({
   const sampler = ddim({ steps: 25, eta: 1, spacing: 'trailing' });
   const { images } = await sample({ model, diffusion, device, sampler, count: videos, batchSize: 32, seed });
   if (picture) {
-    const shown = 8 * frames * side * side;
-    const rows = Float32Array.of(...data.data.subarray(0, shown), ...images.subarray(0, shown));
-    const grid = { data: rows, shape: [16 * frames, side, side, 1] } as const;
-    await saveImageGrid(await outPath('video.png'), grid, { columns: frames, scale: 3 });
+    const rowsOf = (label: string, all: Float32Array): ImageRow[] =>
+      Array.from({ length: 4 }, (_, row) => ({
+        label,
+        images: {
+          data: all.subarray(row * frames * side * side, (row + 1) * frames * side * side),
+          shape: [frames, side, side, 1],
+        },
+      }));
+    const rows = [...rowsOf('data', data.data), ...rowsOf('sample', images)];
+    await saveCaptionedRows(await outPath('video.png'), rows, { scale: 3, group: 4 });
   }
   return { ...(await judge(tracks(data.data), tracks(images), 2 * frames)), blur: blur(images) };
 }
@@ -71,7 +78,7 @@ function bouncingDiscs(count: number, random: RandomSource): Float32Array {
     for (let f = 0; f < frames; f++) {
       const x = reflect((start[0] ?? 0) + f * speed * Math.cos(angle));
       const y = reflect((start[1] ?? 0) + f * speed * Math.sin(angle));
-      videos.set(disc(x, y), (i * frames + f) * side * side);
+      videos.set(draw(disc(x, y, radius), side), (i * frames + f) * side * side);
     }
   }
   return videos;
@@ -84,38 +91,17 @@ function reflect(position: number): number {
   return radius + (way < room ? way : 2 * room - way);
 }
 
-/** One frame: 1 inside the disc, -1 outside, a soft edge of one pixel between. */
-function disc(x: number, y: number): Float32Array {
-  return Float32Array.from({ length: side * side }, (_, i) => {
-    const distance = Math.hypot((i % side) + 0.5 - x, Math.floor(i / side) + 0.5 - y);
-    return Math.max(-1, Math.min(1, 2 * (radius - distance)));
-  });
-}
-
 /** Centre of brightness of each frame: [count, frames, 2] from [count, frames, side, side]. */
 function tracks(videos: Float32Array): Float32Array {
-  const size = side * side;
-  const centres = new Float32Array((2 * videos.length) / size);
-  for (let f = 0; f < videos.length / size; f++) {
-    let [mass, x, y] = [1e-6, 0, 0];
-    for (let i = 0; i < size; i++) {
-      const light = Math.max(0, ((videos[f * size + i] ?? 0) + 1) / 2);
-      mass += light;
-      x += light * ((i % side) + 0.5);
-      y += light * (Math.floor(i / side) + 0.5);
-    }
-    centres.set([x / mass, y / mass], 2 * f);
-  }
-  return centres;
+  return Float32Array.from(brightness(videos, side).flatMap(({ x, y }) => [x, y]));
 }
 
 /** Mean absolute difference of the frames from discs at their centres of brightness. */
 function blur(videos: Float32Array): number {
   const size = side * side;
-  const centres = tracks(videos);
   let sum = 0;
-  for (let f = 0; f < videos.length / size; f++) {
-    const ideal = disc(centres[2 * f] ?? 0, centres[2 * f + 1] ?? 0);
+  for (const [f, { x, y }] of brightness(videos, side).entries()) {
+    const ideal = draw(disc(x, y, radius), side);
     for (const [i, value] of ideal.entries()) sum += Math.abs(value - (videos[f * size + i] ?? 0));
   }
   return sum / videos.length;
