@@ -20,6 +20,12 @@ describe('inspect --schedule', () => {
     expect(stdout).not.toContain('warning');
   });
 
+  test('shares near 1 and near 0 are told from 1 and 0', async () => {
+    const { stdout } = await run('inspect', '--schedule', 'cosine');
+    expect(stdout).toMatch(/^ +0 +0\.999959 +0\.006425 +43\.8$/m);
+    expect(stdout).toMatch(/^999 +2\.429e-9 /m);
+  });
+
   test('--json gives the same, with options', async () => {
     const args = ['--schedule=cosine', '--schedule-options=maxBeta=0.9,zeroTerminalSnr=1', '--timesteps=21', '--json'];
     const { stdout } = await run('inspect', ...args);

@@ -88,12 +88,21 @@ describe('the posterior', () => {
 
 describe('the moving mean', () => {
   test('follows a straight line exactly and keeps constants', () => {
-    expect(movingMean([1, 2, 3, 4, 5, 6], 3)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(movingMean([1, 2, 3, 4, 5, 6], 3)).toEqual([Number.NaN, 2, 3, 4, 5, Number.NaN]);
     expect(movingMean([5], 7)).toEqual([5]);
     expect(movingMean([1, 5, 1, 5, 1], 1)).toEqual([1, 5, 1, 5, 1]);
     expect(movingMean([0, 3, 0, 3, 0], 3)[2]).toBeCloseTo(2, 12);
     expect(movingMean([1, Number.NaN, 3], 3)[1]).toBe(2);
     expect(movingMean([1, Number.NaN, 3], 1)[1]).toBeNaN();
+  });
+
+  test('has no spike at its ends: there is no mean of less than half of the window', () => {
+    const noisy = Array.from({ length: 200 }, (_, i) => (i % 2 === 0 ? 0 : 2));
+    const means = movingMean(noisy, 20);
+    const drawn = means.filter((mean) => !Number.isNaN(mean));
+    expect(drawn.length).toBe(190);
+    for (const mean of drawn) expect(Math.abs(mean - 1)).toBeLessThan(0.1);
+    expect(means.slice(0, 5).concat(means.slice(-5)).every(Number.isNaN)).toBe(true);
   });
 
   test('stays within the values', () => {
@@ -103,7 +112,8 @@ describe('the moving mean', () => {
         const [low, high] = [Math.min(...all) - 1e-9, Math.max(...all) + 1e-9];
         const means = movingMean(all, window);
         expect(means).toHaveLength(all.length);
-        for (const mean of means) expect(mean >= low && mean <= high).toBe(true);
+        for (const mean of means) expect(Number.isNaN(mean) || (mean >= low && mean <= high)).toBe(true);
+        expect(means.some((mean) => !Number.isNaN(mean))).toBe(true);
       }),
     );
   });
@@ -117,6 +127,21 @@ describe('plots of schedules', () => {
     for (const quantity of ['alphaBar', 'beta', 'sigma']) {
       expect(texts.filter((text) => text.startsWith(`${quantity}: `))).toHaveLength(1);
     }
+  });
+
+  test.each([
+    [1000, ['0', '200', '400', '600', '800', '999']],
+    [500, ['0', '100', '200', '300', '400', '499']],
+    [40, ['0', '10', '20', '30', '39']],
+    [2, ['0', '1']],
+    [1, ['0']],
+    [20_000, ['0', '5,000', '10,000', '15,000', '19,999']],
+  ])('the first and the last of %i timesteps are labelled, and round ones between', async (timesteps, labels) => {
+    const texts = await textsOf('schedule', '--schedule', 'sigmoid', '--timesteps', String(timesteps));
+    const last = labels.at(-1) as string;
+    expect(texts.filter((text) => text === last).length).toBeGreaterThanOrEqual(3);
+    for (const label of labels) expect(texts).toContain(label);
+    expect(await textsOf('snr', '--timesteps', String(timesteps))).toEqual(expect.arrayContaining(['0', last]));
   });
 
   test('options reach the schedule', async () => {

@@ -13,7 +13,8 @@ export interface ImageGridOptions {
 }
 
 /**
- * Lays images out row by row. Places that are left over stay white.
+ * Lays images out row by row. Places that are left over are grey, or transparent where images have an alpha channel: white would look
+ * like one more image.
  *
  * @returns uint8 [rows · (height · scale + gap) − gap, columns · (width · scale + gap) − gap, channels].
  * @throws DiffuseError `ERR_ARGUMENT` for bad options; and what `images` deserve: `ERR_SHAPE`, `ERR_DTYPE`,
@@ -26,7 +27,8 @@ export function imageGrid(images: Images, options: ImageGridOptions = {}): RawIm
   checkWhole('columns', options.columns ?? 1, 1, 65_536);
   const columns = Math.min(count, options.columns ?? Math.ceil(Math.sqrt(count)));
   const rows = Math.ceil(count / columns);
-  const tiles = Array.from({ length: count }, (_, i) => imageAt(bytes, images, i));
+  const free = freePlace(imageAt(bytes, images, 0).shape);
+  const tiles = Array.from({ length: rows * columns }, (_, i) => (i < count ? imageAt(bytes, images, i) : free));
   return layOut(
     Array.from({ length: rows }, (_, row) => tiles.slice(row * columns, (row + 1) * columns)),
     imageAt(bytes, images, 0).shape,
@@ -34,6 +36,14 @@ export function imageGrid(images: Images, options: ImageGridOptions = {}): RawIm
     gap,
     scale,
   );
+}
+
+/** Halfway between the white around images and what is dark in them. */
+const freeGrey = 0xc0;
+
+function freePlace(shape: RawImage['shape']): RawImage {
+  const [height, width, channels] = shape;
+  return { data: new Uint8Array(height * width * channels).fill(channels === 4 ? 0 : freeGrey), shape };
 }
 
 /** One row of a picture of rows. */

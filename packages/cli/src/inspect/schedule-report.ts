@@ -61,7 +61,7 @@ export function scheduleText(schedule: Schedule, predict: string | undefined, wi
   const values = entries.length === 0 ? '' : ` (${entries.join(', ')})`;
   const rows = levels.map((level) => [
     level.t,
-    level.alphaBar.toPrecision(4),
+    shareText(level.alphaBar),
     level.sigma.toPrecision(4),
     decibels(level.snr).toFixed(1),
   ]);
@@ -121,6 +121,13 @@ function scheduleCurves({ alphaBar, steps }: Schedule, width: number): string {
     draw('alphaBar, the share of the image in its variance', alphaBar, (value) => value.toFixed(2)),
     draw('signal-to-noise ratio in dB', ratios, (value) => `${value > LOWEST_DECIBELS ? '' : '<'}${value.toFixed(0)}`),
   ].join('\n\n');
+}
+
+/** Four digits; of what would be rounded to 1, as many as tell it from 1. */
+function shareText(share: number): string {
+  const rounded = share.toPrecision(4);
+  if (Number(rounded) < 1) return rounded;
+  return share.toFixed(Math.min(16, 1 - Math.floor(Math.log10(1 - share))));
 }
 
 function decibels(ratio: number): number {

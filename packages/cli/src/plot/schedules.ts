@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type Schedule, type ScheduleName, snr } from '@diffuse/core';
-import { type ChartGridOptions, chartGrid, type LineChartOptions, lineChart } from '@diffuse/data';
+import { type Axis, type ChartGridOptions, chartGrid, type LineChartOptions, lineChart } from '@diffuse/data';
 import { usageError } from '../failure.ts';
 import type { PlotFlags } from '../settings/plot-settings.ts';
 import { buildSchedule, lengthOf } from '../settings/schedule-choice.ts';
@@ -67,6 +67,22 @@ export function counting(count: number, start = 0): Float64Array {
   return Float64Array.from({ length: count }, (_, i) => start + i);
 }
 
+/**
+ * The axis of timesteps: round numbers from 0, and the last timestep.
+ *
+ * @param wanted about how many numbers there is room for.
+ */
+function timestepAxis([first]: readonly Schedule[], wanted: number): Axis {
+  const last = (first?.steps ?? 1) - 1;
+  const rough = Math.max(1, last / wanted);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
+  // A number that would touch the last one makes room for it.
+  const count = Math.max(last === 0 ? 0 : 1, Math.ceil((last - step / 2) / step));
+  const ticks = [...Array.from({ length: count }, (_, i) => i * step), last];
+  return { label: 'timestep t', ticks, format: (value) => value.toLocaleString('en') };
+}
+
 const panel = { width: 340, height: 300 } as const;
 
 /** One panel a quantity, one line a schedule. */
@@ -100,8 +116,9 @@ export function panels(
 
 /** `plot schedule`: alphaBar, beta and sigma. */
 export async function drawSchedules(flags: PlotFlags): Promise<string> {
-  const x = { label: 'timestep t' };
-  return panels('Noise schedules', await schedulesFrom(flags), [
+  const schedules = await schedulesFrom(flags);
+  const x = timestepAxis(schedules, 5);
+  return panels('Noise schedules', schedules, [
     { subtitle: 'alphaBar: the share of the image in the variance', x, y: { domain: [0, 1] }, of: (s) => s.alphaBar },
     { subtitle: 'beta: the variance that a step adds', x, y: { scale: 'log' }, of: (s) => s.beta },
     { subtitle: 'sigma: the noise beside an image of scale 1', x, y: { scale: 'log' }, of: (s) => s.sigma },
@@ -114,7 +131,7 @@ export async function drawSnr(flags: PlotFlags): Promise<string> {
   return lineChart({
     title: 'Signal-to-noise ratio',
     subtitle: subtitleOf(schedules),
-    x: { label: 'timestep t' },
+    x: timestepAxis(schedules, 8),
     y: { label: 'alphaBar / (1 − alphaBar)', scale: 'log' },
     series: schedules.map((schedule) => ({
       ...(schedules.length > 1 && { label: schedule.name }),
