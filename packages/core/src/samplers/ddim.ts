@@ -57,7 +57,7 @@ export function ddim({ steps, eta = 0, spacing = 'leading', clip = 1, compat = '
 
   const update = (diffusion: Diffusion, { from, to }: Transition): Update => {
     // Share of the variance 1 - alphaBar' that DDPM would draw afresh, and the rest; apart, they cancel nothing.
-    const fresh = (1 - from.alphaBar / to.alphaBar) / (1 - from.alphaBar);
+    const fresh = (to.alphaBar - from.alphaBar) / (to.alphaBar * (1 - from.alphaBar));
     const kept = ((from.alphaBar / to.alphaBar) * (1 - to.alphaBar)) / (1 - from.alphaBar);
     const direction = Math.sqrt((1 - to.alphaBar) * (kept + (1 - eta * eta) * fresh));
     const noise = eta * Math.sqrt((1 - to.alphaBar) * fresh);
