@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import * as climb from '../climb-classifier.ts';
 import * as latent from '../latent.ts';
 import * as moons from '../moons.ts';
 import * as signals from '../signals.ts';
@@ -13,6 +14,7 @@ interface Example {
 
 // Each example at a size of seconds: it runs, it says the same again, and training brings it nearer to the data.
 const examples: Readonly<Record<string, Example>> = {
+  'climb-classifier': { run: (steps) => climb.run({ steps, classifierSteps: 20, count: 60 }), steps: 60 },
   latent: { run: (steps) => latent.run({ steps, count: 64 }), steps: 60 },
   moons: { run: (steps) => moons.run({ steps, points: 300 }), steps: 60 },
   signals: { run: (steps) => signals.run({ steps, paths: 64 }), steps: 60 },
@@ -31,4 +33,13 @@ describe.each(Object.keys(examples))('examples/%s.ts', (name) => {
     expect(trained.ratio).toBeLessThan(untrained.ratio / 2);
     expect(await run(steps)).toEqual(trained);
   });
+});
+
+test('what climbing a plain classifier makes convinces it, and is far from the data', {
+  timeout: 180_000,
+}, async () => {
+  const { climbedConfidence, climbedRatio, ratio } = await climb.run({ steps: 60, classifierSteps: 300, count: 150 });
+  expect(climbedConfidence).toBeGreaterThan(0.99);
+  expect(climbedRatio).toBeGreaterThan(5);
+  expect(climbedRatio).toBeGreaterThan(2 * ratio);
 });
