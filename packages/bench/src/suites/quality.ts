@@ -129,7 +129,7 @@ async function conditional({ folder, threads, quick }: Work): Promise<CaseResult
   const flags = [...diffusionFlags(quick), '--drop-class', String(dropClass), ...(await labelled())];
   const ms = await train(path, flags, threads);
   using device = await openDevice('cpu', { threads });
-  const count = quick ? 200 : 5000;
+  const count = quick ? 200 : 2000;
   const labels = Int32Array.from({ length: count }, (_, i) => i % 10);
   const { images } = await draw(device, path, { count, labels, guidance });
   const { model } = await loadRun(join(folder, 'classifier'), { device, kind: 'classifier' });
