@@ -61,7 +61,9 @@ function shortened(args: readonly string[]): string[] {
   if (args[0] !== 'train') return [...args];
   const dropped = new Set(['--preset', '--minutes']);
   const kept = args.filter((arg, i) => !dropped.has(arg) && !dropped.has(args[i - 1] ?? ''));
-  return [...kept, ...tinyModel, '--steps=3'];
+  // A classifier has no attention.
+  const small = args.includes('classifier') ? tinyModel.filter((flag) => !flag.startsWith('--attention')) : tinyModel;
+  return [...kept, ...small, '--steps=3'];
 }
 
 let folder: string;
