@@ -227,6 +227,10 @@ describe('refuses', () => {
     ],
     ['--data PHOTOS --model PLAIN -n 100', /^--samples says how to draw images, but --metrics bpd,loss needs none/],
     [
+      '--data PHOTOS --model PLAIN --metrics bpd,fid --features JUDGE --sampler ddpm --variance learned-range --quiet',
+      /^--variance learned-range needs a model that predicts its variance; this one predicts none$/,
+    ],
+    [
       '--data PHOTOS --model PLAIN --metrics bpd,fid --features JUDGE --steps 5000',
       /^--steps must be from 1 to 40, the model's timesteps; got 5000$/,
     ],

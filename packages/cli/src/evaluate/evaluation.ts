@@ -132,6 +132,9 @@ async function prepareDrawing(flags: EvaluateFlags, opened: OpenModel): Promise<
   const { model, diffusion, scheduler, device } = opened;
   const sampler = samplerFrom(flags, scheduler);
   sampler.plan(diffusion);
+  if (sampler.learnedVariance && !model.learnedVariance) {
+    throw usageError('--variance learned-range needs a model that predicts its variance; this one predicts none');
+  }
   const guided = await openGuidance(flags, opened, count);
   return { model, diffusion, device, sampler, count, seed, batchSize, ...guided };
 }
