@@ -17,7 +17,6 @@ import {
   ddim,
   Graph,
   gaussianDiffusion,
-  type Model,
   openDevice,
   sample,
   train,
@@ -87,7 +86,7 @@ export async function run({
   const noise = Float32Array.from({ length: wanted.length * pixels }, () => random.normal());
   const climbed = await climb(plain, device, noise, wanted);
   const guided = await sample({
-    model: steerable(model),
+    model,
     diffusion,
     device,
     sampler: ddim({ steps: 25, eta: 1, spacing: 'trailing' }),
@@ -156,16 +155,6 @@ async function climb(
 }
 
 const toRange = (value: number): number => Math.max(-1, Math.min(1, value));
-
-/** A denoiser that is told no class, for sampling with labels: only the classifier that guides looks at them. */
-function steerable(model: Model): Model {
-  const { shape, nullClass, parameters, frozen, weights } = model;
-  return {
-    ...{ shape, nullClass, parameters, frozen, weights },
-    classes: classNames.length,
-    forward: (inputs) => model.forward({ ...inputs, labels: undefined }),
-  };
-}
 
 /** Mean probability that a classifier gives to the labels. */
 async function confidence(

@@ -128,8 +128,7 @@ export {
 export * from './samplers/index.ts';
 export {
   type Given,
-  type GuidanceFor,
-  type LabelsFor,
+  type GuidanceMisfit,
   type Mask,
   type SampleOptions,
   type SampleProgress,

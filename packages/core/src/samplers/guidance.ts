@@ -32,7 +32,7 @@ export interface ClassifierGuidance {
   readonly scale: number;
   /** Its parameters, in the buffer `guide`. */
   readonly network: Network;
-  /** The class that each sample is to go towards, 0 … classes of the network - 1; default the labels that the model is told. */
+  /** The class that each sample is to go towards, 0 … classes of the network - 1; default the labels of the samples. */
   readonly labels?: ArrayLike<number> | undefined;
   /** Builds the gradient by x of log p(class | x_t); float32, the shape of x. */
   readonly slope: (inputs: { graph: Graph; x: Value; t: Value; labels: Value }) => Value;
@@ -46,7 +46,7 @@ export interface GuidedSamples {
   readonly model: Model;
   /** Number of samples. */
   readonly count: number;
-  /** Class of each sample, for models that are told one. */
+  /** Class of each sample, for models that are told one and for classifiers. */
   readonly labels?: ArrayLike<number> | undefined;
 }
 

@@ -25,15 +25,20 @@ export interface Mask extends ResampleOptions {
   readonly values: Float32Array;
 }
 
-/** Labels for a model: none for one whose type says that it is told no class. */
-export type LabelsFor<M extends Model> = M['classes'] extends null
-  ? 'labels need a model that is told a class: give it classes'
-  : ArrayLike<number>;
+/**
+ * What the types know to be wrong of a model and its guidance: dropped labels of one that was trained without, and labels for one that is
+ * told no class, unless a classifier leads to them.
+ */
+export type GuidanceMisfit<M extends Model> = (M['nullClass'] extends null
+  ? { readonly guidance?: Autoguidance | ClassifierGuidance | NeedsNullClass | undefined }
+  : unknown) &
+  (M['classes'] extends null
+    ? { readonly labels?: NeedsClasses | undefined } | { readonly guidance: ClassifierGuidance }
+    : unknown);
 
-/** Guidance of a model: not by dropped labels for one whose type says that it was trained without. */
-export type GuidanceFor<M extends Model> = M['nullClass'] extends null
-  ? Autoguidance | ClassifierGuidance | 'guidance by a number needs a model with dropped labels: nullClass: true'
-  : Guidance | number;
+/** Says in an error of the compiler what is missing. */
+type NeedsNullClass = 'guidance by a number needs a model with dropped labels: nullClass: true';
+type NeedsClasses = 'labels need a model that is told a class, give it classes; or guidance by a classifier';
 
 /** What the types know to be wrong of a model and a sampler: a learned variance of a network that predicts none. */
 export type SamplerMisfit<M extends Model, S extends Sampler> = [M['learnedVariance'], S['learnedVariance']] extends [
@@ -55,10 +60,10 @@ export interface SampleOptions<M extends Model = Model, S extends Sampler = Samp
   readonly seed?: number;
   /** Images computed at once; default all, at most 64. */
   readonly batchSize?: number;
-  /** Class of each image, for conditional models. */
-  readonly labels?: LabelsFor<M> | undefined;
+  /** Class of each image: what a model is told that is told one, and where a classifier leads that has no labels of its own. */
+  readonly labels?: ArrayLike<number> | undefined;
   /** Steers what the network says; a number is the weight of classifier-free guidance, 1 for none. */
-  readonly guidance?: GuidanceFor<M> | undefined;
+  readonly guidance?: Guidance | number | undefined;
   /**
    * x_T to begin with instead of the seed's noise: float32 [count, ...shape of the model], e.g. what an inversion ended with. Not together
    * with `given`.
@@ -158,8 +163,10 @@ async function* sampleSteps(options: SampleOptions): AsyncGenerator<SampleStep, 
  * @throws `ERR_ARGUMENT`, `ERR_SHAPE`, `ERR_OUT_OF_MEMORY` at once; `ERR_CANCELLED`.
  */
 export const sample: {
-  <M extends Model, S extends Sampler>(options: SampleOptions<M, S>): Promise<Samples<M['shape']>>;
-  steps<M extends Model, S extends Sampler>(options: SampleOptions<M, S>): AsyncGenerator<SampleStep, void, void>;
+  <M extends Model, S extends Sampler>(options: SampleOptions<M, S> & GuidanceMisfit<M>): Promise<Samples<M['shape']>>;
+  steps<M extends Model, S extends Sampler>(
+    options: SampleOptions<M, S> & GuidanceMisfit<M>,
+  ): AsyncGenerator<SampleStep, void, void>;
 } = Object.assign(sampleAll, { steps: sampleSteps });
 
 /** What follows from the options. */
@@ -211,14 +218,15 @@ function sharesAt(
 }
 
 function request(
-  { seed = 0, labels }: SampleOptions,
+  { model, seed = 0, labels }: SampleOptions,
   { guidance }: Checked,
   range: BatchRange,
 ): Pick<StepRequest, 'seed' | 'offset' | 'labels' | 'guideLabels'> {
   const part = (all: ArrayLike<number> | undefined): Int32Array | undefined =>
     all && Int32Array.from(batchOf(all, 1, range));
   const towards = guidance?.kind === 'classifier' ? (guidance.labels ?? labels) : undefined;
-  return { seed, offset: range.offset, labels: part(labels), guideLabels: part(towards) };
+  const told = model.classes === null ? undefined : labels;
+  return { seed, offset: range.offset, labels: part(told), guideLabels: part(towards) };
 }
 
 /** What one batch has of an array over all samples; the last batch may be longer than what is left and repeats the last sample. */
@@ -256,10 +264,14 @@ function checkOptions(options: SampleOptions): Checked {
   return { plan: mask ? repaintPlan(plan, mask) : plan, guidance };
 }
 
-function checkLabels({ model, count, labels }: SampleOptions): void {
+function checkLabels({ model, count, labels, guidance }: SampleOptions): void {
   const { classes, nullClass } = model;
   if (classes === null) {
-    if (labels) refuse('labels were given, but the model is not told a class');
+    const leads = typeof guidance === 'object' && guidance.kind === 'classifier';
+    if (labels && !leads) refuse('labels were given, but the model is not told a class');
+    if (labels && leads && guidance.labels) {
+      refuse('labels were given, but the model is not told a class and the classifier has labels of its own');
+    }
     return;
   }
   if (labels?.length !== count) {

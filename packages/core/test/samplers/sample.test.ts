@@ -186,14 +186,26 @@ describe('classifier guidance', () => {
       expect(await draw()).not.toEqual(zeros);
     });
 
-    test('takes the labels of the model where it has none of its own', async () => {
+    test('takes the labels of the samples where it has none of its own, whether the model is told them or not', async () => {
       const labels = [0, 1, 1];
       const own = await draw({ model: classModel, labels, guidance: towards() });
       expect(await draw({ model: classModel, labels, guidance: towards(labels) })).toEqual(own);
+      const led = await draw({ labels, guidance: towards() });
+      expect(await draw({ guidance: towards(labels) })).toEqual(led);
+      expect(await draw({ labels, guidance: towards(), batchSize: 2 })).toEqual(led);
+      expect(await draw({ labels: [1, 1, 1], guidance: towards() })).not.toEqual(led);
+      // Of scale 0 there is no guidance, and the labels say nothing.
+      expect(await draw({ labels, guidance: { ...towards(), scale: 0 } })).toEqual(await draw());
     });
 
     test.each<[string, Partial<SampleOptions>, string]>([
       ['no labels', { guidance: towards() }, 'a classifier leads to a class: give it 3 labels, got none'],
+      [
+        'labels beside its own with a model without classes',
+        { labels: [0, 1, 1], guidance: towards([0, 1, 1]) },
+        'labels were given, but the model is not told a class and the classifier has labels of its own',
+      ],
+      ['too few labels of samples', { labels: [0], guidance: towards() }, 'give it 3 labels, got 1'],
       ['too few labels', { guidance: towards([0]) }, 'a classifier leads to a class: give it 3 labels, got 1'],
       ['an unknown class', { guidance: towards([0, 1, 2]) }, 'the label 2 is not a class of the classifier'],
     ])('refuses %s', async (_, options, message) => {

@@ -1,5 +1,6 @@
 import { expectTypeOf, test } from 'vitest';
 import { type Diffusion, gaussianDiffusion, type TargetName, targets } from '../../src/diffusion/index.ts';
+import type { Classifier } from '../../src/models/classifier.ts';
 import { mlp } from '../../src/models/mlp.ts';
 import type { Model } from '../../src/models/model.ts';
 import { unet1d } from '../../src/models/unet1d.ts';
@@ -7,7 +8,7 @@ import { UNet2D, type UNet2DShape } from '../../src/models/unet2d.ts';
 import type { UNet2DConfig } from '../../src/models/unet2d-config.ts';
 import { videoUNet } from '../../src/models/video-unet.ts';
 import type { Device } from '../../src/native/device.ts';
-import { type DdpmVariance, ddim, ddpm, type Sampler } from '../../src/samplers/index.ts';
+import { type ClassifierGuidance, type DdpmVariance, ddim, ddpm, type Sampler } from '../../src/samplers/index.ts';
 import { sample } from '../../src/samplers/sample.ts';
 import {
   createSchedule,
@@ -75,6 +76,25 @@ test('labels go with a model that is told a class', () => {
   void (() => sample({ ...options, model: unconditional(), labels }));
   // @ts-expect-error the model is told no class
   void (() => sample.steps({ ...options, model: mlp({ shape: [2] }), labels }));
+  // @ts-expect-error the model is told no class
+  void (() => sample({ ...options, model: unconditional(), labels, guidance: undefined }));
+});
+
+test('labels lead a model that is told no class by a classifier, and by nothing else', () => {
+  const network = unknown<Classifier>();
+  const led = { kind: 'classifier', scale: 2, network, slope: unknown<ClassifierGuidance['slope']>() } as const;
+  void (() => sample({ ...options, model: unconditional(), labels, guidance: led }));
+  void (() => sample.steps({ ...options, model: mlp({ shape: [2] }), labels, guidance: led }));
+  void (() => sample({ ...options, model: unconditional(), guidance: { ...led, labels } }));
+  void (() => sample({ ...options, model: conditional(), labels, guidance: led }));
+  void (() => sample({ ...options, model: anyModel, labels, guidance: led }));
+  const autoguidance = { kind: 'autoguidance', weight: 2, model: anyModel } as const;
+  // @ts-expect-error another model leads to no class
+  void (() => sample({ ...options, model: unconditional(), labels, guidance: autoguidance }));
+  // @ts-expect-error a misspelt option
+  void (() => sample({ ...options, model: unconditional(), labels, guidance: { ...led, label: labels } }));
+  // @ts-expect-error a misspelt option
+  void (() => sample({ ...options, model: unconditional(), lables: labels, guidance: led }));
 });
 
 test('guidance by a number goes with a model that was trained with dropped labels', () => {
