@@ -6,13 +6,22 @@ export interface Judgement {
   readonly distance: number;
   /** Energy distance of one half of the data to the other, on average over all ways to halve them. */
   readonly floor: number;
-  /** `distance / floor`: about 1 for a perfect model. An example is good below 1.5. */
+  /** `distance / floor`: about 1 for a perfect model; see {@link largestRatio}. */
   readonly ratio: number;
+}
+
+/** The ratio that no example may exceed at its full size. */
+export const largestRatio = 1.5;
+
+/** Whether the samples are near enough to the data. */
+export function isGood({ ratio }: Judgement): boolean {
+  return ratio <= largestRatio;
 }
 
 /**
  * Judges samples by the energy distance. Finite sets of the same law have a distance above 0, so what half of the data has to the
- * other half tells what a perfect model would get.
+ * other half tells what a perfect model would get. Of a single way to halve the data that would be a draw of the dice, some of them far
+ * above their mean and easy to stay below; the mean over all ways has a closed form.
  *
  * @param data [2 * half, dimensions], flat.
  * @param samples [sets * half, dimensions], flat.
@@ -28,8 +37,8 @@ export async function judge(data: Float32Array, samples: Float32Array, dimension
     for (const side of [0, 1]) distances.push(await energyDistance(set(data, side), set(samples, index)));
   }
   const distance = distances.reduce((sum, value) => sum + value, 0) / distances.length;
-  // Split at random, points of two halves are as far apart as any two points, D; the mean within a half, each point with itself
-  // included, is D (half - 1) / half. So 2 D - 2 D (half - 1) / half is left.
+  // Over all ways to halve them, points of two halves are as far apart as any two points, D; the mean within a half, each point with
+  // itself included, is D (half - 1) / half. So 2 D - 2 D (half - 1) / half is left.
   const floor = (2 * meanDistance(data, dimensions)) / half;
   return { distance, floor, ratio: distance / floor };
 }

@@ -19,10 +19,11 @@ const examples: Readonly<Record<string, Example>> = {
   moons: { run: (steps) => moons.run({ steps, points: 300 }), steps: 60 },
   signals: { run: (steps) => signals.run({ steps, paths: 64 }), steps: 60 },
   text: { run: (steps) => text.run({ steps, sentences: 64 }), steps: 40 },
+  'text, letters replaced': { run: (steps) => text.run({ steps, sentences: 64, transition: 'uniform' }), steps: 40 },
   video: { run: (steps) => video.run({ steps, videos: 64 }), steps: 100 },
 };
 
-describe.each(Object.keys(examples))('examples/%s.ts', (name) => {
+describe.each(Object.keys(examples))('%s', (name) => {
   const { run, steps } = examples[name] as Example;
 
   test('comes nearer to the data by training, the same way every time', { timeout: 180_000 }, async () => {
