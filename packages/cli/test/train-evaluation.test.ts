@@ -165,7 +165,7 @@ describe('refuses', () => {
     ['--eval-every=2 --eval-metrics=accuracy', /^--eval-metrics accuracy is not for --task diffusion$/],
     ['--eval-every=2 --eval-metrics=loss --eval-features=JUDGE', /^--eval-features is for fid, kid, is, pr, none of/],
     ['--eval-every=2 --eval-labels=PHOTOS', /^--eval-labels are those of --eval-data, which is missing$/],
-    ['--eval-every=2 --eval-features=NOWHERE', /^--eval-features: cannot open .*nowhere/],
+    ['--eval-every=2 --eval-features=NOWHERE', /^--eval-features: there is no file or folder .*nowhere$/],
     ['--eval-every=2 --eval-data=NOWHERE', /cannot open .*nowhere/],
     [
       '--data=KINDS --classes=folders --eval-every=2 --eval-data=OTHERKINDS',
