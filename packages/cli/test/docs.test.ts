@@ -1,11 +1,10 @@
 // Runs what docs/notes shows, in a folder with small stand-ins for MNIST and its model: every command, every program. Programs must
-// print what the page says after `// →`.
+// print what the page says after `// →`, and commands the warnings that it shows.
 import { spawn } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { saveImages } from '@diffuse/data';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ended, run, temporaryFolder, tinyIdx, tinyImages, tinyModel } from './helpers.ts';
 
@@ -56,8 +55,12 @@ function commandsOf({ text }: Block): Command[] {
     });
 }
 
-/** A training as short as can be, of the smallest model; other commands are fast with that model and stay as they are. */
+/**
+ * A training as short as can be, of the smallest model, and fewer samples to judge; other commands are fast with that model and stay as
+ * they are.
+ */
 function shortened(args: readonly string[]): string[] {
+  if (args[0] === 'evaluate') return args.map((arg, i) => (args[i - 1] === '-n' ? '40' : arg));
   if (args[0] !== 'train') return [...args];
   const dropped = new Set(['--preset', '--minutes']);
   const kept = args.filter((arg, i) => !dropped.has(arg) && !dropped.has(args[i - 1] ?? ''));
@@ -88,9 +91,6 @@ beforeAll(async () => {
   for (const [kind, file] of Object.entries({ 'images-idx3-ubyte': images, 'labels-idx1-ubyte': labels })) {
     for (const part of ['train', 't10k']) await copyFile(file, join('mnist', `${part}-${kind}`));
   }
-  const half = Uint8Array.from({ length: 64 }, (_, i) => (i % 8 < 4 ? 255 : 0));
-  const [mask] = await saveImages('masks', { data: half, shape: [1, 8, 8, 1] });
-  await copyFile(mask as string, 'mask.png');
 });
 
 afterAll(async () => {
@@ -123,26 +123,42 @@ async function outputOf(name: string, text: string): Promise<string[]> {
   return printed('--conditions=@diffuse/source', '--import', tsx, await save(name, text));
 }
 
-const runsOfCommands = new Map<string, Promise<void>>();
+const runsOfPages = new Map<string, Promise<void>>();
 
-/** Runs the commands of a page, once. Those of the first page make the model that the others use. */
-function commandsDone(page: string): Promise<void> {
-  const running = runsOfCommands.get(page) ?? runCommands(page);
-  runsOfCommands.set(page, running);
+/** Runs what a page shows, once. The first page makes the model that the others use. */
+function pageDone(page: string): Promise<void> {
+  const running = runsOfPages.get(page) ?? runPage(page);
+  runsOfPages.set(page, running);
   return running;
 }
 
-async function runCommands(page: string): Promise<void> {
+/** Runs commands and programs in the order of the page: one may need what another wrote. */
+async function runPage(page: string): Promise<void> {
   const blocks = blocksOf(await textOf(page));
-  for (const { language } of blocks) expect(['', 'sh', 'ts']).toContain(language);
-  for (const { args, to } of blocks.filter(({ language }) => language === 'sh').flatMap(commandsOf)) {
-    const { code, stdout, stderr } = await run(...shortened(args), '--quiet');
-    expect(stderr, args.join(' ')).toBe('');
-    expect(code, args.join(' ')).toBe(0);
-    if (to !== undefined) await writeFile(to, stdout);
-    const out = args[args.indexOf('--out') + 1];
-    if (args.includes('--out')) await stat(out as string);
+  let answers = '';
+  for (const [i, block] of blocks.entries()) {
+    expect(['', 'sh', 'ts']).toContain(block.language);
+    if (block.language === 'sh') for (const command of commandsOf(block)) answers += await answerOf(command);
+    if (block.language === 'ts') await runProgram(`${page}-${i}`, block.text);
   }
+  const shown = blocks.flatMap(({ language, text }) => (language === '' ? text.split('\n') : []));
+  for (const line of shown.filter((text) => text.startsWith('warning: '))) expect(answers).toContain(`${line}\n`);
+}
+
+/** What a command prints; it must succeed without a word on stderr. */
+async function answerOf({ args, to }: Command): Promise<string> {
+  const { code, stdout, stderr } = await run(...shortened(args), '--quiet');
+  expect(stderr, args.join(' ')).toBe('');
+  expect(code, args.join(' ')).toBe(0);
+  if (to !== undefined) await writeFile(to, stdout);
+  if (args.includes('--out')) await stat(args[args.indexOf('--out') + 1] as string);
+  return stdout;
+}
+
+async function runProgram(name: string, text: string): Promise<void> {
+  const promised = [...text.matchAll(/\/\/ → ?(.*)$/gm)].map(([, line = '']) => line);
+  const lines = await outputOf(name, text);
+  if (promised.length > 0) expect(lines).toEqual(promised);
 }
 
 describe.each(pages)('%s', (page) => {
@@ -160,14 +176,8 @@ describe.each(pages)('%s', (page) => {
   });
 
   test('its commands and programs run', { timeout: 120_000 }, async () => {
-    await commandsDone('README');
-    await commandsDone(page);
-    const outputs = (await programsOf(page)).map(async (text, i) => {
-      const promised = [...text.matchAll(/\/\/ → ?(.*)$/gm)].map(([, line = '']) => line);
-      const lines = await outputOf(`${page}-${i}`, text);
-      if (promised.length > 0) expect(lines).toEqual(promised);
-    });
-    await Promise.all(outputs);
+    await pageDone('README');
+    await pageDone(page);
   });
 });
 
