@@ -11,13 +11,13 @@ import * as text from '../examples/text.ts';
 import * as video from '../examples/video.ts';
 
 const examples: Readonly<Record<string, (seed: number) => Promise<Judgement>>> = {
-  'climb-classifier': (seed) => climb.run({ seed }),
-  latent: (seed) => latent.run({ seed }),
   moons: (seed) => moons.run({ seed }),
   signals: (seed) => signals.run({ seed }),
+  video: (seed) => video.run({ seed }),
+  latent: (seed) => latent.run({ seed }),
   'text, masked': (seed) => text.run({ seed, transition: 'absorbing' }),
   'text, replaced': (seed) => text.run({ seed, transition: 'uniform' }),
-  video: (seed) => video.run({ seed }),
+  'climb-classifier': (seed) => climb.run({ seed }),
 };
 
 const seeds = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [0];
