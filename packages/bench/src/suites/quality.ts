@@ -23,8 +23,8 @@ import type { CaseResult, Figure } from '../result.ts';
 import { timing } from '../statistics.ts';
 import type { BenchContext, Suite } from './suite.ts';
 
-// What the figures were when they were recorded in docs/bench/quality.json, and how much worse counts as worse: runs with other seeds
-// differ by less than that.
+// The Fréchet distance when it was recorded (docs/bench/quality.json). On the same instruction set a run gives the same bits; on
+// another, rounding leads to another model of the same kind, which the margin leaves room for.
 const recorded = { frechetDistance: Number.NaN, margin: 1.25 };
 
 /** The judge of the samples must tell the test images right in so many cases. */
