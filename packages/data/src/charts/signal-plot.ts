@@ -27,7 +27,8 @@ export interface SignalPlotOptions {
 const rowHeight = 76;
 
 /**
- * Draws signals as an SVG document: a column a set, a row a signal, a line a channel, all on one scale.
+ * Draws signals as an SVG document: a column a set, a row a signal, a line a channel, all on one scale. A channel has the same colour in
+ * every set: the first two are blue and orange.
  *
  * @throws DiffuseError `ERR_SHAPE` when shape and data do not fit; `ERR_ARGUMENT` when there is nothing to draw or an option is out of
  * range.
@@ -59,7 +60,7 @@ export function signalPlot({
         x: isLast ? {} : { ticks: [] },
         // Values are written once, on the left.
         y: column === 0 ? { domain, ticks: 2 } : { domain, ticks: 2, format: () => '' },
-        series: channelsOf(set, row, column),
+        series: channelsOf(set, row),
         width: columnWidth,
         height: rowHeight + (row === 0 ? 19 : 0) + (isLast ? 30 : 0),
       });
@@ -80,12 +81,10 @@ function checkSet({ label, data, shape }: SignalSet): void {
 }
 
 /** One series a channel of signal `index`; a set with fewer signals repeats its last. */
-function channelsOf({ data, shape }: SignalSet, index: number, column: number): { y: Float64Array; colour: number }[] {
+function channelsOf({ data, shape }: SignalSet, index: number): { y: Float64Array }[] {
   const [count, length, channels] = shape;
   const signal = Math.min(index, count - 1);
   return Array.from({ length: channels }, (_, channel) => ({
     y: Float64Array.from({ length }, (_, i) => data[(signal * length + i) * channels + channel] as number),
-    // The channels of a set have neighbouring colours, beginning with another for each set.
-    colour: column + channel,
   }));
 }

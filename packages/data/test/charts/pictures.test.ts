@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { outlineTexts, text, textLength } from '../../src/charts/text.ts';
+import { palette } from '../../src/charts/theme.ts';
 import {
   captionedRows,
   type Images,
@@ -186,7 +187,9 @@ describe('signalPlot', () => {
     const svg = signalPlot({ title: 'Signals', sets: [set('data', 3), set('samples', 3)], rows: 2 });
     const root = parseXml(svg);
     expect(elements(root, 'svg')).toHaveLength(1 + 4);
-    for (const plot of elements(root, 'svg').slice(1)) expect(elements(plot, 'path')).toHaveLength(2);
+    for (const plot of elements(root, 'svg').slice(1)) {
+      expect(elements(plot, 'path').map(({ attributes }) => attributes.stroke)).toEqual(palette.slice(0, 2));
+    }
     expect(textsOf(svg)).toEqual(expect.arrayContaining(['Signals', 'data', 'samples']));
   });
 
