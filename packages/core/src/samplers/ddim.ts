@@ -1,9 +1,9 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
-import { checkInteger, checkNumber } from '../schedules/checks.ts';
+import { checkNumber } from '../schedules/checks.ts';
 import { type Compat, type DiffusersQuirks, diffusersLevels, quirksOf } from './compat.ts';
 import {
   type Clip,
-  checkClip,
+  checkSampling,
   cleanLevel,
   type Level,
   levelOf,
@@ -15,7 +15,7 @@ import {
   type Transition,
   type Update,
 } from './sampler.ts';
-import { checkSpacing, type Spacing } from './spacing.ts';
+import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link ddim}. */
 export interface DdimOptions {
@@ -49,10 +49,8 @@ export interface DdimOptions {
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
 export function ddim({ steps, eta = 0, spacing = 'leading', clip = 1, compat = 'strict' }: DdimOptions): Sampler {
-  checkInteger("steps of sampler 'ddim'", steps, 1, Number.MAX_SAFE_INTEGER);
+  checkSampling('ddim', { steps, clip, spacing });
   checkNumber("eta of sampler 'ddim'", eta, 0, 1);
-  checkClip('ddim', clip);
-  checkSpacing(spacing);
   const quirks = quirksOf(compat);
 
   const update = (diffusion: Diffusion, { from, to }: Transition): Update => {

@@ -1,9 +1,9 @@
 import { posteriorCoefficients } from '../diffusion/posterior.ts';
 import { DiffuseError } from '../native/errors.ts';
-import { checkInteger, lookUp } from '../schedules/checks.ts';
+import { lookUp } from '../schedules/checks.ts';
 import { type Compat, type DiffusersQuirks, diffusersLevels, quirksOf } from './compat.ts';
-import { type Clip, checkClip, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
-import { checkSpacing, type Spacing } from './spacing.ts';
+import { type Clip, checkSampling, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import type { Spacing } from './spacing.ts';
 
 /** Variance of a DDPM step: one of the two that bound the true one, or what the network says between the two. */
 export type DdpmVariance = 'fixed-small' | 'fixed-large' | 'learned-range';
@@ -54,9 +54,8 @@ export function ddpm<Variance extends DdpmVariance = 'fixed-small'>(
   options: DdpmOptions<Variance> = {},
 ): DdpmSampler<Variance> {
   const { steps, spacing = 'leading', variance = 'fixed-small', clip = 1, compat = 'strict' }: DdpmOptions = options;
-  if (steps !== undefined) checkInteger("steps of sampler 'ddpm'", steps, 1, Number.MAX_SAFE_INTEGER);
-  checkClip('ddpm', clip);
-  checkSpacing(spacing);
+  // Without a number it takes all timesteps.
+  checkSampling('ddpm', { steps: steps ?? 1, clip, spacing });
   lookUp('variance', ddpmVariances, variance);
   const quirks = quirksOf(compat);
   if (quirks?.logVariance && variance === 'fixed-large') {

@@ -2,7 +2,7 @@ import { checkInteger, checkNumber } from '../schedules/checks.ts';
 import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
 import {
   type Clip,
-  checkClip,
+  checkSampling,
   cleanLevel,
   type Level,
   planSteps,
@@ -10,7 +10,7 @@ import {
   type Transition,
   type Update,
 } from './sampler.ts';
-import { checkSpacing, type Spacing } from './spacing.ts';
+import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link dpmSolver}. */
 export interface DpmSolverOptions {
@@ -63,10 +63,8 @@ export function dpmSolver({
   clip = 1,
   compat = 'strict',
 }: DpmSolverOptions): Sampler {
-  checkInteger("steps of sampler 'dpm++2m'", steps, 1, Number.MAX_SAFE_INTEGER);
+  checkSampling('dpm++2m', { steps, clip, spacing });
   checkInteger("order of sampler 'dpm++2m'", order, 1, 2);
-  checkClip('dpm++2m', clip);
-  checkSpacing(spacing);
   const levels = diffusersGrid(compat, { family: 'dpm', steps, spacing });
   const update = (transition: Transition): Update => {
     const { from, to } = transition;
@@ -103,10 +101,8 @@ export function dpmSolverSde({
   clip = 1,
   compat = 'strict',
 }: DpmSolverSdeOptions): Sampler {
-  checkInteger("steps of sampler 'dpm++2m-sde'", steps, 1, Number.MAX_SAFE_INTEGER);
+  checkSampling('dpm++2m-sde', { steps, clip, spacing });
   checkNumber("eta of sampler 'dpm++2m-sde'", eta, 0, Number.MAX_VALUE);
-  checkClip('dpm++2m-sde', clip);
-  checkSpacing(spacing);
   const levels = diffusersGrid(compat, { family: 'dpm', steps, spacing });
   const update = (transition: Transition): Update => {
     const { from, to } = transition;

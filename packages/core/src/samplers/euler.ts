@@ -1,15 +1,15 @@
-import { checkInteger, checkNumber } from '../schedules/checks.ts';
+import { checkNumber } from '../schedules/checks.ts';
 import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
 import {
   type Clip,
-  checkClip,
+  checkSampling,
   planSteps,
   type Sampler,
   straightStep,
   type Transition,
   type Update,
 } from './sampler.ts';
-import { checkSpacing, type Spacing } from './spacing.ts';
+import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link euler}. */
 export interface EulerOptions {
@@ -30,9 +30,7 @@ export interface EulerOptions {
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
 export function euler({ steps, spacing = 'trailing', clip = 1, compat = 'strict' }: EulerOptions): Sampler {
-  checkInteger("steps of sampler 'euler'", steps, 1, Number.MAX_SAFE_INTEGER);
-  checkClip('euler', clip);
-  checkSpacing(spacing);
+  checkSampling('euler', { steps, clip, spacing });
   const levels = diffusersGrid(compat, { family: 'euler', steps, spacing });
   const update = ({ from, to }: Transition): Update => straightStep(from, to);
   return {
@@ -64,10 +62,8 @@ export function eulerAncestral({
   clip = 1,
   compat = 'strict',
 }: EulerAncestralOptions): Sampler {
-  checkInteger("steps of sampler 'euler-ancestral'", steps, 1, Number.MAX_SAFE_INTEGER);
+  checkSampling('euler-ancestral', { steps, clip, spacing });
   checkNumber("eta of sampler 'euler-ancestral'", eta, 0, 1);
-  checkClip('euler-ancestral', clip);
-  checkSpacing(spacing);
   const levels = diffusersGrid(compat, { family: 'euler', steps, spacing });
 
   const update = ({ from, to }: Transition): Update => {

@@ -1,11 +1,11 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
 import { DiffuseError } from '../native/errors.ts';
-import { checkInteger, checkNumber, checkPositive } from '../schedules/checks.ts';
+import { checkNumber, checkPositive } from '../schedules/checks.ts';
 import { timestepOf } from '../schedules/levels.ts';
 import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
 import {
   type Clip,
-  checkClip,
+  checkSampling,
   cleanLevel,
   type Level,
   levelOf,
@@ -16,7 +16,7 @@ import {
   samplerStep,
   straightStep,
 } from './sampler.ts';
-import { checkSpacing, type Spacing } from './spacing.ts';
+import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link heun}. */
 export interface HeunOptions {
@@ -62,13 +62,11 @@ export function heun({
   churnNoise = 1,
   compat = 'strict',
 }: HeunOptions): Sampler {
-  checkInteger("steps of sampler 'heun'", steps, 1, Number.MAX_SAFE_INTEGER);
+  checkSampling('heun', { steps, clip, spacing });
   checkNumber("churn of sampler 'heun'", churn, 0, Infinity);
   checkNumber("churnMin of sampler 'heun'", churnMin, 0, Infinity);
   checkNumber("churnMax of sampler 'heun'", churnMax, churnMin, Infinity);
   checkPositive("churnNoise of sampler 'heun'", churnNoise, Infinity);
-  checkClip('heun', clip);
-  checkSpacing(spacing);
   const all = diffusersGrid(compat, { family: 'euler', steps, spacing });
   if (all && churn > 0) {
     throw new DiffuseError(

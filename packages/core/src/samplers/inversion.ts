@@ -1,6 +1,5 @@
-import { checkInteger } from '../schedules/checks.ts';
-import { type Clip, checkClip, type Level, levelOf, type Sampler, samplerStep, straightStep } from './sampler.ts';
-import { checkSpacing, type Spacing, spacedTimesteps } from './spacing.ts';
+import { type Clip, checkSampling, type Level, levelOf, type Sampler, samplerStep, straightStep } from './sampler.ts';
+import { type Spacing, spacedTimesteps } from './spacing.ts';
 
 /** Parameters of {@link ddimInversion}. */
 export interface DdimInversionOptions {
@@ -19,9 +18,7 @@ export interface DdimInversionOptions {
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
 export function ddimInversion({ steps, spacing = 'trailing', clip = Infinity }: DdimInversionOptions): Sampler {
-  checkInteger("steps of sampler 'ddim-inversion'", steps, 2, Number.MAX_SAFE_INTEGER);
-  checkClip('ddim-inversion', clip);
-  checkSpacing(spacing);
+  checkSampling('ddim-inversion', { steps, clip, spacing }, 2);
   return {
     name: 'ddim-inversion',
     steps,

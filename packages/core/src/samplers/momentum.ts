@@ -1,6 +1,6 @@
-import { checkInteger, checkNumber, checkPositive } from '../schedules/checks.ts';
-import { type Clip, checkClip, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
-import { checkSpacing, type Spacing } from './spacing.ts';
+import { checkNumber, checkPositive } from '../schedules/checks.ts';
+import { type Clip, checkSampling, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link momentum}. */
 export interface MomentumOptions {
@@ -27,11 +27,9 @@ export interface MomentumOptions {
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
 export function momentum({ steps, gam = 2, mu = 0, spacing = 'karras', clip = 1 }: MomentumOptions): Sampler {
-  checkInteger("steps of sampler 'momentum'", steps, 1, Number.MAX_SAFE_INTEGER);
+  checkSampling('momentum', { steps, clip, spacing });
   checkPositive("gam of sampler 'momentum'", gam, Number.MAX_VALUE);
   checkNumber("mu of sampler 'momentum'", mu, 0, 1 - Number.EPSILON);
-  checkClip('momentum', clip);
-  checkSpacing(spacing);
 
   const update = ({ from, to, before }: Transition): Update => {
     // The noise, eps = (x - signal x0) / deviation, is what the next step remembers.

@@ -1,8 +1,8 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
 import { type Conversion, convert, type Target, targets } from '../diffusion/targets.ts';
-import { checkNumber, checkOptionNames, checkPositive } from '../schedules/checks.ts';
+import { checkInteger, checkNumber, checkOptionNames, checkPositive } from '../schedules/checks.ts';
 import { sigmaFromAlphaBar } from '../schedules/schedule.ts';
-import { type Spacing, spacedTimesteps } from './spacing.ts';
+import { checkSpacing, type Spacing, spacedTimesteps } from './spacing.ts';
 
 /**
  * A bound of the estimate of x0 that follows it, sample by sample: dynamic thresholding (Saharia et al. 2022, section 2.3,
@@ -238,12 +238,31 @@ export function straightStep(from: Level, to: Level): { readonly x: number; read
   return { x, x0: to.signal - from.signal * x };
 }
 
+/** What every sampler is told. */
+export interface CommonOptions {
+  readonly steps: number;
+  readonly clip: Clip;
+  readonly spacing: Spacing;
+}
+
+/**
+ * Throws unless these are options of the sampler `name`.
+ *
+ * @param least the fewest steps that it can take.
+ * @throws DiffuseError ERR_ARGUMENT naming the option and what would be right.
+ */
+export function checkSampling(name: string, { steps, clip, spacing }: CommonOptions, least = 1): void {
+  checkInteger(`steps of sampler '${name}'`, steps, least, Number.MAX_SAFE_INTEGER);
+  checkClip(name, clip);
+  checkSpacing(spacing);
+}
+
 /**
  * Throws unless the estimate of x0 can be bound by `clip`.
  *
  * @throws DiffuseError ERR_ARGUMENT unless it is above 0, or a quantile in [0, 1] with a largest bound of at least 1.
  */
-export function checkClip(sampler: string, clip: Clip): void {
+function checkClip(sampler: string, clip: Clip): void {
   const name = `clip of sampler '${sampler}'`;
   if (typeof clip !== 'object' || clip === null) {
     checkPositive(name, clip, Infinity);

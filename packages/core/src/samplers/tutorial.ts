@@ -1,6 +1,14 @@
-import { checkInteger, lookUp } from '../schedules/checks.ts';
-import { type Clip, checkClip, type Level, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
-import { checkSpacing, type Spacing } from './spacing.ts';
+import { lookUp } from '../schedules/checks.ts';
+import {
+  type Clip,
+  checkSampling,
+  type Level,
+  planSteps,
+  type Sampler,
+  type Transition,
+  type Update,
+} from './sampler.ts';
+import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link tutorialStochastic}. */
 export interface TutorialOptions {
@@ -26,9 +34,7 @@ function timeRatio(from: Level, to: Level): number {
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
 export function tutorialStochastic({ steps, spacing = 'karras', clip = 1 }: TutorialOptions): Sampler {
-  checkInteger("steps of sampler 'tutorial-stochastic'", steps, 1, Number.MAX_SAFE_INTEGER);
-  checkClip('tutorial-stochastic', clip);
-  checkSpacing(spacing);
+  checkSampling('tutorial-stochastic', { steps, clip, spacing });
   const update = ({ from, to, last }: Transition): Update => {
     const ratio = timeRatio(from, to);
     const keep = (ratio * to.signal) / from.signal;
@@ -81,9 +87,7 @@ export function tutorialDeterministic({
   lambda = 'right',
 }: TutorialDeterministicOptions): Sampler {
   const chosen = typeof lambda === 'function' ? lambda : lookUp('lambda', lambdas, lambda);
-  checkInteger("steps of sampler 'tutorial-deterministic'", steps, 1, Number.MAX_SAFE_INTEGER);
-  checkClip('tutorial-deterministic', clip);
-  checkSpacing(spacing);
+  checkSampling('tutorial-deterministic', { steps, clip, spacing });
   const update = ({ from, to }: Transition): Update => {
     const towards = chosen(from.sigma, to.sigma) * (1 - timeRatio(from, to));
     // From pure noise x / signal is infinite, and its noise shrinks from sigma to sigma'.

@@ -1,8 +1,7 @@
-import { checkInteger } from '../schedules/checks.ts';
 import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
 import { logStep, stepRatio } from './dpm-solver.ts';
-import { type Clip, checkClip, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
-import { checkSpacing, type Spacing } from './spacing.ts';
+import { type Clip, checkSampling, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
+import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link unipc}. */
 export interface UniPcOptions {
@@ -28,9 +27,7 @@ type Factors = readonly [now: number, history: number, older: number];
  * @throws DiffuseError ERR_ARGUMENT for a parameter out of range.
  */
 export function unipc({ steps, spacing = 'trailing', clip = 1, compat = 'strict' }: UniPcOptions): Sampler {
-  checkInteger("steps of sampler 'unipc'", steps, 1, Number.MAX_SAFE_INTEGER);
-  checkClip('unipc', clip);
-  checkSpacing(spacing);
+  checkSampling('unipc', { steps, clip, spacing });
   const levels = diffusersGrid(compat, { family: 'unipc', steps, spacing });
   return {
     name: 'unipc',
