@@ -17,11 +17,14 @@ import {
   schedulerSampler,
 } from '../../src/checkpoint/scheduler-sampler.ts';
 import { gaussianDiffusion } from '../../src/diffusion/index.ts';
+import { type TargetName, targets } from '../../src/diffusion/targets.ts';
 import type { SamplerStep } from '../../src/samplers/index.ts';
 import { linearSchedule } from '../../src/schedules/index.ts';
-import { expectDiffuseError, failureOf, scratchFolder } from './folders.ts';
+import { expectDiffuseError, failureOf, golden, scratchFolder } from './folders.ts';
 
 const samplers = Object.keys(schedulerClasses) as SchedulerSampler[];
+const fileOf = async (pipeline: string): Promise<Record<string, unknown>> =>
+  JSON.parse(await readFile(golden(pipeline, 'scheduler', 'scheduler_config.json'), 'utf8'));
 const throughFile = (description: SchedulerDescription): SchedulerDescription =>
   schedulerFromDiffusers(JSON.parse(JSON.stringify(schedulerToDiffusers(description))));
 
@@ -47,21 +50,26 @@ function descriptionsOf(sampler: SchedulerSampler): fc.Arbitrary<SchedulerDescri
       : has('variance_type')
         ? (['fixed-small', 'learned-range'] as const)
         : (['fixed-small'] as const);
-  const parameters = has('rescale_betas_zero_snr') ? fc.constantFrom({}, { zeroTerminalSnr: 1 }) : fc.constant({});
-  const schedule = fc
-    .tuple(fc.constantFrom(...schedules, 'sigmoid'), fc.integer({ min: 2, max: 50 }), parameters)
-    .map(([name, steps, more]) => ({
-      name: name as 'linear',
-      steps,
-      parameters: {
-        ...(name === 'cosine' ? { s: 0.008, maxBeta: 0.999 } : { betaStart: 0.001, betaEnd: 0.2 }),
-        ...more,
-      },
-    }));
+  const rescaled = has('rescale_betas_zero_snr') ? fc.constantFrom({}, { zeroTerminalSnr: 1 }) : fc.constant({});
+  const probability = fc.double({ min: 1e-6, max: 1, noNaN: true });
+  const betas = fc
+    .tuple(probability, probability)
+    .map(([a, b]) => ({ betaStart: Math.min(a, b), betaEnd: Math.max(a, b) }));
+  // A class that cannot make a sigmoid gets its betas, which must then be those of a schedule.
+  const usual = fc.constant({ betaStart: 0.001, betaEnd: 0.2 });
+  const schedule = fc.constantFrom(...schedules, 'sigmoid').chain((name) => {
+    const isWritten = (schedules as readonly string[]).includes(name);
+    const own = name === 'cosine' ? fc.constant({ s: 0.008, maxBeta: 0.999 }) : isWritten ? betas : usual;
+    return fc.record({
+      name: fc.constant(name as 'linear'),
+      steps: fc.integer({ min: 2, max: isWritten ? 4000 : 50 }),
+      parameters: fc.tuple(own, rescaled).map(([parameters, more]) => ({ ...parameters, ...more })),
+    });
+  });
   return fc
     .record({
       schedule,
-      predict: fc.constantFrom('eps' as const, 'x0' as const, 'v' as const, 'flow' as const),
+      predict: fc.constantFrom(...(Object.keys(targets) as TargetName[])),
       variance: fc.constantFrom(...variances),
       clip: fc.oneof(...clips),
       spacing: fc.constantFrom('leading' as const, 'trailing' as const, 'linspace' as const),
@@ -234,3 +242,98 @@ test('diffusers in Python reads what diffuse writes and writes what diffuse read
   expect(all.map((json) => schedulerFromDiffusers(json))).toEqual(known);
   expect(await readFile(join(folder, 'theirs.json'), 'utf8')).toContain('-Infinity');
 }, 120_000);
+
+describe('scheduler_config.json', () => {
+  test.each(['unet-ddpm-tiny', 'unet-heads-tiny'])('%s comes back key for key', async (name) => {
+    const json = await fileOf(name);
+    const written = schedulerToDiffusers(schedulerFromDiffusers(json));
+    expect({ ...written, _diffusers_version: json._diffusers_version }).toEqual(json);
+    expect(Object.keys(written)).toEqual(Object.keys(json));
+  });
+
+  test('says in our words what the file says in theirs', async () => {
+    expect(schedulerFromDiffusers(await fileOf('unet-heads-tiny'))).toEqual({
+      sampler: 'ddpm',
+      schedule: { name: 'cosine', steps: 1000, parameters: { s: 0.008, maxBeta: 0.999 } },
+      predict: 'v',
+      variance: 'fixed-small',
+      clip: 1,
+      spacing: 'leading',
+      stepsOffset: 0,
+      setAlphaToOne: true,
+    });
+    expect(schedulerFromDiffusers({})).toEqual({
+      sampler: 'ddpm',
+      schedule: { name: 'linear', steps: 1000, parameters: { betaStart: 1e-4, betaEnd: 0.02 } },
+      predict: 'eps',
+      variance: 'fixed-small',
+      clip: 1,
+      spacing: 'leading',
+      stepsOffset: 0,
+      setAlphaToOne: true,
+    });
+    const ddim = {
+      _class_name: 'DDIMScheduler',
+      clip_sample: false,
+      set_alpha_to_one: false,
+      variance_type: 'fixed_large',
+    };
+    const expected = { sampler: 'ddim', clip: Infinity, setAlphaToOne: false, variance: 'fixed-small' };
+    expect(schedulerFromDiffusers(ddim)).toMatchObject(expected);
+    expect(schedulerFromDiffusers({ predict_epsilon: false, tensor_format: 'pt' }).predict).toBe('x0');
+  });
+
+  test.each<[Record<string, unknown>, RegExp]>([
+    [{ thresholding: null }, /thresholding is null; expected true or false/],
+    [{ trained_betas: [0.1] }, /trained_betas has 1 entries; expected 1000, which is num_train_timesteps/],
+    [{ trained_betas: [0] }, /trained_betas is \[ 0 \]; expected null or a list of numbers above 0 and at most 1/],
+    [{ trained_betas: 'linear' }, /trained_betas is 'linear'; expected null or a list of numbers/],
+    [
+      { trained_betas: [1, 0.5], num_train_timesteps: 2 },
+      /trained_betas make no schedule: schedule 'custom' adds no noise at timestep 1: no signal is left before it/,
+    ],
+    [{ rescale_betas_zero_snr: 1 }, /rescale_betas_zero_snr is 1; expected true or false/],
+    [
+      { rescale_betas_zero_snr: true, num_train_timesteps: 1 },
+      /rescale_betas_zero_snr is true; expected false where there is one timestep/,
+    ],
+    [{ variance_type: 'learned' }, /variance_type is 'learned'; expected "fixed_small" or .* or "learned_range"/],
+    [{ beta_schedule: 'laplace' }, /beta_schedule is 'laplace'; expected "linear" or "scaled_linear" or/],
+    [{ prediction_type: 'noise' }, /prediction_type is 'noise'; expected "epsilon" or "sample" or "v_prediction"/],
+    [{ beta_start: 0 }, /beta_start is 0; expected a number above 0/],
+    [{ beta_start: 0.1 }, /beta_start is 0\.1; expected at most beta_end, 0\.02/],
+    [{ num_train_timesteps: 0 }, /num_train_timesteps is 0; expected an integer/],
+    [{ clip_sample_range: 0 }, /clip_sample_range is 0; expected a number above 0/],
+    [{ timestep_spacing: 'quadratic' }, /timestep_spacing is 'quadratic'; expected "leading"/],
+    [{ steps_offset: -1 }, /steps_offset is -1; expected an integer/],
+    [{ _class_name: 'PNDMScheduler' }, /_class_name is 'PNDMScheduler'; expected "DDPMScheduler" or "DDIMScheduler"/],
+    [{ use_other_sigmas: true }, /use_other_sigmas is true; diffuse does not know this key/],
+  ])('refuses %j', async (json, message) => {
+    const failure = await failureOf(() => schedulerFromDiffusers(json, 's.json'));
+    expectDiffuseError(failure, 'ERR_CHECKPOINT', /^s\.json: /, message);
+  });
+
+  test.each<[Record<string, unknown>, RegExp]>([
+    [{ schedule: { name: 'laplace', steps: 10, parameters: {} } }, /unknown schedule 'laplace'; known are: linear/],
+    [
+      { schedule: { name: 'linear', steps: 10, parameters: { s: 0.1 } } },
+      /schedule 'linear' has no option 's'; it has: steps, betaStart, betaEnd/,
+    ],
+    [{ schedule: { name: 'linear', steps: 0, parameters: {} } }, /schedule\.steps is 0; expected an integer/],
+    [
+      { schedule: { name: 'linear', steps: 9, parameters: { betaEnd: 2 } } },
+      /schedule\.parameters\.betaEnd is 2; expected a number above 0 and at most 1/,
+    ],
+    [
+      { schedule: { name: 'custom', steps: 3, parameters: {}, betas: [0.1] } },
+      /must have one beta a timestep, got 1 betas for 3 timesteps/,
+    ],
+    [{ predict: 'noise' }, /predict is 'noise'; expected eps or x0 or v/],
+    [{ variance: 'learned' }, /variance is 'learned'; expected fixed-small or fixed-large or learned-range/],
+    [{ spacing: 'quadratic' }, /spacing is 'quadratic'; expected "leading"/],
+    [{ clip: -1 }, /clip is -1; expected a number above 0/],
+  ])('has no words for %j', async (change, message) => {
+    const description = { ...schedulerFromDiffusers({}), ...change } as SchedulerDescription;
+    expectDiffuseError(await failureOf(() => schedulerToDiffusers(description)), 'ERR_ARGUMENT', message);
+  });
+});
