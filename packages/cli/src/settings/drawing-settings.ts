@@ -6,6 +6,7 @@ import {
   type LambdaName,
   lambdas,
   type SamplerName,
+  type SamplerOptions,
   type SpacingName,
   samplers,
   spacings,
@@ -25,22 +26,11 @@ import {
   text,
 } from './kinds.ts';
 
-/** How images are drawn. */
-export interface DrawingSettings {
+/** How images are drawn: by a sampler, whose options are those of the library but for what a flag cannot say, and what leads it. */
+export interface DrawingSettings extends Partial<Omit<SamplerOptions, 'spacing' | 'clip' | 'compat'>> {
   sampler?: SamplerName;
-  steps?: number;
   spacing?: SpacingName | readonly number[];
-  eta?: number;
-  variance?: DdpmVariance;
   clip?: number;
-  order?: number;
-  churn?: number;
-  churnMin?: number;
-  churnMax?: number;
-  churnNoise?: number;
-  gam?: number;
-  mu?: number;
-  lambda?: LambdaName;
   compat?: Compat;
   class?: string;
   guidance?: number;
