@@ -6,7 +6,7 @@
 #include "ops/attention.h"
 
 #include "cpu/expect.h"
-#include "cpu/gemm/pack.h"
+#include "cpu/gemm/packed_product.h"
 #include "cpu/parallel.h"
 
 namespace diffuse::DIFFUSE_ISA {
@@ -14,11 +14,7 @@ namespace {
 
 constexpr int64_t kMostTileRows = 64;
 constexpr int64_t kTileFloats = 1 << 17;  // the most of the S x S matrix that a tile should hold: 512 KiB
-constexpr int64_t kChunk = 256;           // depth of a product that is summed in one go: short sums round less
 static_assert(kMostTileRows % kBlock == 0, "tiles are whole blocks where their rows are the depth of a product");
-
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t up_to_multiple(int64_t n, int64_t of) { return (n + of - 1) / of * of; }
 
 struct Layout {
   int64_t N, S, H, D;
@@ -27,7 +23,7 @@ struct Layout {
   int64_t width, stride;  // columns of a tile of scores in whole panels; floats from one of its rows to the next
 
   int64_t begin(int64_t tile) const { return tile * T; }
-  int64_t rows(int64_t tile) const { return smaller(T, S - tile * T); }
+  int64_t rows(int64_t tile) const { return at_most(T, S - tile * T); }
 };
 
 Layout layout_of(const Tensor& q, double heads, double scale) {
@@ -35,100 +31,17 @@ Layout layout_of(const Tensor& q, double heads, double scale) {
   l.N = q.shape[0], l.S = q.shape[1], l.H = static_cast<int64_t>(heads), l.D = q.shape[2] / l.H;
   l.scale = static_cast<float>(scale);
   l.T = kTileFloats / l.S / kBlock * kBlock;
-  l.T = l.T < kBlock ? kBlock : smaller(l.T, kMostTileRows);
+  l.T = l.T < kBlock ? kBlock : at_most(l.T, kMostTileRows);
   l.tiles = (l.S + l.T - 1) / l.T;
-  l.width = up_to_multiple(l.S, kPanel);
-  l.stride =
-      up_to_multiple(l.width, kBlock) + kBlock;  // rows a power of two apart would compete for the same sets of L1
+  l.width = round_up(l.S, kPanel);
+  l.stride = round_up(l.width, kBlock) + kBlock;  // rows a power of two apart would compete for the same sets of L1
   return l;
-}
-
-// --- Matrices and products. The micro-kernel multiplies packed rows by packed panels (gemm/pack.h); packing is
-// separate here, since panels are used by every tile of a head and rows by several panels.
-
-struct Matrix {
-  float* data;
-  int64_t stride;
-  float* row(int64_t i) const { return data + i * stride; }
-};
-
-// A left operand: [block][row][kBlock].
-struct Rows {
-  float* data;
-  int64_t step;
-  Rows from_depth(int64_t k) const { return {data + k / kBlock * step, step}; }
-};
-int64_t rows_step(int64_t rows) { return up_to_multiple(rows, kLanes) * kBlock + kBlock; }
-int64_t rows_floats(int64_t rows, int64_t depth) { return up_to_multiple(depth, kBlock) / kBlock * rows_step(rows); }
-
-Rows pack_left(Matrix a, int64_t rows, int64_t depth, float* to) {
-  pack_rows(a.data, a.stride, rows, depth, to, rows_step(rows));
-  return {to, rows_step(rows)};
-}
-Rows pack_left_transposed(Matrix a, int64_t rows, int64_t depth, float* to) {
-  pack_rows_transposed(a.data, a.stride, rows, depth, to, rows_step(rows));
-  return {to, rows_step(rows)};
-}
-
-// A right operand: [panel][depth][kPanel].
-struct Panels {
-  float* data;
-  int64_t step;
-  Panels from_depth(int64_t k) const { return {data + k * kPanel, step}; }
-};
-int64_t panels_floats(int64_t depth, int64_t columns) { return depth * up_to_multiple(columns, kPanel); }
-
-Panels pack_right(Matrix b, int64_t depth, int64_t columns, float* to) {
-  int64_t step = depth * kPanel;
-  for (int64_t j = 0; j < columns; j += kPanel)
-    pack_panel(b.data + j, b.stride, depth, smaller(columns - j, kPanel), to + j / kPanel * step);
-  return {to, step};
-}
-Panels pack_right_transposed(Matrix b, int64_t depth, int64_t columns, float* to) {
-  int64_t step = depth * kPanel;
-  for (int64_t j = 0; j < columns; j += kPanel)
-    pack_panel_transposed(b.row(j), b.stride, depth, smaller(columns - j, kPanel), to + j / kPanel * step);
-  return {to, step};
-}
-
-// C[rows, columns] = alpha A[rows, depth] B[depth, columns], added to C with `add`.
-void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, Rows a, Panels b, Matrix c, bool add = false) {
-  const int64_t tap = 0;
-  int64_t c_rows[kTileRows];
-  for (int64_t r = 0; r < kTileRows; r++) c_rows[r] = r * c.stride;
-  TileCut cut = cut_rows(rows);
-  for (int64_t k = 0; k < depth; k += kChunk) {
-    Rows left = a.from_depth(k);
-    Panels right = b.from_depth(k);
-    for (int64_t j = 0; j < columns; j += kPanel) {
-      for (int64_t tile = 0, row = 0; tile < cut.tiles; tile++) {
-        int64_t height = cut.height + (tile < cut.taller);
-        multiply_rows({.a = left.data + row * kBlock,
-                       .a_block = left.step,
-                       .taps = &tap,
-                       .tap_count = 1,
-                       .depth = smaller(depth - k, kChunk),
-                       .b = right.data + j / kPanel * right.step,
-                       .b_block = kBlock * kPanel,
-                       .b_tap = 0,
-                       .b_step = kPanel,
-                       .c = c.row(row) + j,
-                       .c_rows = c_rows,
-                       .columns = smaller(columns - j, kPanel),
-                       .bias = nullptr,
-                       .alpha = alpha,
-                       .accumulate = add || k > 0},
-                      static_cast<int>(height));
-        row += height;
-      }
-    }
-  }
 }
 
 float dot(const float* a, const float* b, int64_t n) {
   Vec sum = zero();
   for (int64_t i = 0; i < n; i += kLanes) {
-    int64_t left = smaller(n - i, kLanes);
+    int64_t left = at_most(n - i, kLanes);
     sum = madd(load_first(a + i, left), load_first(b + i, left), sum);
   }
   return sum_lanes(sum);
@@ -144,7 +57,7 @@ struct Part {
 // each part.
 int64_t parts_of(const Layout& l, int threads) {
   int64_t heads = l.N * l.H;
-  return heads >= 2 * threads ? 1 : smaller(l.tiles, (4 * threads + heads - 1) / heads);
+  return heads >= 2 * threads ? 1 : at_most(l.tiles, (4 * threads + heads - 1) / heads);
 }
 Part part_at(const Layout& l, int64_t parts, int64_t index) {
   int64_t head = index / parts, part = index % parts;
@@ -161,7 +74,7 @@ struct Areas {
   int64_t floats = 0;
   int64_t take(int64_t count) {
     int64_t begin = floats;
-    floats += up_to_multiple(count, 16);
+    floats += round_up(count, 16);
     return begin;
   }
 };

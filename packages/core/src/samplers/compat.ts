@@ -3,7 +3,7 @@ import { DiffuseError } from '../native/errors.ts';
 import { checkInteger, checkOptionNames, lookUp } from '../schedules/checks.ts';
 import { timestepOf } from '../schedules/levels.ts';
 import { alphaBarFromSigma, linspace, sigmaFromAlphaBar } from '../schedules/schedule.ts';
-import { cleanLevel, type Level } from './sampler.ts';
+import { cleanLevel, type Level, type StepOptions } from './sampler.ts';
 import { karrasSigmas, roundHalfEven, type Spacing, spacedTimesteps } from './spacing.ts';
 
 /** Whose side a sampler takes where diffusers does something else than the formulas. */
@@ -30,6 +30,12 @@ export interface DiffusersQuirks {
   readonly karras?: boolean;
   /** Whether the file's word for DDPM's variance ends in `_log`; default false. */
   readonly logVariance?: boolean;
+}
+
+/** What samplers are told that diffusers has too. */
+export interface CompatOptions extends StepOptions {
+  /** Whether to do what the formulas say or what diffusers does. */
+  compat?: Compat | DiffusersQuirks;
 }
 
 /** Quirks with their defaults filled in. */

@@ -1,8 +1,7 @@
 import type { Diffusion } from '../diffusion/gaussian.ts';
 import { checkNumber } from '../schedules/checks.ts';
-import { type Compat, type DiffusersQuirks, diffusersLevels, quirksOf } from './compat.ts';
+import { type CompatOptions, diffusersLevels, quirksOf } from './compat.ts';
 import {
-  type Clip,
   checkSampling,
   cleanLevel,
   type Level,
@@ -15,20 +14,11 @@ import {
   type Transition,
   type Update,
 } from './sampler.ts';
-import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link ddim}. */
-export interface DdimOptions {
-  /** Number of steps, 1 … T of the diffusion. */
-  steps: number;
+export interface DdimOptions extends CompatOptions {
   /** Share of DDPM's noise that is added, in [0, 1]; 0 is deterministic. */
   eta?: number;
-  /** How the timesteps lie among those of the diffusion. */
-  spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
-  clip?: Clip;
-  /** Whether to do what the formulas say or what diffusers does, see {@link ddim}. */
-  compat?: Compat | DiffusersQuirks;
 }
 
 /**

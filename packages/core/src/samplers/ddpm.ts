@@ -1,25 +1,18 @@
 import { posteriorCoefficients } from '../diffusion/posterior.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { lookUp } from '../schedules/checks.ts';
-import { type Compat, type DiffusersQuirks, diffusersLevels, quirksOf } from './compat.ts';
-import { type Clip, checkSampling, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
-import type { Spacing } from './spacing.ts';
+import { type CompatOptions, diffusersLevels, quirksOf } from './compat.ts';
+import { checkSampling, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
 
 /** Variance of a DDPM step: one of the two that bound the true one, or what the network says between the two. */
 export type DdpmVariance = 'fixed-small' | 'fixed-large' | 'learned-range';
 
 /** Parameters of {@link ddpm}. */
-export interface DdpmOptions<Variance extends DdpmVariance = DdpmVariance> {
+export interface DdpmOptions<Variance extends DdpmVariance = DdpmVariance> extends Partial<CompatOptions> {
   /** Number of steps, 1 … T of the diffusion; every timestep if it is not given. */
   steps?: number;
-  /** How the timesteps lie among those of the diffusion. */
-  spacing?: Spacing;
   /** The variance of the posterior, right for a point, or that of the forward step, right for N(0, I) (DDPM, 3.2). */
   variance?: Variance;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
-  clip?: Clip;
-  /** Whether to do what the formulas say or what diffusers does, see {@link ddpm}. */
-  compat?: Compat | DiffusersQuirks;
 }
 
 /** A {@link ddpm} sampler; its type knows whether it needs a network that predicts its variance. */

@@ -1,29 +1,19 @@
 import { checkInteger, checkNumber } from '../schedules/checks.ts';
-import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
+import { type CompatOptions, diffusersGrid } from './compat.ts';
 import {
-  type Clip,
   checkSampling,
   cleanLevel,
   type Level,
-  planSteps,
   type Sampler,
+  stepSampler,
   type Transition,
   type Update,
 } from './sampler.ts';
-import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link dpmSolver}. */
-export interface DpmSolverOptions {
-  /** Number of steps, 1 … T of the diffusion. */
-  steps: number;
+export interface DpmSolverOptions extends CompatOptions {
   /** 1 or 2: whether a step looks at the estimate of the step before. */
   order?: number;
-  /** How the timesteps lie among those of the diffusion. */
-  spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
-  clip?: Clip;
-  /** Whether to do what the formulas say or what diffusers does. */
-  compat?: Compat | DiffusersQuirks;
 }
 
 /** ln(sigma / sigma'), the length of a step in half the log-SNR; Infinity from pure noise and to clean data. */
@@ -73,11 +63,7 @@ export function dpmSolver({
     const extrapolation = order === 2 && !endsInOrderOne(transition, steps) ? (fresh * stepRatio(transition)) / 2 : 0;
     return { x, x0: fresh + extrapolation, history: -extrapolation };
   };
-  return {
-    name: 'dpm++2m',
-    steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip, levels }, update, range),
-  };
+  return stepSampler('dpm++2m', { steps, spacing, clip, levels }, update);
 }
 
 /** Parameters of {@link dpmSolverSde}. */
@@ -118,9 +104,5 @@ export function dpmSolverSde({
       noise: to.deviation * Math.sqrt(Math.max(0, 1 - decay * decay)),
     };
   };
-  return {
-    name: 'dpm++2m-sde',
-    steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip, levels }, update, range),
-  };
+  return stepSampler('dpm++2m-sde', { steps, spacing, clip, levels }, update);
 }

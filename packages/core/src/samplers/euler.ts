@@ -1,27 +1,9 @@
 import { checkNumber } from '../schedules/checks.ts';
-import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
-import {
-  type Clip,
-  checkSampling,
-  planSteps,
-  type Sampler,
-  straightStep,
-  type Transition,
-  type Update,
-} from './sampler.ts';
-import type { Spacing } from './spacing.ts';
+import { type CompatOptions, diffusersGrid } from './compat.ts';
+import { checkSampling, type Sampler, stepSampler, straightStep, type Transition, type Update } from './sampler.ts';
 
 /** Parameters of {@link euler}. */
-export interface EulerOptions {
-  /** Number of steps, 1 … T of the diffusion. */
-  steps: number;
-  /** How the timesteps lie among those of the diffusion. */
-  spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
-  clip?: Clip;
-  /** Whether to do what the formulas say or what diffusers does. */
-  compat?: Compat | DiffusersQuirks;
-}
+export type EulerOptions = CompatOptions;
 
 /**
  * Euler's method on the probability-flow ODE dx/dsigma = (x - x0) / sigma (Karras et al. 2022, algorithm 1 without its correction,
@@ -33,11 +15,7 @@ export function euler({ steps, spacing = 'trailing', clip = 1, compat = 'strict'
   checkSampling('euler', { steps, clip, spacing });
   const levels = diffusersGrid(compat, { family: 'euler', steps, spacing });
   const update = ({ from, to }: Transition): Update => straightStep(from, to);
-  return {
-    name: 'euler',
-    steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip, levels }, update, range),
-  };
+  return stepSampler('euler', { steps, spacing, clip, levels }, update);
 }
 
 /** Parameters of {@link eulerAncestral}. */
@@ -76,9 +54,5 @@ export function eulerAncestral({
     return { x: (to.signal * down) / from.deviation, x0: to.signal * (1 - keep), noise: to.signal * up };
   };
 
-  return {
-    name: 'euler-ancestral',
-    steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip, levels }, update, range),
-  };
+  return stepSampler('euler-ancestral', { steps, spacing, clip, levels }, update);
 }

@@ -2,9 +2,8 @@ import type { Diffusion } from '../diffusion/gaussian.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { checkNumber, checkPositive } from '../schedules/checks.ts';
 import { timestepOf } from '../schedules/levels.ts';
-import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
+import { type Compat, type CompatOptions, type DiffusersQuirks, diffusersGrid } from './compat.ts';
 import {
-  type Clip,
   checkSampling,
   cleanLevel,
   type Level,
@@ -16,16 +15,11 @@ import {
   samplerStep,
   straightStep,
 } from './sampler.ts';
-import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link heun}. */
-export interface HeunOptions {
+export interface HeunOptions extends CompatOptions {
   /** Number of steps, 1 … T of the diffusion; each but the last asks the network twice. */
   steps: number;
-  /** How the timesteps lie among those of the diffusion. */
-  spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
-  clip?: Clip;
   /** Amount of fresh noise, S_churn of the paper, at least 0; 0 is deterministic. */
   churn?: number;
   /** Between which noise levels there is fresh noise, S_tmin and S_tmax. */

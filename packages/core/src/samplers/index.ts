@@ -1,17 +1,17 @@
 import { checkOptionNames, lookUp } from '../schedules/checks.ts';
-import type { Compat, DiffusersQuirks } from './compat.ts';
+import type { CompatOptions } from './compat.ts';
 import { ddim } from './ddim.ts';
 import { type DdpmVariance, ddpm } from './ddpm.ts';
 import { dpmSolver, dpmSolverSde } from './dpm-solver.ts';
 import { euler, eulerAncestral } from './euler.ts';
 import { heun } from './heun.ts';
 import { momentum } from './momentum.ts';
-import type { Clip, Sampler } from './sampler.ts';
-import type { Spacing, SpacingName } from './spacing.ts';
+import type { Sampler } from './sampler.ts';
+import type { SpacingName } from './spacing.ts';
 import { type LambdaName, tutorialDeterministic, tutorialStochastic } from './tutorial.ts';
 import { unipc } from './unipc.ts';
 
-export { type Compat, compats, type DiffusersQuirks } from './compat.ts';
+export { type Compat, type CompatOptions, compats, type DiffusersQuirks } from './compat.ts';
 export { type DdimOptions, ddim } from './ddim.ts';
 export { type DdpmOptions, type DdpmSampler, type DdpmVariance, ddpm, ddpmVariances } from './ddpm.ts';
 export { type DpmSolverOptions, type DpmSolverSdeOptions, dpmSolver, dpmSolverSde } from './dpm-solver.ts';
@@ -21,7 +21,7 @@ export { type HeunOptions, heun } from './heun.ts';
 export type { ResampleOptions } from './inpaint.ts';
 export { type DdimInversionOptions, ddimInversion } from './inversion.ts';
 export { type MomentumOptions, momentum } from './momentum.ts';
-export type { Clip, DynamicThreshold, PlanRange, Sampler, SamplerStep } from './sampler.ts';
+export type { Clip, DynamicThreshold, PlanRange, Sampler, SamplerStep, StepOptions } from './sampler.ts';
 export {
   karrasSigmas,
   type Spacing,
@@ -42,17 +42,11 @@ export {
 export { type UniPcOptions, unipc } from './unipc.ts';
 
 /** The options of all samplers, as a configuration file or a command line gives them. */
-export interface SamplerOptions {
-  /** Number of steps, 1 … T of the diffusion. */
-  steps: number;
-  /** How the timesteps lie among those of the diffusion. */
-  spacing?: Spacing;
+export interface SamplerOptions extends CompatOptions {
   /** Share of the fresh noise, at least 0. */
   eta?: number;
   /** Variance of a DDPM step. */
   variance?: DdpmVariance;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
-  clip?: Clip;
   /** Order of DPM-Solver++, 1 or 2. */
   order?: number;
   /** Heun's amount of fresh noise. */
@@ -68,8 +62,6 @@ export interface SamplerOptions {
   mu?: number;
   /** How far a step of the tutorial goes. */
   lambda?: LambdaName;
-  /** Whose side to take where diffusers does something else than the formulas. */
-  compat?: Compat | DiffusersQuirks;
 }
 
 /** One line of the registry of samplers. */

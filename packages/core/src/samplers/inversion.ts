@@ -1,15 +1,16 @@
-import { type Clip, checkSampling, type Level, levelOf, type Sampler, samplerStep, straightStep } from './sampler.ts';
-import { type Spacing, spacedTimesteps } from './spacing.ts';
+import {
+  checkSampling,
+  type Level,
+  levelOf,
+  type Sampler,
+  type StepOptions,
+  samplerStep,
+  straightStep,
+} from './sampler.ts';
+import { spacedTimesteps } from './spacing.ts';
 
-/** Parameters of {@link ddimInversion}. */
-export interface DdimInversionOptions {
-  /** Number of timesteps, 2 … T of the diffusion. */
-  steps: number;
-  /** How the timesteps lie among those of the diffusion; the same as those of the sampler that goes back. */
-  spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
-  clip?: Clip;
-}
+/** Parameters of {@link ddimInversion}; at least 2 steps, and the spacing of the sampler that goes back. */
+export type DdimInversionOptions = StepOptions;
 
 /**
  * DDIM run backwards (Song et al. 2021, section 4.3, arXiv:2010.02502): from an image to the noise that `ddim({ eta: 0 })` makes it

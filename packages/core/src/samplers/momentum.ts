@@ -1,19 +1,12 @@
 import { checkNumber, checkPositive } from '../schedules/checks.ts';
-import { type Clip, checkSampling, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
-import type { Spacing } from './spacing.ts';
+import { checkSampling, type Sampler, type StepOptions, stepSampler, type Transition, type Update } from './sampler.ts';
 
 /** Parameters of {@link momentum}. */
-export interface MomentumOptions {
-  /** Number of steps, 1 … T of the diffusion. */
-  steps: number;
+export interface MomentumOptions extends StepOptions {
   /** Weight of the present estimate of the noise against the one before, above 0; 1 has no memory, 2 accelerates. */
   gam?: number;
   /** Share of the noise that is drawn afresh, in [0, 1); 0 is deterministic. */
   mu?: number;
-  /** How the timesteps lie among those of the diffusion. */
-  spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
-  clip?: Clip;
 }
 
 /**
@@ -52,9 +45,5 @@ export function momentum({ steps, gam = 2, mu = 0, spacing = 'karras', clip = 1 
     };
   };
 
-  return {
-    name: 'momentum',
-    steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
-  };
+  return stepSampler('momentum', { steps, spacing, clip }, update);
 }

@@ -143,14 +143,18 @@ export interface Transition {
   readonly before: Level | undefined;
 }
 
-/** What {@link samplerLevels} and {@link planSteps} need to know of a sampler. */
-export interface PlanOptions {
-  /** Number of steps, 1 … T. */
-  readonly steps: number;
+/** What every sampler is told. */
+export interface StepOptions {
+  /** Number of steps, 1 … T of the diffusion. */
+  steps: number;
   /** How the timesteps lie among those of the diffusion, or the timesteps themselves. */
-  readonly spacing: Spacing;
-  /** Bound of the estimate of x0. */
-  readonly clip: Clip;
+  spacing?: Spacing;
+  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
+  clip?: Clip;
+}
+
+/** What {@link samplerLevels} and {@link planSteps} need to know of a sampler. */
+export interface PlanOptions extends Readonly<Required<StepOptions>> {
   /** The levels instead of those of `steps` and `spacing`, clean data or what else the sampler ends at included. */
   readonly levels?: ((diffusion: Diffusion) => readonly Level[]) | undefined;
 }
@@ -229,6 +233,11 @@ export function planSteps(
   });
 }
 
+/** A sampler with one row a step, see {@link planSteps}. */
+export function stepSampler(name: string, options: PlanOptions, update: (transition: Transition) => Update): Sampler {
+  return { name, steps: options.steps, plan: (diffusion, range) => planSteps(diffusion, options, update, range) };
+}
+
 /**
  * The straight step in sigma, dx/dsigma = (x - x0) / sigma for x / signal (Karras et al. 2022, eq. (3), arXiv:2206.00364), which is
  * also the deterministic DDIM: keeps the estimates of the data and of the noise and puts them together at the level `to`.
@@ -238,20 +247,13 @@ export function straightStep(from: Level, to: Level): { readonly x: number; read
   return { x, x0: to.signal - from.signal * x };
 }
 
-/** What every sampler is told. */
-export interface CommonOptions {
-  readonly steps: number;
-  readonly clip: Clip;
-  readonly spacing: Spacing;
-}
-
 /**
  * Throws unless these are options of the sampler `name`.
  *
  * @param least the fewest steps that it can take.
  * @throws DiffuseError ERR_ARGUMENT naming the option and what would be right.
  */
-export function checkSampling(name: string, { steps, clip, spacing }: CommonOptions, least = 1): void {
+export function checkSampling(name: string, { steps, clip, spacing }: Required<StepOptions>, least = 1): void {
   checkInteger(`steps of sampler '${name}'`, steps, least, Number.MAX_SAFE_INTEGER);
   checkClip(name, clip);
   checkSpacing(spacing);

@@ -1,24 +1,16 @@
 import { lookUp } from '../schedules/checks.ts';
 import {
-  type Clip,
   checkSampling,
   type Level,
-  planSteps,
   type Sampler,
+  type StepOptions,
+  stepSampler,
   type Transition,
   type Update,
 } from './sampler.ts';
-import type { Spacing } from './spacing.ts';
 
 /** Parameters of {@link tutorialStochastic}. */
-export interface TutorialOptions {
-  /** Number of steps, 1 … T of the diffusion. */
-  steps: number;
-  /** How the timesteps lie among those of the diffusion. */
-  spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
-  clip?: Clip;
-}
+export type TutorialOptions = StepOptions;
 
 /** sigma'^2 / sigma^2, the tutorial's (t - dt) / t, since its sigma is sigmaQ sqrt(t); 0 from pure noise. */
 function timeRatio(from: Level, to: Level): number {
@@ -43,11 +35,7 @@ export function tutorialStochastic({ steps, spacing = 'karras', clip = 1 }: Tuto
     const noise = last ? 0 : to.signal * Math.sqrt(from.sigma ** 2 - to.sigma ** 2);
     return { x: keep, x0: to.signal * (1 - ratio), noise };
   };
-  return {
-    name: 'tutorial-stochastic',
-    steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
-  };
+  return stepSampler('tutorial-stochastic', { steps, spacing, clip }, update);
 }
 
 /** How far a step goes towards mu, as a function of sigma and sigma'. */
@@ -94,9 +82,5 @@ export function tutorialDeterministic({
     if (from.signal === 0) return { x: to.deviation, x0: to.signal };
     return { x: ((1 - towards) * to.signal) / from.signal, x0: to.signal * towards };
   };
-  return {
-    name: 'tutorial-deterministic',
-    steps,
-    plan: (diffusion, range) => planSteps(diffusion, { steps, spacing, clip }, update, range),
-  };
+  return stepSampler('tutorial-deterministic', { steps, spacing, clip }, update);
 }

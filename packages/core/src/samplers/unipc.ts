@@ -1,19 +1,9 @@
-import { type Compat, type DiffusersQuirks, diffusersGrid } from './compat.ts';
+import { type CompatOptions, diffusersGrid } from './compat.ts';
 import { logStep, stepRatio } from './dpm-solver.ts';
-import { type Clip, checkSampling, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
-import type { Spacing } from './spacing.ts';
+import { checkSampling, planSteps, type Sampler, type Transition, type Update } from './sampler.ts';
 
 /** Parameters of {@link unipc}. */
-export interface UniPcOptions {
-  /** Number of steps, 1 … T of the diffusion. */
-  steps: number;
-  /** How the timesteps lie among those of the diffusion. */
-  spacing?: Spacing;
-  /** Bound of the estimate of x0, above 0; Infinity does not clip; or dynamic thresholding. */
-  clip?: Clip;
-  /** Whether to do what the formulas say or what diffusers does. */
-  compat?: Compat | DiffusersQuirks;
-}
+export type UniPcOptions = CompatOptions;
 
 /** Factors of the current estimate D0 of x0, the one before it and the one before that. */
 type Factors = readonly [now: number, history: number, older: number];
