@@ -13,6 +13,8 @@ int thread_count(Workers* workers);
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
+constexpr int kMaxThreads = 1024;  // that a device has
+
 // body(index, thread) for each index in [0, count). The order is arbitrary: no result may depend on it.
 template <typename Body>
 DIFFUSE_INLINE void parallel_for(const Call& call, int64_t count, Body&& body) {

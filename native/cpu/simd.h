@@ -14,6 +14,7 @@
 #endif
 
 #define DIFFUSE_INLINE static inline __attribute__((always_inline))
+#define DIFFUSE_INLINE_MEMBER inline __attribute__((always_inline))
 #define DIFFUSE_UNROLL _Pragma("GCC unroll 16")
 
 namespace diffuse::DIFFUSE_ISA {

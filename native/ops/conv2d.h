@@ -13,7 +13,17 @@
 //           dweight[a, b, c, k] = Σ_n,i,j x[n, stride i + a - padTop, stride j + b - padLeft, c] dy[n, i, j, k]
 //           dbias[k] = Σ_n,i,j dy[n, i, j, k]
 //
-// Attributes: stride (1 or 2), padTop, padLeft (0 .. 7).
+// Group normalisation may be done in passing, so that what is normalised need not be written and read (ops/group_norm.h has
+// the formulas). All of these tensors are optional; those of one line come together:
+//
+//   mean, rstd [N, G], gamma, beta [C]   forward and weight gradient: x stands for normalise_forward(x), with SiLU if `silu`
+//   shift [N, K], residual as y          forward: y is increased by shift[n, k] and residual[n, i, j, k]
+//   moments [N, Q, 2, K]                 forward: channel_moments of the y that is written, in chunks of 4 rows
+//   normalised, coefficients [N, 4, K]   gradients: dy stands for normalise_gradient(dy, normalised, coefficients)
+//   x, mean, rstd, gamma, beta, sums     data gradient: dx, the gradient of normalise_forward(x), goes through
+//     [N, Q, 2, C]                       normalise_backward: dz is written in its place, and sums in chunks of 4 rows
+//
+// Attributes: stride (1 or 2), padTop, padLeft (0 .. 7), silu (0 or 1).
 #pragma once
 
 #include "engine/kernel.h"
@@ -25,28 +35,38 @@ struct Conv2dShape {
   int64_t N, H, W, C, OH, OW, K, kh, kw, stride, pad_top, pad_left;
 };
 
+// The statistics and parameters of a normalisation; absent: mean.data is null.
+struct Conv2dNorm {
+  const Tensor &mean, &rstd, &gamma, &beta;
+};
+
 struct Conv2dForward {
-  const Tensor &y, &x, &weight, &bias;
+  const Tensor &y, &moments, &x, &weight, &bias;
+  Conv2dNorm norm;
+  const Tensor &shift, &residual;
 };
 static inline Conv2dForward conv2d_forward_args(const Call& call) {
   const Tensor* t = call.tensors;
-  return {t[0], t[1], t[2], t[3]};
+  return {t[0], t[1], t[2], t[3], t[4], {t[5], t[6], t[7], t[8]}, t[9], t[10]};
 }
 
 struct Conv2dDataGradient {
-  const Tensor &dx, &dy, &weight;
+  const Tensor &dx, &sums, &dy, &weight, &normalised, &coefficients, &x;
+  Conv2dNorm norm;
 };
 static inline Conv2dDataGradient conv2d_data_gradient_args(const Call& call) {
   const Tensor* t = call.tensors;
-  return {t[0], t[1], t[2]};
+  return {t[0], t[1], t[2], t[3], t[4], t[5], t[6], {t[7], t[8], t[9], t[10]}};
 }
 
 struct Conv2dWeightGradient {
   const Tensor &dweight, &dbias, &x, &dy;
+  Conv2dNorm norm;
+  const Tensor &normalised, &coefficients;
 };
 static inline Conv2dWeightGradient conv2d_weight_gradient_args(const Call& call) {
   const Tensor* t = call.tensors;
-  return {t[0], t[1], t[2], t[3]};
+  return {t[0], t[1], t[2], t[3], {t[4], t[5], t[6], t[7]}, t[8], t[9]};
 }
 
 // Sizes of a checked call; `image` is x or dx, `output` is y or dy.

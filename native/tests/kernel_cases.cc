@@ -31,10 +31,20 @@ void add_convolution(Cases& cases, int64_t N, int64_t H, int64_t W, int64_t C, i
   int64_t pad = window / 2, OH = (H + 2 * pad - window) / stride + 1, OW = (W + 2 * pad - window) / stride + 1;
   TensorCase x = noise({N, H, W, C}), y = noise({N, OH, OW, K}), weight = dense({window, window, C, K});
   TensorCase optional = bias ? dense({K}) : absent;
-  std::vector<double> attributes{double(stride), double(pad), double(pad)};
-  cases.add("conv2d_forward", {y, x, weight, optional}, attributes);
-  cases.add("conv2d_data_gradient", {x, y, weight}, attributes);
-  cases.add("conv2d_weight_gradient", {weight, optional, x, y}, attributes);
+  std::vector<double> attributes{double(stride), double(pad), double(pad), 0};
+  const TensorCase& no = absent;
+  cases.add("conv2d_forward", {y, no, x, weight, optional, no, no, no, no, no, no}, attributes);
+  cases.add("conv2d_data_gradient", {x, no, y, weight, no, no, no, no, no, no, no}, attributes);
+  cases.add("conv2d_weight_gradient", {weight, optional, x, y, no, no, no, no, no, no}, attributes);
+  // With a normalisation in passing.
+  TensorCase mean = dense({N, 1}), rstd = positive({N, 1}), c = dense({C}), coefficients = dense({N, 4, K});
+  TensorCase chunks = noise({N, (OH + 3) / 4, 3, K}), input_chunks = noise({N, (H + 3) / 4, 2, C});
+  for (double silu : {0.0, 1.0}) {
+    attributes[3] = silu;
+    cases.add("conv2d_forward", {y, chunks, x, weight, optional, mean, rstd, c, c, noise({N, K}), y}, attributes);
+    cases.add("conv2d_data_gradient", {x, input_chunks, y, weight, y, coefficients, x, mean, rstd, c, c}, attributes);
+    cases.add("conv2d_weight_gradient", {weight, optional, x, y, mean, rstd, c, c, y, coefficients}, attributes);
+  }
 }
 
 void add_products(Cases& cases) {
@@ -43,6 +53,8 @@ void add_products(Cases& cases) {
   add_convolution(cases, 3, 8, 8, 17, 5, 3, 2, true);
   add_convolution(cases, 1, 4, 3, 40, 64, 1, 1, false);
   add_convolution(cases, 2, 16, 16, 16, 16, 3, 1, true);
+  add_convolution(cases, 3, 5, 9, 19, 37, 3, 1, true);
+  add_convolution(cases, 1, 4, 130, 16, 16, 3, 1, false);
   add_convolution(cases, 1, 9, 5, 6, 7, 7, 1, false);
   for (int64_t C : kChannels) {
     TensorCase x = noise({2, 3, C}), y = noise({2, 3, 19}), weight = dense({C, 19});
@@ -75,11 +87,21 @@ void add_normalisation(Cases& cases) {
   };
   for (auto [N, H, C, groups] : {Norm{1, 1, 2, 2}, {2, 3, 9, 3}, {3, 9, 64, 32}, {2, 16, 66, 3}}) {
     TensorCase x = noise({N, H, H, C}), mean = dense({N, groups}), rstd = positive({N, groups}), c = dense({C});
-    cases.add("group_norm_statistics", {mean, rstd, x}, {double(groups), 1e-5});
-    for (const char* kernel : {"group_norm", "group_norm_silu"}) {
-      cases.add(std::string(kernel) + "_forward", {x, x, mean, rstd, c, c});
-      cases.add(std::string(kernel) + "_backward", {x, c, c, x, x, mean, rstd, c, c});
+    for (int64_t chunk : {int64_t{1}, 4 * H, int64_t{64}}) {
+      const int64_t chunks = (H * H + chunk - 1) / chunk;
+      TensorCase sums = noise({N, chunks, 2, C}), moments = positive({N, chunks, 3, C});
+      cases.add("channel_moments", {moments, x}, {double(chunk)});
+      cases.add("group_norm_statistics", {mean, rstd, moments}, {1e-5, double(H * H), double(chunk)});
+      cases.add("normalise_backward", {x, sums, x, x, mean, rstd, c, c}, {1, double(chunk)});
+      cases.add("normalise_backward", {absent, sums, x, x, mean, rstd, c, c}, {0, double(chunk)});
+      for (bool summed : {false, true})
+        cases.add("group_norm_gradient",
+                  {dense({N, 4, C}), c, c, summed ? noise({N, C}) : absent, sums, mean, rstd, c, summed ? sums : absent},
+                  {double(H * H), double(chunk)});
     }
+    for (double silu : {0.0, 1.0}) cases.add("normalise_forward", {x, x, mean, rstd, c, c}, {silu});
+    for (const TensorCase& addend : {absent, x})
+      cases.add("normalise_gradient", {x, x, x, dense({N, 4, C}), addend});
   }
 }
 

@@ -1,14 +1,53 @@
-// How each convolution is computed: the one place that decides, from its shape, which algorithm runs it and on what.
-// Today that is always the direct convolution over taps, which this file sets up; the kernels of ops/conv2d.cc only run
-// plans.
+// How each convolution is computed: the one place that decides, from its shape, which algorithm runs it, and sets that
+// up. The kernels of ops/conv2d.cc only check and say what is to be computed.
 #pragma once
 
+#include "cpu/gemm/finish.h"
 #include "cpu/gemm/tap_convolution.h"
 #include "cpu/gemm/weight_gradient.h"
+#include "cpu/gemm/winograd_convolution.h"
+#include "cpu/gemm/winograd_weight_gradient.h"
 #include "ops/conv2d.h"
 
 namespace diffuse::DIFFUSE_ISA {
 namespace {
+
+// A convolution or its data gradient: from what, to what.
+struct ConvolutionPlan {
+  Conv2dShape shape;
+  bool data_gradient;
+  Source from;
+  Outputs to;
+  const float* weight;
+  int64_t k_step;  // floats from one stored row of the weights to the next
+};
+
+struct WeightGradientPlan {
+  Conv2dShape shape;
+  Source x, dy;
+  float *dweight, *dbias;
+};
+
+// Whether Winograd's algorithm computes it. It must not depend on the number of images: so a sample is the same, bit for
+// bit, in every batch.
+DIFFUSE_INLINE bool uses_winograd(const Conv2dShape& s) {
+  return s.kh == 3 && s.kw == 3 && s.stride == 1 && s.pad_top <= 2 && s.pad_left <= 2 && s.C >= kBlock && s.K >= kBlock;
+}
+
+DIFFUSE_INLINE WinogradConvolution winograd_of(const ConvolutionPlan& p) {
+  const Conv2dShape& s = p.shape;
+  WinogradConvolution w{};
+  w.x = p.from;
+  // dx is dy convolved with the mirrored weights.
+  w.mirrored = p.data_gradient;
+  w.pad_top = p.data_gradient ? 2 - s.pad_top : s.pad_top;
+  w.pad_left = p.data_gradient ? 2 - s.pad_left : s.pad_left;
+  w.y = p.to;
+  w.weight = p.weight;
+  w.tap_step = s.C * p.k_step;
+  w.k_step = p.k_step;
+  return w;
+}
 
 // Widens the window of `t` by tap (dy, dx), and adds the tap to a class.
 DIFFUSE_INLINE void add_tap(TapConvolution& t, TapClass& to, int64_t dy, int64_t dx, int64_t weight, bool& first) {
@@ -23,20 +62,8 @@ DIFFUSE_INLINE void add_tap(TapConvolution& t, TapClass& to, int64_t dy, int64_t
   to.weight[to.tap_count++] = weight;
 }
 
-static void plan_forward(TapConvolution& t, const Conv2dShape& s, const Tensor& y, const Tensor& x,
-                         const Tensor& weight, const Tensor& bias) {
-  t = {};
-  t.x = {f32(x), x.row_stride, s.N, s.H, s.W, s.C, false};
-  t.y = f32(y);
-  t.y_stride = y.row_stride;
-  t.H = s.OH;
-  t.W = s.OW;
-  t.K = s.K;
+static void add_forward_taps(TapConvolution& t, const Conv2dShape& s) {
   t.P = 1;
-  t.weight = f32(weight);
-  t.tap_step = s.C * weight.row_stride;
-  t.k_step = weight.row_stride;
-  t.bias = f32(bias);
   t.window.S = s.stride;
   t.class_count = 1;
   bool first = true;
@@ -46,19 +73,8 @@ static void plan_forward(TapConvolution& t, const Conv2dShape& s, const Tensor& 
 
 // Pixel u of dx was read by output o through tap a where stride * o + a - pad = u. So in the class u = f + stride * i
 // the taps are those with a = f + pad modulo the stride, and o = i + (f + pad - a) / stride.
-static void plan_data_gradient(TapConvolution& t, const Conv2dShape& s, const Tensor& dx, const Tensor& dy,
-                               const Tensor& weight) {
-  t = {};
-  t.x = {f32(dy), dy.row_stride, s.N, s.OH, s.OW, s.K, false};
-  t.y = f32(dx);
-  t.y_stride = dx.row_stride;
-  t.H = s.H;
-  t.W = s.W;
-  t.K = s.C;
+static void add_gradient_taps(TapConvolution& t, const Conv2dShape& s) {
   t.P = s.stride;
-  t.weight = f32(weight);
-  t.tap_step = s.C * weight.row_stride;
-  t.k_step = weight.row_stride;
   t.weight_transposed = true;
   t.window.S = 1;
   bool first = true;
@@ -73,14 +89,57 @@ static void plan_data_gradient(TapConvolution& t, const Conv2dShape& s, const Te
     }
 }
 
-static void plan_weight_gradient(WeightGradient& w, const Conv2dShape& s, const Tensor& dweight, const Tensor& dbias,
-                                 const Tensor& x, const Tensor& dy) {
-  w = {};
-  w.x = {f32(x), x.row_stride, s.N, s.H, s.W, s.C, false};
-  w.dy = {f32(dy), dy.row_stride, s.N, s.OH, s.OW, s.K, false};
-  w.dweight = f32(dweight);
-  w.dbias = f32(dbias);
-  w.window = {s.stride, -s.pad_top, s.kh - 1 - s.pad_top, -s.pad_left, s.kw - 1 - s.pad_left};
+static void tap_convolution_of(TapConvolution& t, const ConvolutionPlan& p) {
+  t = {};
+  t.x = p.from;
+  t.y = p.to.data;
+  t.y_stride = p.to.stride;
+  t.H = p.to.H;
+  t.W = p.to.W;
+  t.K = p.to.K;
+  t.weight = p.weight;
+  t.tap_step = p.shape.C * p.k_step;
+  t.k_step = p.k_step;
+  t.bias = p.to.bias;
+  if (p.data_gradient)
+    add_gradient_taps(t, p.shape);
+  else
+    add_forward_taps(t, p.shape);
+}
+
+static size_t convolution_scratch(const Call& call, const ConvolutionPlan& p) {
+  if (uses_winograd(p.shape)) return winograd_convolution_scratch(call, winograd_of(p));
+  TapConvolution t;
+  tap_convolution_of(t, p);
+  return tap_convolution_scratch(call, t);
+}
+
+static void convolution(const Call& call, const ConvolutionPlan& p) {
+  if (uses_winograd(p.shape)) return winograd_convolution(call, winograd_of(p));
+  TapConvolution t;
+  tap_convolution_of(t, p);
+  tap_convolution(call, t);
+  finish_outputs(call, p.to);
+}
+
+DIFFUSE_INLINE WinogradWeightGradient winograd_of(const WeightGradientPlan& p) {
+  return {p.x, p.dy, p.shape.pad_top, p.shape.pad_left, p.dweight, p.dbias};
+}
+
+DIFFUSE_INLINE WeightGradient direct_of(const WeightGradientPlan& p) {
+  const Conv2dShape& s = p.shape;
+  return {p.x, p.dy, p.dweight, p.dbias,
+          {s.stride, -s.pad_top, s.kh - 1 - s.pad_top, -s.pad_left, s.kw - 1 - s.pad_left}};
+}
+
+static size_t convolution_weight_scratch(const Call& call, const WeightGradientPlan& p) {
+  return uses_winograd(p.shape) ? winograd_weight_gradient_scratch(call, winograd_of(p))
+                                : weight_gradient_scratch(call, direct_of(p));
+}
+
+static void convolution_weight_gradient(const Call& call, const WeightGradientPlan& p) {
+  if (uses_winograd(p.shape)) return winograd_weight_gradient(call, winograd_of(p));
+  weight_gradient(call, direct_of(p));
 }
 
 }  // namespace

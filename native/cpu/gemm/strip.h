@@ -14,17 +14,10 @@
 // A matrix is an image of one row: pixels are its rows.
 #pragma once
 
-#include "cpu/gemm/pack.h"
+#include "cpu/gemm/source.h"
 
 namespace diffuse::DIFFUSE_ISA {
 namespace {
-
-struct Image {
-  const float* data;
-  int64_t stride;  // floats from one pixel to the next
-  int64_t N, H, W, C;
-  bool transposed;  // a matrix stored [C][W], `stride` floats from one channel to the next; N = H = 1
-};
 
 // The offsets that the taps span, both ends included.
 struct Window {
@@ -62,6 +55,35 @@ DIFFUSE_INLINE int64_t tap_offset(const Window& w, const StripLayout& layout, in
   return (dy - w.dy_min) * layout.row_step + (column % w.S * layout.half + column / w.S) * layout.pixel_step;
 }
 
+// Changes a packed strip as `s` is to be read; padding stays zero.
+static void change_strip(const Source& s, const Window& w, const StripPart& part, const StripLayout& layout,
+                         float* strip) {
+  const Image& x = s.image;
+  const int64_t rows = w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1;
+  const int64_t columns = w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1;
+  const int64_t first_row = w.S * part.i + w.dy_min, first_column = w.S * part.j + w.dx_min;
+  Numbers<kBlock> numbers;
+  with_reading(s.reading, [&](auto reading) {
+    for (int64_t n = part.n; n < part.n + part.images; n++)
+      for (int64_t k = 0; k < part.depth; k += kBlock) {
+        const int64_t channel = part.channel + k;
+        gather(numbers, s, n, channel);
+        for (int64_t r = at_least(0, -first_row); r < at_most(rows, x.H - first_row); r++)
+          for (int64_t q = at_least(0, -first_column); q < at_most(columns, x.W - first_column); q++) {
+            float* at = strip + k / kBlock * layout.block_step + r * layout.row_step +
+                        (q % w.S * layout.half + q / w.S) * layout.pixel_step + (n - part.n) * kBlock;
+            const int64_t pixel = (n * x.H + first_row + r) * x.W + first_column + q;
+            for (int64_t lane = 0; lane < at_most(x.C - channel, kBlock); lane += kLanes) {
+              const int64_t left = at_most(x.C - channel - lane, kLanes);
+              const Vec second =
+                  s.second ? load_first(s.second + pixel * s.second_stride + channel + lane, left) : zero();
+              store(at + lane, change<decltype(reading)::value>(load(at + lane), second, numbers, lane));
+            }
+          }
+      }
+  });
+}
+
 static void pack_strip(const Image& x, const Window& w, const StripPart& part, const StripLayout& layout,
                        float* strip) {
   if (x.transposed) {
@@ -87,6 +109,12 @@ static void pack_strip(const Image& x, const Window& w, const StripPart& part, c
             for (int64_t v = 0; v < kBlock; v += kLanes) store(to + v, zero());
       }
     }
+}
+
+static void pack_strip(const Source& s, const Window& w, const StripPart& part, const StripLayout& layout,
+                       float* strip) {
+  pack_strip(s.image, w, part, layout, strip);
+  if (s.reading != Reading::plain) change_strip(s, w, part, layout, strip);
 }
 
 // How many images to interleave: enough for runs of `run` pixels, in groups of nearly equal size.

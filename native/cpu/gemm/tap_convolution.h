@@ -26,7 +26,6 @@ namespace diffuse::DIFFUSE_ISA {
 namespace {
 
 constexpr int kMaxKernel = 7;
-constexpr int kMaxThreads = 1024;  // that a device has
 constexpr int kMaxTaps = kMaxKernel * kMaxKernel;
 
 struct TapClass {
@@ -37,7 +36,7 @@ struct TapClass {
 };
 
 struct TapConvolution {
-  Image x;
+  Source x;
   float* y;
   int64_t y_stride;  // floats from one pixel to the next
   int64_t H, W, K;   // of y
@@ -73,11 +72,11 @@ constexpr int64_t kTasksAThread = 24;  // strips times groups of panels
 
 // Channels of packed weights.
 DIFFUSE_INLINE int64_t part_depth(const TapConvolution& t, const Tiling& g) {
-  return at_most(round_up(t.x.C, kBlock), g.depth);
+  return at_most(round_up(t.x.image.C, kBlock), g.depth);
 }
 
 static Tiling choose_tiling(const TapConvolution& t, int threads) {
-  const int64_t I = divide_up(t.H, t.P), J = divide_up(t.W, t.P), C = t.x.C;
+  const int64_t I = divide_up(t.H, t.P), J = divide_up(t.W, t.P), C = t.x.image.C;
   int64_t taps = 1;
   for (int c = 0; c < t.class_count; c++) taps = at_least(taps, t.classes[c].tap_count);
   Tiling g{};
@@ -89,11 +88,11 @@ static Tiling choose_tiling(const TapConvolution& t, int threads) {
     return strip_floats(t.window, {0, g.images, 0, g.rows, 0, g.columns, 0, at_most(C, g.depth)}) * 4 <= kStripBytes;
   };
   auto count = [&] {
-    g.groups = divide_up(t.x.N, g.images);
+    g.groups = divide_up(t.x.image.N, g.images);
     g.row_strips = divide_up(I, g.rows);
     g.column_strips = divide_up(J, g.columns);
   };
-  g.images = images_together(t.x.N, J, 2 * kTileRows);
+  g.images = images_together(t.x.image.N, J, 2 * kTileRows);
   g.rows = 1;
   g.columns = at_most(J, kStripRun / g.images);
   while (!fits() && g.columns > 2 * kTileRows) g.columns = divide_up(g.columns, 2);
@@ -126,7 +125,7 @@ static Tiling choose_tiling(const TapConvolution& t, int threads) {
   g.panel_groups = divide_up(g.panels, g.panels_together);
 
   // Copying the weights pays when they are read several times.
-  g.packs_weights = t.weight_transposed || t.K % kLanes || t.x.N * I * J > 8 * kTileRows;
+  g.packs_weights = t.weight_transposed || t.K % kLanes || t.x.image.N * I * J > 8 * kTileRows;
   for (int c = 0; c < t.class_count && g.packs_weights; c++)
     g.weight_floats += t.classes[c].tap_count * part_depth(t, g) * g.panels * kPanel;
   g.strip_floats = round_up(strip_floats(t.window, {0, g.images, 0, g.rows, 0, g.columns, 0, at_most(C, g.depth)}), 16);
@@ -144,7 +143,7 @@ DIFFUSE_INLINE int64_t class_offset(const TapConvolution& t, const Tiling& g, in
 // along the rows as they are stored.
 static void pack_weights(const Call& call, const TapConvolution& t, const Tiling& g, int64_t channel, float* packed) {
   const int64_t part_blocks = part_depth(t, g) / kBlock;
-  const int64_t end = at_most(channel + g.depth, t.x.C), blocks = divide_up(end - channel, kBlock);
+  const int64_t end = at_most(channel + g.depth, t.x.image.C), blocks = divide_up(end - channel, kBlock);
   const int64_t task_panels = t.weight_transposed ? 1 : 8, task_blocks = t.weight_transposed ? 8 : 1;
   const int64_t across = divide_up(g.panels, task_panels);
   auto pack = [&](int64_t panel, int64_t block) {
@@ -236,7 +235,7 @@ static void tap_convolution(const Call& call, const TapConvolution& t) {
   const int64_t I = divide_up(t.H, t.P), J = divide_up(t.W, t.P);
   // Which strip each thread's scratch holds.
   int64_t held[kMaxThreads];
-  for (int64_t channel = 0; channel < t.x.C; channel += g.depth) {
+  for (int64_t channel = 0; channel < t.x.image.C; channel += g.depth) {
     if (g.packs_weights) pack_weights(call, t, g, channel, packed);
     for (int64_t& strip : held) strip = -1;
     parallel_for(call, g.strips() * g.panel_groups, [&](int64_t index, int thread) {
@@ -245,11 +244,11 @@ static void tap_convolution(const Call& call, const TapConvolution& t) {
       int64_t last_panel = at_most(first_panel + g.panels_together, g.panels);
       StripPart part{};
       part.channel = channel;
-      part.depth = at_most(g.depth, t.x.C - channel);
+      part.depth = at_most(g.depth, t.x.image.C - channel);
       part.j = strip % g.column_strips * g.columns;
       part.i = strip / g.column_strips % g.row_strips * g.rows;
       part.n = strip / g.column_strips / g.row_strips * g.images;
-      part.images = at_most(g.images, t.x.N - part.n);
+      part.images = at_most(g.images, t.x.image.N - part.n);
       part.rows = at_most(g.rows, I - part.i);
       part.columns = at_most(g.columns, J - part.j);
       float* own = strips + thread * g.strip_floats;
@@ -267,7 +266,7 @@ DIFFUSE_INLINE TapConvolution product(int64_t M, int64_t N, int64_t K, const flo
                                       const float* b, int64_t ldb, bool b_transposed, float* c, int64_t ldc,
                                       const float* bias) {
   TapConvolution t{};
-  t.x = {a, lda, 1, 1, M, K, a_transposed};
+  t.x.image = {a, lda, 1, 1, M, K, a_transposed};
   t.y = c;
   t.y_stride = ldc;
   t.H = 1;

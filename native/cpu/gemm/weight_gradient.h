@@ -25,14 +25,14 @@ constexpr int kRowsThreeTaps = kRegisters == 32 ? 4 : 2;
 static_assert(kTileVectors == 2);
 
 struct WeightGradient {
-  Image x, dy;     // of dy: N, H x W outputs, C = output channels
+  Source x, dy;    // of dy: N, H x W outputs, C = output channels
   float* dweight;  // [tap][C][K]
   float* dbias;    // [K] or null
   Window window;   // its taps are all positions from (dy_min, dx_min) to (dy_max, dx_max)
 
   int64_t kernel_width() const { return window.dx_max - window.dx_min + 1; }
   int64_t taps() const { return (window.dy_max - window.dy_min + 1) * kernel_width(); }
-  int64_t weights() const { return taps() * x.C * dy.C; }
+  int64_t weights() const { return taps() * x.image.C * dy.image.C; }
 };
 
 struct TileReduction {
@@ -140,12 +140,12 @@ constexpr int64_t kPartialBytes = 8 << 20;  // all partial sums together
 constexpr int64_t kReductionTasksAThread = 4;
 
 static ReductionTiling choose_reduction_tiling(const WeightGradient& w, int threads) {
-  const int64_t I = w.dy.H, J = w.dy.W, C = w.x.C, K = w.dy.C;
+  const int64_t I = w.dy.image.H, J = w.dy.image.W, C = w.x.image.C, K = w.dy.image.C;
   ReductionTiling g{};
-  g.images = images_together(w.dy.N, J, 32);
+  g.images = images_together(w.dy.image.N, J, 32);
   g.columns = at_most(J, at_least(1, kStripPixels / g.images));
   g.rows = at_most(I, at_least(1, kStripPixels / (g.images * g.columns)));
-  g.groups = divide_up(w.dy.N, g.images);
+  g.groups = divide_up(w.dy.image.N, g.images);
   g.row_strips = divide_up(I, g.rows);
   g.column_strips = divide_up(J, g.columns);
   g.rows = divide_up(I, g.row_strips);
@@ -192,6 +192,31 @@ static void pack_outputs(const Image& dy, const StripPart& part, int64_t first_p
   }
 }
 
+// Changes packed outputs as dy is to be read.
+static void change_outputs(const Source& s, const StripPart& part, int64_t first_panel, int64_t last_panel,
+                           float* packed) {
+  const Image& dy = s.image;
+  const int64_t pixels = part.rows * part.columns;
+  Numbers<kPanel> numbers;
+  with_reading(s.reading, [&](auto reading) {
+    for (int64_t n = 0; n < part.images; n++)
+      for (int64_t panel = first_panel; panel < last_panel; panel++) {
+        gather(numbers, s, part.n + n, panel * kPanel);
+        float* at = packed + ((panel - first_panel) * pixels * part.images + n) * kPanel;
+        for (int64_t p = 0; p < pixels; p++, at += part.images * kPanel) {
+          const int64_t i = part.i + p / part.columns, j = part.j + p % part.columns;
+          const int64_t pixel = ((part.n + n) * dy.H + i) * dy.W + j;
+          for (int64_t lane = 0; lane < kPanel; lane += kLanes) {
+            const int64_t left = at_least(0, at_most(dy.C - panel * kPanel - lane, kLanes));
+            const Vec second = s.second && left ? load_first(s.second + pixel * s.second_stride + panel * kPanel + lane, left)
+                                                : zero();
+            store(at + lane, change<decltype(reading)::value>(load(at + lane), second, numbers, lane));
+          }
+        }
+      }
+  });
+}
+
 // bias[k] (+)= sum of the strip, for one panel.
 static void reduce_bias(const float* b, int64_t pixels, int64_t columns, float* bias, bool first) {
   Vec sum[kTileVectors];
@@ -210,13 +235,13 @@ static void reduce_bias(const float* b, int64_t pixels, int64_t columns, float* 
 // Adds one packed strip to the gradients of the task's channels and panels.
 static void reduce_strip(const WeightGradient& w, const StripPart& part, const StripLayout& layout, const float* x,
                          const float* dy, int64_t first_panel, int64_t last_panel, float* dweight, bool first) {
-  const int64_t K = w.dy.C, run = part.columns * part.images;
+  const int64_t K = w.dy.image.C, run = part.columns * part.images;
   const int64_t together = w.kernel_width() == 3 ? 3 : 1, most = together == 3 ? kRowsThreeTaps : kRowsOneTap;
   TileReduction tile{};
   tile.a_row = w.window.S * layout.row_step;
   tile.rows = part.rows;
   tile.run = run;
-  tile.d_tap = w.x.C * K;
+  tile.d_tap = w.x.image.C * K;
   tile.d_row = K;
   tile.first = first;
   for (int64_t panel = first_panel; panel < last_panel; panel++, dy += part.rows * run * kPanel) {
@@ -229,7 +254,7 @@ static void reduce_strip(const WeightGradient& w, const StripPart& part, const S
           tile.a_taps[i] = tap_offset(w.window, layout, w.window.dy_min + tap / w.kernel_width(),
                                       w.window.dx_min + tap % w.kernel_width() + i);
         tile.a = x + c / kBlock * layout.block_step;
-        tile.d = dweight + (tap * w.x.C + part.channel + c) * K + panel * kPanel;
+        tile.d = dweight + (tap * w.x.image.C + part.channel + c) * K + panel * kPanel;
         for (int64_t index = 0; index < tiles; index++) {
           int64_t height = count / tiles + (index < count % tiles);
           reduce_rows(tile, static_cast<int>(together), static_cast<int>(height));
@@ -249,19 +274,20 @@ static void reduce_part(const WeightGradient& w, const ReductionTiling& g, int64
     part.j = strip % g.column_strips * g.columns;
     part.i = strip / g.column_strips % g.row_strips * g.rows;
     part.n = strip / g.column_strips / g.row_strips * g.images;
-    part.images = at_most(g.images, w.dy.N - part.n);
-    part.rows = at_most(g.rows, w.dy.H - part.i);
-    part.columns = at_most(g.columns, w.dy.W - part.j);
+    part.images = at_most(g.images, w.dy.image.N - part.n);
+    part.rows = at_most(g.rows, w.dy.image.H - part.i);
+    part.columns = at_most(g.columns, w.dy.image.W - part.j);
     part.channel = channel;
-    part.depth = at_most(g.channels, w.x.C - channel);
+    part.depth = at_most(g.channels, w.x.image.C - channel);
     StripLayout layout = strip_layout(w.window, part);
     pack_strip(w.x, w.window, part, layout, x);
-    pack_outputs(w.dy, part, first_panel, last_panel, dy);
+    pack_outputs(w.dy.image, part, first_panel, last_panel, dy);
+    if (w.dy.reading != Reading::plain) change_outputs(w.dy, part, first_panel, last_panel, dy);
     reduce_strip(w, part, layout, x, dy, first_panel, last_panel, dweight, strip == begin);
     if (!dbias || channel > 0) continue;
     const int64_t pixels = part.rows * part.columns * part.images;
     for (int64_t panel = first_panel; panel < last_panel; panel++)
-      reduce_bias(dy + (panel - first_panel) * pixels * kPanel, pixels, at_most(w.dy.C - panel * kPanel, kPanel),
+      reduce_bias(dy + (panel - first_panel) * pixels * kPanel, pixels, at_most(w.dy.image.C - panel * kPanel, kPanel),
                   dbias + panel * kPanel, strip == begin);
   }
 }
@@ -289,7 +315,7 @@ static void weight_gradient(const Call& call, const WeightGradient& w) {
   const ReductionTiling g = choose_reduction_tiling(w, thread_count(call.workers));
   float* partial = reinterpret_cast<float*>(call.scratch);
   float* strips = partial + g.partial_floats * g.parts;
-  const int64_t all_panels = divide_up(w.dy.C, kPanel);
+  const int64_t all_panels = divide_up(w.dy.image.C, kPanel);
   parallel_for(call, g.parts * g.channel_blocks * g.panel_blocks, [&](int64_t index, int thread) {
     int64_t part = index / (g.channel_blocks * g.panel_blocks);
     int64_t channel = index / g.panel_blocks % g.channel_blocks * g.channels;
@@ -302,7 +328,7 @@ static void weight_gradient(const Call& call, const WeightGradient& w) {
   });
   if (g.parts == 1) return;
   add_parts(call, w.dweight, w.weights(), partial, g.partial_floats, g.parts);
-  if (w.dbias) add_parts(call, w.dbias, w.dy.C, partial + w.weights(), g.partial_floats, g.parts);
+  if (w.dbias) add_parts(call, w.dbias, w.dy.image.C, partial + w.weights(), g.partial_floats, g.parts);
 }
 
 }  // namespace

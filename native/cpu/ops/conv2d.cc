@@ -4,6 +4,7 @@
 
 #include "cpu/expect.h"
 #include "cpu/gemm/conv_plan.h"
+#include "ops/group_norm.h"
 
 namespace diffuse::DIFFUSE_ISA {
 namespace {
@@ -44,54 +45,141 @@ Conv2dShape expect_convolution(const char* kernel, const Call& call, const char*
   return s;
 }
 
+void expect_norm(const char* kernel, const Conv2dNorm& norm, int64_t N, int64_t C) {
+  const bool all = norm.mean.data && norm.rstd.data && norm.gamma.data && norm.beta.data;
+  if (!all && (norm.mean.data || norm.rstd.data || norm.gamma.data || norm.beta.data))
+    fail("ERR_ARGUMENT", kernel, "mean, rstd, gamma and beta come together");
+  if (!all) return;
+  expect_rank(kernel, "mean", norm.mean, 2, 2);
+  const int64_t groups = norm.mean.shape[1];
+  expect_shape(kernel, "mean", norm.mean, N, groups);
+  expect_shape(kernel, "rstd", norm.rstd, N, groups);
+  expect_shape(kernel, "gamma", norm.gamma, C);
+  expect_shape(kernel, "beta", norm.beta, C);
+  expect_contiguous(kernel, "mean", norm.mean);
+  expect_contiguous(kernel, "rstd", norm.rstd);
+  if (C % groups)
+    fail("ERR_SHAPE", kernel, "%lld channels cannot be divided into %lld groups", (long long)C, (long long)groups);
+}
+
+void expect_normalised(const char* kernel, const Tensor& normalised, const Tensor& coefficients, const Tensor& dy) {
+  if (!normalised.data != !coefficients.data)
+    fail("ERR_ARGUMENT", kernel, "normalised and coefficients come together");
+  if (!normalised.data) return;
+  expect_same_shape(kernel, "normalised", normalised, dy);
+  expect_shape(kernel, "coefficients", coefficients, dy.shape[0], 4, dy.shape[3]);
+  expect_contiguous(kernel, "coefficients", coefficients);
+}
+
+// So many numbers of a channel of an image [N, H, W, C]; the chunks are those of Finish.
+void expect_chunks(const char* kernel, const char* name, const Tensor& chunks, const Tensor& image, int64_t numbers) {
+  expect_shape(kernel, name, chunks, image.shape[0], divide_up(image.shape[1], kChunkRows), numbers, image.shape[3]);
+}
+
+Source source_of(const Tensor& x) {
+  Source s;
+  s.image = {f32(x), x.row_stride, x.shape[0], x.shape[1], x.shape[2], x.shape[3], false};
+  return s;
+}
+
+Source normalised_source(const Tensor& x, const Conv2dNorm& norm, bool silu) {
+  Source s = source_of(x);
+  if (!norm.mean.data) return s;
+  s.reading = silu ? Reading::norm_silu : Reading::norm;
+  s.mean = norm.mean, s.rstd = norm.rstd, s.gamma = norm.gamma, s.beta = norm.beta;
+  return s;
+}
+
+Source gradient_source(const Tensor& dy, const Tensor& normalised, const Tensor& coefficients) {
+  Source s = source_of(dy);
+  if (!normalised.data) return s;
+  s.reading = Reading::gradient;
+  s.second = f32(normalised);
+  s.second_stride = normalised.row_stride;
+  s.coefficients = f32(coefficients);
+  return s;
+}
+
+Outputs outputs_of(const Tensor& y, const Tensor* bias) {
+  Outputs to{};
+  to.data = f32(y);
+  to.stride = y.row_stride;
+  to.N = y.shape[0], to.H = y.shape[1], to.W = y.shape[2], to.K = y.shape[3];
+  to.bias = bias ? f32(*bias) : nullptr;
+  return to;
+}
+
+ConvolutionPlan forward_plan(const Call& call) {
+  const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
+  Outputs to = outputs_of(y, &bias);
+  if (moments.data || shift.data || residual.data) to.finish.finishing = Finishing::sum;
+  to.finish.shift = shift;
+  to.finish.residual = residual;
+  to.finish.chunks = moments;
+  return {conv2d_shape(call, x, y, weight), false, normalised_source(x, norm, call.attributes[3] != 0), to, f32(weight),
+          weight.row_stride};
+}
+
+ConvolutionPlan data_gradient_plan(const Call& call) {
+  const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm] = conv2d_data_gradient_args(call);
+  Outputs to = outputs_of(dx, nullptr);
+  if (x.data) {
+    Finish& f = to.finish;
+    f.finishing = Finishing::norm_backward;
+    f.silu = call.attributes[3] != 0;
+    f.x = x, f.mean = norm.mean, f.rstd = norm.rstd, f.gamma = norm.gamma, f.beta = norm.beta;
+    f.chunks = sums;
+  }
+  return {conv2d_shape(call, dx, dy, weight), true, gradient_source(dy, normalised, coefficients), to, f32(weight),
+          weight.row_stride};
+}
+
+WeightGradientPlan weight_gradient_plan(const Call& call) {
+  const auto& [dweight, dbias, x, dy, norm, normalised, coefficients] = conv2d_weight_gradient_args(call);
+  return {conv2d_shape(call, x, dy, dweight), normalised_source(x, norm, call.attributes[3] != 0),
+          gradient_source(dy, normalised, coefficients), f32(dweight), f32(dbias)};
+}
+
 }  // namespace
 
 size_t conv2d_forward_prepare(const Call& call) {
-  const auto& [y, x, weight, bias] = conv2d_forward_args(call);
-  Conv2dShape shape = expect_convolution("conv2d_forward", call, "x", x, "y", y, "weight", weight, "bias", &bias);
-  TapConvolution plan;
-  plan_forward(plan, shape, y, x, weight, bias);
-  return tap_convolution_scratch(call, plan);
+  const char* kernel = "conv2d_forward";
+  const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
+  const Conv2dShape shape = expect_convolution(kernel, call, "x", x, "y", y, "weight", weight, "bias", &bias);
+  expect_norm(kernel, norm, shape.N, shape.C);
+  if (shift.data) expect_shape(kernel, "shift", shift, shape.N, shape.K);
+  if (residual.data) expect_same_shape(kernel, "residual", residual, y);
+  if (moments.data) expect_chunks(kernel, "moments", moments, y, kMoments);
+  return convolution_scratch(call, forward_plan(call));
 }
 
-void conv2d_forward(const Call& call) {
-  const auto& [y, x, weight, bias] = conv2d_forward_args(call);
-  TapConvolution plan;
-  plan_forward(plan, conv2d_shape(call, x, y, weight), y, x, weight, bias);
-  tap_convolution(call, plan);
-}
+void conv2d_forward(const Call& call) { convolution(call, forward_plan(call)); }
 
 size_t conv2d_data_gradient_prepare(const Call& call) {
-  const auto& [dx, dy, weight] = conv2d_data_gradient_args(call);
-  Conv2dShape shape =
-      expect_convolution("conv2d_data_gradient", call, "dx", dx, "dy", dy, "weight", weight, "", nullptr);
-  TapConvolution plan;
-  plan_data_gradient(plan, shape, dx, dy, weight);
-  return tap_convolution_scratch(call, plan);
+  const char* kernel = "conv2d_data_gradient";
+  const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm] = conv2d_data_gradient_args(call);
+  const Conv2dShape shape = expect_convolution(kernel, call, "dx", dx, "dy", dy, "weight", weight, "", nullptr);
+  expect_normalised(kernel, normalised, coefficients, dy);
+  expect_norm(kernel, norm, shape.N, shape.C);
+  if (!x.data != !norm.mean.data || !x.data != !sums.data)
+    fail("ERR_ARGUMENT", kernel, "x, sums, mean, rstd, gamma and beta come together");
+  if (x.data) expect_same_shape(kernel, "x", x, dx);
+  if (sums.data) expect_chunks(kernel, "sums", sums, dx, 2);
+  return convolution_scratch(call, data_gradient_plan(call));
 }
 
-void conv2d_data_gradient(const Call& call) {
-  const auto& [dx, dy, weight] = conv2d_data_gradient_args(call);
-  TapConvolution plan;
-  plan_data_gradient(plan, conv2d_shape(call, dx, dy, weight), dx, dy, weight);
-  tap_convolution(call, plan);
-}
+void conv2d_data_gradient(const Call& call) { convolution(call, data_gradient_plan(call)); }
 
 size_t conv2d_weight_gradient_prepare(const Call& call) {
-  const auto& [dweight, dbias, x, dy] = conv2d_weight_gradient_args(call);
-  Conv2dShape shape =
-      expect_convolution("conv2d_weight_gradient", call, "x", x, "dy", dy, "dweight", dweight, "dbias", &dbias);
-  expect_contiguous("conv2d_weight_gradient", "dweight", dweight);
-  WeightGradient plan;
-  plan_weight_gradient(plan, shape, dweight, dbias, x, dy);
-  return weight_gradient_scratch(call, plan);
+  const char* kernel = "conv2d_weight_gradient";
+  const auto& [dweight, dbias, x, dy, norm, normalised, coefficients] = conv2d_weight_gradient_args(call);
+  const Conv2dShape shape = expect_convolution(kernel, call, "x", x, "dy", dy, "dweight", dweight, "dbias", &dbias);
+  expect_contiguous(kernel, "dweight", dweight);
+  expect_norm(kernel, norm, shape.N, shape.C);
+  expect_normalised(kernel, normalised, coefficients, dy);
+  return convolution_weight_scratch(call, weight_gradient_plan(call));
 }
 
-void conv2d_weight_gradient(const Call& call) {
-  const auto& [dweight, dbias, x, dy] = conv2d_weight_gradient_args(call);
-  WeightGradient plan;
-  plan_weight_gradient(plan, conv2d_shape(call, x, dy, dweight), dweight, dbias, x, dy);
-  weight_gradient(call, plan);
-}
+void conv2d_weight_gradient(const Call& call) { convolution_weight_gradient(call, weight_gradient_plan(call)); }
 
 }  // namespace diffuse::DIFFUSE_ISA

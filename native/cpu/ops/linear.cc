@@ -33,8 +33,8 @@ TapConvolution plan_data_gradient(const Tensor& dx, const Tensor& dy, const Tens
 // The rows are the pixels of one image that is one row high.
 WeightGradient plan_weight_gradient(const Tensor& dweight, const Tensor& dbias, const Tensor& x, const Tensor& dy) {
   WeightGradient w{};
-  w.x = {f32(x), x.row_stride, 1, 1, rows(x), channels(x), false};
-  w.dy = {f32(dy), dy.row_stride, 1, 1, rows(dy), channels(dy), false};
+  w.x.image = {f32(x), x.row_stride, 1, 1, rows(x), channels(x), false};
+  w.dy.image = {f32(dy), dy.row_stride, 1, 1, rows(dy), channels(dy), false};
   w.dweight = f32(dweight);
   w.dbias = f32(dbias);
   w.window = {1, 0, 0, 0, 0};

@@ -135,11 +135,15 @@ function buildGroupNorm(graph: Graph, tensor: Tensor, shape: OpShape & { op: 'gr
   const beta = tensor('beta', [channels]);
   const y = groupNorm(x, gamma, beta, { groups, silu: true });
   if (part === 'forward') {
-    return { graph, results: [y], kernels: ['group_norm_statistics', 'group_norm_silu_forward'] };
+    return { graph, results: [y], kernels: ['channel_moments', 'group_norm_statistics', 'normalise_forward'] };
   }
   const wrt = [x, gamma, beta];
   const found = gradient([{ value: y, gradient: tensor('dy', y.shape) }], wrt);
-  return { graph, results: wrt.map((value) => found.get(value) as Value), kernels: ['group_norm_silu_backward'] };
+  return {
+    graph,
+    results: wrt.map((value) => found.get(value) as Value),
+    kernels: ['normalise_backward', 'group_norm_gradient', 'normalise_gradient'],
+  };
 }
 
 function buildAttention(graph: Graph, tensor: Tensor, shape: OpShape & { op: 'attention' }): OpGraph {

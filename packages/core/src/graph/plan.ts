@@ -1,4 +1,5 @@
 import { DiffuseError } from '../native/errors.ts';
+import { fuse } from './fuse.ts';
 import { elementCount, type Graph, type Node, shapeText, type Value } from './graph.ts';
 
 /** A place in a device buffer that outlives the run; `offset` in elements. */
@@ -30,15 +31,24 @@ const bytesPerElement = { f32: 4, i32: 4, u8: 1 } as const;
 const alignment = 64;
 
 /**
- * Plans memory: decides which nodes are needed, gives values that are parts of a concatenation a place inside it, finds out how
- * long each block of memory is alive and packs the blocks into one arena.
+ * Plans calls and memory: decides which nodes are needed, merges those that one kernel can do in passing ({@link fuse}), gives
+ * values that are parts of a concatenation a place inside it, finds out how long each block of memory is alive and packs the
+ * blocks into one arena.
  *
  * @param outputs values that are read after the run.
  * @param placements values to be computed straight into a device buffer (parameter gradients); others are copied there.
+ * @param fused false leaves every node a call of its own.
  */
-export function plan(graph: Graph, outputs: readonly Value[], placements: ReadonlyMap<Value, Placement>): Plan {
+export function plan(
+  graph: Graph,
+  outputs: readonly Value[],
+  placements: ReadonlyMap<Value, Placement>,
+  fused = true,
+): Plan {
   const placed = placeOutputs(graph, placements);
-  const needed = neededNodes(graph.nodes, [...outputs, ...placements.keys()]);
+  const roots = [...outputs, ...placements.keys()];
+  const separate = neededNodes(graph.nodes, roots);
+  const needed = fused ? fuse(graph, separate, roots) : separate;
   const { nodes, parents } = arrangeConcats([...needed, ...placed.copies], placed.direct, outputs);
   const blocks = new Map<Value, Block>();
 

@@ -18,6 +18,8 @@ export interface CompileOptions<Output extends string> {
   readonly buffers?: Readonly<Record<string, DeviceBuffer>>;
   /** Values to be left in a device buffer, such as parameter gradients. */
   readonly placements?: ReadonlyMap<Value, Placement>;
+  /** False computes every op by a kernel of its own: slower, the same up to rounding. To see what each takes, and for tests. */
+  readonly fused?: boolean;
   /** For the message when memory does not suffice: plans the same work at another batch size. */
   readonly batch?: { readonly size: number; readonly memoryAt: (size: number) => MemoryEstimate };
 }
@@ -72,12 +74,13 @@ export interface Program<Output extends string = string> extends MemoryEstimate 
  *   `ERR_SHAPE`, `ERR_ARGUMENT` when the graph does not fit the kernels.
  */
 export function compile<Output extends string = never>(graph: Graph, options: CompileOptions<Output>): Program<Output> {
-  const { device, buffers = {}, batch } = options;
+  const { device, buffers = {}, batch, fused } = options;
   const outputs = Object.entries<Value>(options.outputs ?? {});
   const planned = plan(
     graph,
     outputs.map(([, value]) => value),
     options.placements ?? new Map(),
+    fused,
   );
   const inputs = graph.inputs.filter((value) => value.source.kind === 'input');
   const names = Object.keys(buffers);
@@ -115,8 +118,8 @@ export function compile<Output extends string = never>(graph: Graph, options: Co
 /** Plans without loading: what a program would take. `scratchBytes` is that of the device's kernels. */
 export function estimateMemory<Output extends string>(graph: Graph, options: CompileOptions<Output>): MemoryEstimate {
   const outputs = Object.values<Value>(options.outputs ?? {});
-  const { device, buffers = {} } = options;
-  const planned = plan(graph, outputs, options.placements ?? new Map());
+  const { device, buffers = {}, fused } = options;
+  const planned = plan(graph, outputs, options.placements ?? new Map(), fused);
   const inputs = graph.inputs.filter((value) => value.source.kind === 'input');
   const native = device.load(
     {

@@ -5,9 +5,12 @@
  */
 export const kernelSignatures = {
   // native/ops/conv2d.h
-  conv2d_forward: 'y!, x, weight, bias?; stride, padTop, padLeft',
-  conv2d_data_gradient: 'dx!, dy, weight; stride, padTop, padLeft',
-  conv2d_weight_gradient: 'dweight!, dbias?!, x, dy; stride, padTop, padLeft',
+  conv2d_forward:
+    'y!, moments?!, x, weight, bias?, mean?, rstd?, gamma?, beta?, shift?, residual?; stride, padTop, padLeft, silu',
+  conv2d_data_gradient:
+    'dx!, sums?!, dy, weight, normalised?, coefficients?, x?, mean?, rstd?, gamma?, beta?; stride, padTop, padLeft, silu',
+  conv2d_weight_gradient:
+    'dweight!, dbias?!, x, dy, mean?, rstd?, gamma?, beta?, normalised?, coefficients?; stride, padTop, padLeft, silu',
   // native/ops/linear.h
   linear_forward: 'y!, x, weight, bias?;',
   linear_data_gradient: 'dx!, dy, weight;',
@@ -18,11 +21,12 @@ export const kernelSignatures = {
   attention_forward: 'y!, logSumExp!, q, k, v; heads, scale',
   attention_backward: 'dq!, dk!, dv!, dy, y, logSumExp, q, k, v; heads, scale',
   // native/ops/group_norm.h
-  group_norm_statistics: 'mean!, rstd!, x; groups, eps',
-  group_norm_forward: 'y!, x, mean, rstd, gamma, beta;',
-  group_norm_backward: 'dx!, dgamma!, dbeta!, dy, x, mean, rstd, gamma, beta;',
-  group_norm_silu_forward: 'y!, x, mean, rstd, gamma, beta;',
-  group_norm_silu_backward: 'dx!, dgamma!, dbeta!, dy, x, mean, rstd, gamma, beta;',
+  channel_moments: 'moments!, x; chunk',
+  group_norm_statistics: 'mean!, rstd!, moments; eps, pixels, chunk',
+  normalise_forward: 'y!, x, mean, rstd, gamma, beta; silu',
+  normalise_backward: 'dz?!, sums!, dy, x, mean, rstd, gamma, beta; silu, chunk',
+  group_norm_gradient: 'coefficients!, dgamma!, dbeta!, pixelSums?!, sums, mean, rstd, gamma, moments?; pixels, chunk',
+  normalise_gradient: 'dx!, dz, x, coefficients, addend?;',
   // native/ops/silu.h
   silu_forward: 'y!, x;',
   silu_backward: 'dx!, dy, x;',

@@ -1,4 +1,4 @@
-import { emit, groupNorm } from '@diffuse/core';
+import { emit, groupNorm, momentChunks } from '@diffuse/core';
 import { type OpCase, type Tensor64, tensor64 } from '../op-case.ts';
 import { at, sizesOf, typedCase } from './typed-case.ts';
 
@@ -16,6 +16,25 @@ function statistics(x: Tensor64, G: number, eps: number): { mean: Tensor64; rstd
     square.data[group(i)] = at(square, group(i)) + (value - at(mean, group(i))) ** 2 / M;
   });
   return { mean, rstd: tensor64([N, G], (i) => 1 / Math.sqrt(at(square, i) + eps)) };
+}
+
+/** First value, mean less that, and sum of squared deviations of every channel over every chunk of pixels. */
+function moments64(x: Tensor64, chunk: number): Tensor64 {
+  const { N, P, C } = sizesOf(x);
+  const chunks = Math.ceil(P / chunk);
+  return tensor64([N, chunks, 3, C], (i) => {
+    const [n, q, which, c] = [
+      Math.floor(i / (chunks * 3 * C)),
+      Math.floor(i / (3 * C)) % chunks,
+      Math.floor(i / C) % 3,
+      i % C,
+    ];
+    const values: number[] = [];
+    for (let p = q * chunk; p < Math.min(P, (q + 1) * chunk); p++) values.push(at(x, (n * P + p) * C + c));
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    const first = values[0] as number;
+    return [first, mean - first, values.reduce((sum, value) => sum + (value - mean) ** 2, 0)][which] as number;
+  });
 }
 
 function normalise(x: Tensor64, gamma: Tensor64, beta: Tensor64, G: number, eps: number, silu: boolean): Tensor64 {
@@ -60,16 +79,37 @@ export const groupNormCases: readonly OpCase[] = [
       inputs: { x: { shape, values: (i) => 1000 + Math.sin(i * i) } },
       build: ({ x }) => {
         const size = [shape[0] as number, groups];
-        const attributes = { groups, eps };
+        const { chunk, pixels, moments: momentsShape } = momentChunks(shape);
+        const moments = emit({
+          kernel: 'channel_moments',
+          outputs: { moments: momentsShape },
+          inputs: { x },
+          attributes: { chunk },
+        });
         return emit({
           kernel: 'group_norm_statistics',
           outputs: { mean: size, rstd: size },
-          inputs: { x },
-          attributes,
+          inputs: moments,
+          attributes: { eps, pixels, chunk },
         });
       },
       reference: ({ x }) => ({ ...statistics(x, groups, eps) }),
       tolerance: 1e-6,
+      gradients: [],
+    }),
+  ),
+  ...[64, 100, 1000].map((chunk) =>
+    typedCase({
+      name: `channel_moments, chunks of ${chunk} pixels`,
+      inputs: { x: { shape: [2, 25, 40, 33], values: (i) => 3 + Math.sin(i * i) } },
+      build: ({ x }) =>
+        emit({
+          kernel: 'channel_moments',
+          outputs: { moments: [2, Math.ceil(1000 / chunk), 3, 33] },
+          inputs: { x },
+          attributes: { chunk },
+        }),
+      reference: ({ x }) => ({ moments: moments64(x, chunk) }),
       gradients: [],
     }),
   ),

@@ -57,7 +57,7 @@ export function conv2d(x: Value, weight: Value, bias?: Value, { stride = 1, padd
       `conv2d: a ${kernelHeight}x${kernelWidth} kernel leaves nothing of ${shapeText(x.shape)}`,
     );
   }
-  const attributes = { stride, padTop: pad.top, padLeft: pad.left };
+  const attributes = { stride, padTop: pad.top, padLeft: pad.left, silu: 0 };
   return emit({
     kernel: 'conv2d_forward',
     outputs: { y: [batch, outputHeight, outputWidth, outputs] },

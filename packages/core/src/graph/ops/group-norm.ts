@@ -1,5 +1,5 @@
 import { DiffuseError } from '../../native/errors.ts';
-import { emit, expectShape, type Value } from '../graph.ts';
+import { emit, expectShape, type Shape, type Value } from '../graph.ts';
 
 /** Options of {@link groupNorm}. */
 export interface GroupNormOptions {
@@ -15,7 +15,9 @@ export interface GroupNormOptions {
  * Group normalisation: `y = (x - mean) * rstd * gamma + beta`, mean and 1/sqrt(variance + eps) over the pixels and the channels of
  * each group of each sample; with `silu`, then SiLU. Wu and He 2018, arXiv:1803.08494.
  *
- * Two kernels: the statistics, which are kept, and the normalisation, which the backward pass computes again from x.
+ * Three kernels: the moments of every channel, the statistics of the groups, which are kept, and the normalisation, which the
+ * backward pass computes again from x. A convolution may do the first while it writes x and the last while it reads it
+ * (`graph/fuse.ts`).
  *
  * @param x float32 [N, ..., C]
  * @param gamma float32 [C]
@@ -34,27 +36,58 @@ export function groupNorm(
   }
   expectShape('gamma of groupNorm', gamma.shape, [channels]);
   expectShape('beta of groupNorm', beta.shape, [channels]);
+  const { chunk, pixels, chunks, moments: momentsShape } = momentChunks(x.shape);
+  const { moments } = emit({
+    kernel: 'channel_moments',
+    outputs: { moments: momentsShape },
+    inputs: { x },
+    attributes: { chunk },
+    gradient: () => ({}),
+  });
   const { mean, rstd } = emit({
     kernel: 'group_norm_statistics',
     outputs: { mean: [samples, groups], rstd: [samples, groups] },
-    inputs: { x },
-    attributes: { groups, eps },
+    inputs: { moments },
+    attributes: { eps, pixels, chunk },
     // The gradient through the statistics is part of the gradient of the normalisation below.
     gradient: () => ({}),
   });
   return emit({
-    kernel: silu ? 'group_norm_silu_forward' : 'group_norm_forward',
+    kernel: 'normalise_forward',
     outputs: { y: x.shape },
     inputs: { x, mean, rstd, gamma, beta },
+    attributes: { silu: Number(silu) },
     recompute: true,
     gradient: ({ y: dy }) => {
       if (!dy) return {};
-      const { dx, dgamma, dbeta } = emit({
-        kernel: silu ? 'group_norm_silu_backward' : 'group_norm_backward',
-        outputs: { dx: x.shape, dgamma: gamma.shape, dbeta: beta.shape },
+      const { dz = dy, sums } = emit<'dz' | 'sums'>({
+        kernel: 'normalise_backward',
+        outputs: { dz: silu ? x.shape : undefined, sums: [samples, chunks, 2, channels] },
         inputs: { dy, x, mean, rstd, gamma, beta },
+        attributes: { silu: Number(silu), chunk },
       });
+      const { coefficients, dgamma, dbeta } = emit({
+        kernel: 'group_norm_gradient',
+        outputs: { coefficients: [samples, 4, channels], dgamma: gamma.shape, dbeta: beta.shape },
+        inputs: { sums, mean, rstd, gamma },
+        attributes: { pixels, chunk },
+      });
+      const { dx } = emit({ kernel: 'normalise_gradient', outputs: { dx: x.shape }, inputs: { dz, x, coefficients } });
       return { x: dx, gamma: dgamma, beta: dbeta };
     },
   }).y;
+}
+
+/** Pixels of a chunk where they have no rows. */
+const chunkPixels = 64;
+/** Rows of a chunk of an image: as many as a tile of Winograd's convolution, which takes the moments of what it writes. */
+const chunkRows = 4;
+
+/** How the pixels of [N, ..., C] are cut into chunks of so many pixels whose moments are taken, and the shape of these. */
+export function momentChunks(x: Shape): { chunk: number; pixels: number; chunks: number; moments: Shape } {
+  const samples = x[0] ?? 1;
+  const pixels = x.slice(1, -1).reduce((product, size) => product * size, 1);
+  const chunk = x.length === 4 ? chunkRows * (x[2] ?? 1) : chunkPixels;
+  const chunks = Math.ceil(pixels / chunk);
+  return { chunk, pixels, chunks, moments: [samples, chunks, 3, x.at(-1) ?? 1] };
 }

@@ -7,7 +7,7 @@ export { type DynamicThresholdOptions, dynamicThreshold } from './dynamic-thresh
 export { add, copy, fill, multiply, scale } from './elementwise.ts';
 export { embedding } from './embedding.ts';
 export { gaussianLatent } from './gaussian-latent.ts';
-export { type GroupNormOptions, groupNorm } from './group-norm.ts';
+export { type GroupNormOptions, groupNorm, momentChunks } from './group-norm.ts';
 export { BOUND_COLUMNS, type HybridLossOptions, type HybridLossTensors, hybridLoss } from './hybrid-loss.ts';
 export { linear } from './linear.ts';
 export { type MatmulOptions, matmul } from './matmul.ts';

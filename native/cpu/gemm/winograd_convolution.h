@@ -1,0 +1,282 @@
+// 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): a quarter of the multiplications (winograd_transform.h).
+//
+//   inputs    V[point][block][tile][kBlock]            = Bᵀ d B of every 6x6 tile, channels in blocks
+//   weights   U[panel][point][channel][kPanel]         = G g Gᵀ, output channels in panels
+//   products  M[point][tile][kPanel]                   = V U, a matrix product at each of the 36 points
+//   outputs   y                                        = Aᵀ M A, a tile of 4x4 pixels
+//
+// What is large must not travel far. There are two ways to walk, which compute the same sums in the same order and so
+// give the same bits:
+//
+//   tiles outside   All weights are transformed first. A task takes a few tiles, whose V stays in its L2, over all
+//                   panels: U comes from L3 once a task. For large images.
+//   panels outside  All inputs are transformed first. A task takes one panel, transforms its weights into its L2, and
+//                   takes it over all tiles: V comes from L3 once a panel and U is never written. For small images,
+//                   where the weights are what is large.
+#pragma once
+
+#include "cpu/gemm/finish.h"
+#include "cpu/gemm/winograd_tiles.h"
+#include "cpu/parallel.h"
+
+namespace diffuse::DIFFUSE_ISA {
+namespace {
+
+struct WinogradConvolution {
+  Source x;
+  int64_t pad_top, pad_left;
+  Outputs y;
+  const float* weight;       // [tap][C][K]
+  int64_t tap_step, k_step;  // floats from one tap to the next, and from one stored row to the next
+  bool mirrored;             // stored [tap][K][C], the last tap first: the data gradient's weights
+
+  TileGrid grid() const { return tile_grid(y.N, y.H, y.W); }
+};
+
+// Tiles of a task when tiles are outside; the weights come from L3 once for so many.
+constexpr int64_t kTileBytes = 1 << 20;
+constexpr int64_t kMostTiles = 2 * kTileRows;
+// Tiles that are multiplied together when panels are outside.
+constexpr int64_t kProductTiles = 4 * kTileRows;
+
+// Floats of U of a panel.
+DIFFUSE_INLINE int64_t panel_floats(const WinogradConvolution& w) { return kPoints * w.x.image.C * kPanel; }
+
+// U of one panel, for one block of channels.
+static void transform_weights(const WinogradConvolution& w, int64_t panel, int64_t channel, float* u) {
+  const int64_t k = panel * kPanel, columns = at_most(w.y.K - k, kPanel), depth = at_most(w.x.image.C - channel, kBlock);
+  const int64_t point_step = w.x.image.C * kPanel;
+  float taps[9][kBlock * kPanel];
+  for (int tap = 0; tap < 9; tap++) {
+    if (w.mirrored)
+      pack_panel_transposed(w.weight + (8 - tap) * w.tap_step + k * w.k_step + channel, w.k_step, depth, columns,
+                            taps[tap]);
+    else
+      pack_panel(w.weight + tap * w.tap_step + channel * w.k_step + k, w.k_step, depth, columns, taps[tap]);
+  }
+  u += channel * kPanel;
+  for (int64_t at = 0; at < depth * kPanel; at += kLanes) {
+    Vec rows[3][6], o[6];
+    DIFFUSE_UNROLL
+    for (int b = 0; b < 3; b++) {
+      Vec g[3] = {load(taps[b] + at), load(taps[3 + b] + at), load(taps[6 + b] + at)};
+      map_weights(g, rows[b]);
+    }
+    DIFFUSE_UNROLL
+    for (int i = 0; i < 6; i++) {
+      Vec g[3] = {rows[0][i], rows[1][i], rows[2][i]};
+      map_weights(g, o);
+      DIFFUSE_UNROLL
+      for (int j = 0; j < 6; j++) store(u + (i * 6 + j) * point_step + at, o[j]);
+    }
+  }
+}
+
+// Where the products of some tiles lie.
+DIFFUSE_INLINE int64_t product_step(int64_t tiles) { return tiles * kPanel + kPointPadding; }
+
+// M = V U at every point, for `tiles` tiles from `first` on and one panel.
+static void multiply_points(const TransformedTiles& v, int64_t first, int64_t tiles, const float* u, bool more_panels,
+                            float* m) {
+  int64_t c_rows[kProductTiles], no_offset = 0;
+  for (int64_t r = 0; r < tiles; r++) c_rows[r] = r * kPanel;
+  const TileCut cut = cut_rows(tiles);
+  const int64_t point_floats = v.channels * kPanel, blocks = divide_up(v.channels, kBlock);
+  TileProduct tile{};
+  tile.a_block = v.block_step();
+  tile.taps = &no_offset;
+  tile.tap_count = 1;
+  tile.depth = v.channels;
+  tile.b_block = kBlock * kPanel;
+  tile.b_step = kPanel;
+  tile.columns = kPanel;
+  tile.alpha = 1;
+  for (int point = 0; point < kPoints; point++) {
+    tile.a = v.data + point * v.point_step() + first * kBlock;
+    tile.b = u + point * point_floats;
+    // While a point is multiplied, the weights of the next come from L3 into L2.
+    tile.ahead = tile.b + point_floats;
+    tile.ahead_lines =
+        point + 1 < kPoints || more_panels ? divide_up(point_floats / kLineFloats, cut.tiles * blocks) : 0;
+    tile.c = m + point * product_step(tiles);
+    tile.c_rows = c_rows;
+    for (int64_t index = 0; index < cut.tiles; index++) {
+      const int64_t height = cut.height + (index < cut.taller);
+      multiply_rows(tile, static_cast<int>(height));
+      tile.a += height * kBlock;
+      tile.c_rows += height;
+      tile.ahead += blocks * tile.ahead_lines * kLineFloats;
+    }
+  }
+}
+
+// write(i, j, y[i][j]) for the outputs y = Aᵀ M A of a tile, one vector of channels; rows x columns of them exist.
+template <typename Write>
+DIFFUSE_INLINE void transform_output(const float* m, int64_t point_step, int64_t rows, int64_t columns, Write&& write) {
+  Vec lines[4][6];
+  DIFFUSE_UNROLL
+  for (int j = 0; j < 6; j++) {
+    Vec d[6], o[4];
+    DIFFUSE_UNROLL
+    for (int i = 0; i < 6; i++) d[i] = load(m + (i * 6 + j) * point_step);
+    map_outputs(d, o);
+    DIFFUSE_UNROLL
+    for (int i = 0; i < 4; i++) lines[i][j] = o[i];
+  }
+  DIFFUSE_UNROLL
+  for (int i = 0; i < 4; i++) {
+    if (i >= rows) return;
+    Vec o[4];
+    map_outputs(lines[i], o);
+    DIFFUSE_UNROLL
+    for (int j = 0; j < 4; j++)
+      if (j < columns) write(i, j, o[j]);
+  }
+}
+
+// The outputs of some rows of tiles, or of a part of one, for one panel; M holds them in this order.
+template <Finishing F>
+static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t panel) {
+  const TileGrid grid = w.grid();
+  const int64_t point_step = product_step(range.count());
+  for (int v = 0; v < kTileVectors; v++) {
+    const int64_t k = panel * kPanel + v * kLanes, left = at_most(w.y.K - k, kLanes);
+    if (left <= 0) return;
+    OutputVector<F> output(w.y, k, left);
+    const float* from = m + v * kLanes;
+    for (int64_t row = range.row; row < range.row + range.rows; row++) {
+      const int64_t n = row / grid.image_rows, i = row % grid.image_rows * kTile, rows = at_most(w.y.H - i, kTile);
+      output.begin_row(n);
+      for (int64_t column = range.column; column < range.column + range.columns; column++, from += kPanel) {
+        const int64_t j = column * kTile, pixel = (n * w.y.H + i) * w.y.W + j;
+        transform_output(from, point_step, rows, at_most(w.y.W - j, kTile), [&](int64_t down, int64_t right, Vec value) {
+          output.write(pixel + down * w.y.W + right, value);
+        });
+      }
+      output.end_row(row, rows * w.y.W);
+    }
+  }
+}
+
+static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t panel) {
+  switch (w.y.finish.finishing) {
+    case Finishing::plain:
+      return transform_outputs<Finishing::plain>(w, range, m, panel);
+    case Finishing::sum:
+      return transform_outputs<Finishing::sum>(w, range, m, panel);
+    case Finishing::norm_backward:
+      return transform_outputs<Finishing::norm_backward>(w, range, m, panel);
+  }
+}
+
+// How the work is cut.
+struct WinogradTiling {
+  bool panels_outside;
+  TileCuts cuts;
+  int64_t panels, panels_together, panel_groups;
+  int64_t product_rows;   // of tiles that are multiplied together when panels are outside
+  int64_t shared_floats;  // U when tiles are outside, else V
+  int64_t own_floats;     // of each thread: V of a range, else U of a panel
+  int64_t product_floats, pixel_floats, line_floats;
+
+  int64_t thread_floats() const { return own_floats + product_floats + pixel_floats + line_floats; }
+};
+
+static WinogradTiling choose_winograd_tiling(const WinogradConvolution& w, int threads) {
+  WinogradTiling g{};
+  const TileGrid grid = w.grid();
+  const int64_t range_tiles = kTileBytes / 4 / kPoints / round_up(w.x.image.C, kBlock);
+  g.cuts = cut_tiles(grid, at_least(at_most(range_tiles, kMostTiles), kTileRows / 2));
+  g.panels = divide_up(w.y.K, kPanel);
+  // Bytes that go to or come from L3.
+  const TransformedTiles all{nullptr, grid.count(), w.x.image.C, kBlock}, some{nullptr, g.cuts.tiles(), w.x.image.C, kBlock};
+  const int64_t u = g.panels * panel_floats(w), v = all.floats();
+  g.panels_outside = grid.columns <= kProductTiles && v * (1 + g.panels) < u * (1 + g.cuts.ranges());
+  g.product_rows = at_least(1, kProductTiles / grid.columns);
+  g.shared_floats = round_up(g.panels_outside ? v : u, kLineFloats);
+  g.own_floats = round_up(g.panels_outside ? panel_floats(w) : some.floats(), kLineFloats);
+  g.product_floats = kPoints * product_step(g.panels_outside ? kProductTiles : g.cuts.tiles());
+  g.pixel_floats = pixel_floats(g.cuts);
+  g.line_floats = line_floats(g.cuts);
+  const int64_t wanted = threads > 1 ? 8 * threads : 1;
+  g.panels_together = divide_up(g.panels, at_most(g.panels, divide_up(wanted, g.cuts.ranges())));
+  g.panel_groups = divide_up(g.panels, g.panels_together);
+  return g;
+}
+
+static void winograd_tiles_outside(const Call& call, const WinogradConvolution& w, const WinogradTiling& g,
+                                   float* shared, float* scratch) {
+  const TileGrid grid = w.grid();
+  const int64_t blocks = divide_up(w.x.image.C, kBlock);
+  parallel_for(call, g.panels * blocks, [&](int64_t index, int) {
+    const int64_t panel = index / blocks;
+    transform_weights(w, panel, index % blocks * kBlock, shared + panel * panel_floats(w));
+  });
+  int64_t held[kMaxThreads];
+  for (int64_t& range : held) range = -1;
+  parallel_for(call, g.cuts.ranges() * g.panel_groups, [&](int64_t index, int thread) {
+    const int64_t of = index / g.panel_groups, first = index % g.panel_groups * g.panels_together;
+    const int64_t last = at_most(first + g.panels_together, g.panels);
+    const TileRange range = tile_range(grid, g.cuts, of);
+    float* own = scratch + thread * g.thread_floats();
+    float* m = own + g.own_floats;
+    float* pixels = m + g.product_floats;
+    const TransformedTiles v{own, range.count(), w.x.image.C, kBlock};
+    if (held[thread] != of)
+      transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, 0, pixels, pixels + g.pixel_floats);
+    held[thread] = of;
+    for (int64_t panel = first; panel < last; panel++) {
+      multiply_points(v, 0, range.count(), shared + panel * panel_floats(w), panel + 1 < g.panels, m);
+      transform_outputs(w, range, m, panel);
+    }
+  });
+}
+
+static void winograd_panels_outside(const Call& call, const WinogradConvolution& w, const WinogradTiling& g,
+                                    float* shared, float* scratch) {
+  const TileGrid grid = w.grid();
+  const TransformedTiles v{shared, grid.count(), w.x.image.C, kBlock};
+  parallel_for(call, g.cuts.ranges(), [&](int64_t index, int thread) {
+    const TileRange range = tile_range(grid, g.cuts, index);
+    float* pixels = scratch + thread * g.thread_floats() + g.own_floats + g.product_floats;
+    transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, first_tile(grid, range), pixels,
+                     pixels + g.pixel_floats);
+  });
+  parallel_for(call, g.panels, [&](int64_t panel, int thread) {
+    float* u = scratch + thread * g.thread_floats();
+    float* m = u + g.own_floats;
+    for (int64_t channel = 0; channel < w.x.image.C; channel += kBlock) transform_weights(w, panel, channel, u);
+    for (int64_t row = 0; row < grid.rows(); row += g.product_rows) {
+      const TileRange range{row, at_most(g.product_rows, grid.rows() - row), 0, grid.columns};
+      multiply_points(v, first_tile(grid, range), range.count(), u, false, m);
+      transform_outputs(w, range, m, panel);
+    }
+  });
+}
+
+static_assert(kTile == kChunkRows);
+
+static size_t winograd_convolution_scratch(const Call& call, const WinogradConvolution& w) {
+  const int threads = thread_count(call.workers);
+  const WinogradTiling g = choose_winograd_tiling(w, threads);
+  return sizeof(float) * static_cast<size_t>(g.shared_floats + g.thread_floats() * threads);
+}
+
+static void winograd_convolution(const Call& call, WinogradConvolution w) {
+  const Finish finish = w.y.finish;
+  const WinogradTiling g = choose_winograd_tiling(w, thread_count(call.workers));
+  float* shared = reinterpret_cast<float*>(call.scratch);
+  float* scratch = shared + g.shared_floats;
+  // Where rows of tiles are cut, no task sees a whole chunk.
+  const bool apart = g.cuts.column_ranges > 1 && finish.finishing != Finishing::plain;
+  if (apart) w.y.finish = {};
+  if (g.panels_outside)
+    winograd_panels_outside(call, w, g, shared, scratch);
+  else
+    winograd_tiles_outside(call, w, g, shared, scratch);
+  w.y.finish = finish;
+  if (apart) finish_outputs(call, w.y);
+}
+
+}  // namespace
+}  // namespace diffuse::DIFFUSE_ISA
