@@ -13,14 +13,14 @@
 //           dweight[a, b, c, k] = Σ_n,i,j x[n, stride i + a - padTop, stride j + b - padLeft, c] dy[n, i, j, k]
 //           dbias[k] = Σ_n,i,j dy[n, i, j, k]
 //
-// Group normalisation may be done in passing, so that what is normalised need not be written and read (ops/group_norm.h has
-// the formulas). All of these tensors are optional; those of one line come together:
+// Group normalisation may be done in passing, so that what is normalised need not be written and read (ops/group_norm.h
+// has the formulas). All of these tensors are optional; those of one line come together:
 //
-//   mean, rstd [N, G], gamma, beta [C]   forward and weight gradient: x stands for normalise_forward(x), with SiLU if `silu`
-//   shift [N, K], residual as y          forward: y is increased by shift[n, k] and residual[n, i, j, k]
-//   moments [N, Q, 2, K]                 forward: channel_moments of the y that is written, in chunks of 4 rows
-//   normalised, coefficients [N, 4, K]   gradients: dy stands for normalise_gradient(dy, normalised, coefficients)
-//   x, mean, rstd, gamma, beta, sums     data gradient: dx, the gradient of normalise_forward(x), goes through
+//   mean, rstd [N, G], gamma, beta [C]   forward and weight gradient: x stands for normalise_forward(x), with SiLU if
+//   `silu` shift [N, K], residual as y          forward: y is increased by shift[n, k] and residual[n, i, j, k] moments
+//   [N, Q, 2, K]                 forward: channel_moments of the y that is written, in chunks of 4 rows normalised,
+//   coefficients [N, 4, K]   gradients: dy stands for normalise_gradient(dy, normalised, coefficients) x, mean, rstd,
+//   gamma, beta, sums     data gradient: dx, the gradient of normalise_forward(x), goes through
 //     [N, Q, 2, C]                       normalise_backward: dz is written in its place, and sums in chunks of 4 rows
 //
 // Attributes: stride (1 or 2), padTop, padLeft (0 .. 7), silu (0 or 1).

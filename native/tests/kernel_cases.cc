@@ -95,13 +95,13 @@ void add_normalisation(Cases& cases) {
       cases.add("normalise_backward", {x, sums, x, x, mean, rstd, c, c}, {1, double(chunk)});
       cases.add("normalise_backward", {absent, sums, x, x, mean, rstd, c, c}, {0, double(chunk)});
       for (bool summed : {false, true})
-        cases.add("group_norm_gradient",
-                  {dense({N, 4, C}), c, c, summed ? noise({N, C}) : absent, sums, mean, rstd, c, summed ? sums : absent},
-                  {double(H * H), double(chunk)});
+        cases.add(
+            "group_norm_gradient",
+            {dense({N, 4, C}), c, c, summed ? noise({N, C}) : absent, sums, mean, rstd, c, summed ? moments : absent},
+            {double(H * H), double(chunk)});
     }
     for (double silu : {0.0, 1.0}) cases.add("normalise_forward", {x, x, mean, rstd, c, c}, {silu});
-    for (const TensorCase& addend : {absent, x})
-      cases.add("normalise_gradient", {x, x, x, dense({N, 4, C}), addend});
+    for (const TensorCase& addend : {absent, x}) cases.add("normalise_gradient", {x, x, x, dense({N, 4, C}), addend});
   }
 }
 

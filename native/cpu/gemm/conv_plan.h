@@ -28,8 +28,8 @@ struct WeightGradientPlan {
   float *dweight, *dbias;
 };
 
-// Whether Winograd's algorithm computes it. It must not depend on the number of images: so a sample is the same, bit for
-// bit, in every batch.
+// Whether Winograd's algorithm computes it. It must not depend on the number of images: so a sample is the same, bit
+// for bit, in every batch.
 DIFFUSE_INLINE bool uses_winograd(const Conv2dShape& s) {
   return s.kh == 3 && s.kw == 3 && s.stride == 1 && s.pad_top <= 2 && s.pad_left <= 2 && s.C >= kBlock && s.K >= kBlock;
 }
@@ -128,8 +128,8 @@ DIFFUSE_INLINE WinogradWeightGradient winograd_of(const WeightGradientPlan& p) {
 
 DIFFUSE_INLINE WeightGradient direct_of(const WeightGradientPlan& p) {
   const Conv2dShape& s = p.shape;
-  return {p.x, p.dy, p.dweight, p.dbias,
-          {s.stride, -s.pad_top, s.kh - 1 - s.pad_top, -s.pad_left, s.kw - 1 - s.pad_left}};
+  return {
+      p.x, p.dy, p.dweight, p.dbias, {s.stride, -s.pad_top, s.kh - 1 - s.pad_top, -s.pad_left, s.kw - 1 - s.pad_left}};
 }
 
 static size_t convolution_weight_scratch(const Call& call, const WeightGradientPlan& p) {

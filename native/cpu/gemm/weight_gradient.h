@@ -208,8 +208,9 @@ static void change_outputs(const Source& s, const StripPart& part, int64_t first
           const int64_t pixel = ((part.n + n) * dy.H + i) * dy.W + j;
           for (int64_t lane = 0; lane < kPanel; lane += kLanes) {
             const int64_t left = at_least(0, at_most(dy.C - panel * kPanel - lane, kLanes));
-            const Vec second = s.second && left ? load_first(s.second + pixel * s.second_stride + panel * kPanel + lane, left)
-                                                : zero();
+            const Vec second = s.second && left
+                                   ? load_first(s.second + pixel * s.second_stride + panel * kPanel + lane, left)
+                                   : zero();
             store(at + lane, change<decltype(reading)::value>(load(at + lane), second, numbers, lane));
           }
         }

@@ -35,16 +35,17 @@ struct WinogradConvolution {
 
 // Tiles of a task when tiles are outside; the weights come from L3 once for so many.
 constexpr int64_t kTileBytes = 1 << 20;
-constexpr int64_t kMostTiles = 2 * kTileRows;
+constexpr int64_t kFewestTiles = 28, kMostTiles = 56;
 // Tiles that are multiplied together when panels are outside.
-constexpr int64_t kProductTiles = 4 * kTileRows;
+constexpr int64_t kProductTiles = 112;
 
 // Floats of U of a panel.
 DIFFUSE_INLINE int64_t panel_floats(const WinogradConvolution& w) { return kPoints * w.x.image.C * kPanel; }
 
 // U of one panel, for one block of channels.
 static void transform_weights(const WinogradConvolution& w, int64_t panel, int64_t channel, float* u) {
-  const int64_t k = panel * kPanel, columns = at_most(w.y.K - k, kPanel), depth = at_most(w.x.image.C - channel, kBlock);
+  const int64_t k = panel * kPanel, columns = at_most(w.y.K - k, kPanel),
+                depth = at_most(w.x.image.C - channel, kBlock);
   const int64_t point_step = w.x.image.C * kPanel;
   float taps[9][kBlock * kPanel];
   for (int tap = 0; tap < 9; tap++) {
@@ -113,24 +114,33 @@ static void multiply_points(const TransformedTiles& v, int64_t first, int64_t ti
 // write(i, j, y[i][j]) for the outputs y = Aᵀ M A of a tile, one vector of channels; rows x columns of them exist.
 template <typename Write>
 DIFFUSE_INLINE void transform_output(const float* m, int64_t point_step, int64_t rows, int64_t columns, Write&& write) {
-  Vec lines[4][6];
+  // The rows of M first: they lie one after the other.
+  Vec lines[4][6], y[4][4];
   DIFFUSE_UNROLL
-  for (int j = 0; j < 6; j++) {
+  for (int i = 0; i < 6; i++) {
     Vec d[6], o[4];
     DIFFUSE_UNROLL
-    for (int i = 0; i < 6; i++) d[i] = load(m + (i * 6 + j) * point_step);
+    for (int j = 0; j < 6; j++) {
+      d[j] = load(m);
+      next_point(m, point_step);
+    }
     map_outputs(d, o);
     DIFFUSE_UNROLL
-    for (int i = 0; i < 4; i++) lines[i][j] = o[i];
+    for (int j = 0; j < 4; j++) lines[j][i] = o[j];
+  }
+  DIFFUSE_UNROLL
+  for (int j = 0; j < 4; j++) {
+    Vec o[4];
+    map_outputs(lines[j], o);
+    DIFFUSE_UNROLL
+    for (int i = 0; i < 4; i++) y[i][j] = o[i];
   }
   DIFFUSE_UNROLL
   for (int i = 0; i < 4; i++) {
     if (i >= rows) return;
-    Vec o[4];
-    map_outputs(lines[i], o);
     DIFFUSE_UNROLL
     for (int j = 0; j < 4; j++)
-      if (j < columns) write(i, j, o[j]);
+      if (j < columns) write(i, j, y[i][j]);
   }
 }
 
@@ -149,9 +159,9 @@ static void transform_outputs(const WinogradConvolution& w, const TileRange& ran
       output.begin_row(n);
       for (int64_t column = range.column; column < range.column + range.columns; column++, from += kPanel) {
         const int64_t j = column * kTile, pixel = (n * w.y.H + i) * w.y.W + j;
-        transform_output(from, point_step, rows, at_most(w.y.W - j, kTile), [&](int64_t down, int64_t right, Vec value) {
-          output.write(pixel + down * w.y.W + right, value);
-        });
+        transform_output(
+            from, point_step, rows, at_most(w.y.W - j, kTile),
+            [&](int64_t down, int64_t right, Vec value) { output.write(pixel + down * w.y.W + right, value); });
       }
       output.end_row(row, rows * w.y.W);
     }
@@ -186,10 +196,11 @@ static WinogradTiling choose_winograd_tiling(const WinogradConvolution& w, int t
   WinogradTiling g{};
   const TileGrid grid = w.grid();
   const int64_t range_tiles = kTileBytes / 4 / kPoints / round_up(w.x.image.C, kBlock);
-  g.cuts = cut_tiles(grid, at_least(at_most(range_tiles, kMostTiles), kTileRows / 2));
+  g.cuts = cut_tiles(grid, at_least(at_most(range_tiles, kMostTiles), kFewestTiles));
   g.panels = divide_up(w.y.K, kPanel);
   // Bytes that go to or come from L3.
-  const TransformedTiles all{nullptr, grid.count(), w.x.image.C, kBlock}, some{nullptr, g.cuts.tiles(), w.x.image.C, kBlock};
+  const TransformedTiles all{nullptr, grid.count(), w.x.image.C, kBlock},
+      some{nullptr, g.cuts.tiles(), w.x.image.C, kBlock};
   const int64_t u = g.panels * panel_floats(w), v = all.floats();
   g.panels_outside = grid.columns <= kProductTiles && v * (1 + g.panels) < u * (1 + g.cuts.ranges());
   g.product_rows = at_least(1, kProductTiles / grid.columns);

@@ -20,9 +20,9 @@
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
-constexpr int kTile = 4;              // outputs of a tile in one direction
-constexpr int kTileInputs = 6;        // inputs, and points
-constexpr int kPoints = 36;           // in both directions
+constexpr int kTile = 4;        // outputs of a tile in one direction
+constexpr int kTileInputs = 6;  // inputs, and points
+constexpr int kPoints = 36;     // in both directions
 
 // The points p, q, their powers, and the factors 1 / prod(point - other points) of the interpolation.
 constexpr float kP = 0.625f, kP2 = kP * kP, kP3 = kP2 * kP;

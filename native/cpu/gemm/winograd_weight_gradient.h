@@ -26,32 +26,36 @@ struct WinogradWeightGradient {
 };
 
 // One row of tiles: Z = A e Aᵀ, for the block of channels that begins at `channel`, into the places from `first` on.
-// `pixels` is the first of four rows of 4 * columns pixels; `lines` holds the six rows of A e.
+// `pixels` is the first of four rows of 4 * columns pixels; `lines` holds the six numbers of A e of every column.
 static void transform_gradient_row(const float* pixels, int64_t columns, float* lines, const TransformedTiles& z,
                                    int64_t channel, int64_t first) {
-  const int64_t line = columns * kTile * kBlock, point_step = z.point_step();
-  for (int64_t at = 0; at < line; at += kLanes) {
-    Vec e[4], o[6];
-    DIFFUSE_UNROLL
-    for (int i = 0; i < 4; i++) e[i] = load(pixels + i * line + at);
-    map_output_gradients(e, o);
-    DIFFUSE_UNROLL
-    for (int i = 0; i < 6; i++) store(lines + i * line + at, o[i]);
-  }
+  const int64_t pixel_columns = columns * kTile, row = pixel_columns * kBlock, point_step = z.point_step();
   for (int part = 0; part < kBlock; part += kLanes) {
-    const int64_t panel = (channel + part) / kPanel;
     if (channel + part >= z.channels) return;
-    float* to = z.data + panel * z.block_step() + first * kPanel + (channel + part) % kPanel;
-    for (int64_t tile = 0; tile < columns; tile++, to += kPanel) {
-      const float* from = lines + tile * kTile * kBlock + part;
+    for (int64_t column = 0; column < pixel_columns; column++) {
+      const float* from = pixels + column * kBlock + part;
+      Vec e[4], o[6];
+      DIFFUSE_UNROLL
+      for (int i = 0; i < 4; i++) e[i] = load(from + i * row);
+      map_output_gradients(e, o);
+      DIFFUSE_UNROLL
+      for (int i = 0; i < 6; i++) store(lines + (column * 6 + i) * kLanes, o[i]);
+    }
+    const int64_t panel = (channel + part) / kPanel;
+    for (int64_t tile = 0; tile < columns; tile++) {
+      const float* from = lines + tile * kTile * 6 * kLanes;
+      float* to = z.data + panel * z.block_step() + (first + tile) * kPanel + (channel + part) % kPanel;
       DIFFUSE_UNROLL
       for (int i = 0; i < 6; i++) {
         Vec e[4], o[6];
         DIFFUSE_UNROLL
-        for (int j = 0; j < 4; j++) e[j] = load(from + i * line + j * kBlock);
+        for (int j = 0; j < 4; j++) e[j] = load(from + (j * 6 + i) * kLanes);
         map_output_gradients(e, o);
         DIFFUSE_UNROLL
-        for (int j = 0; j < 6; j++) store(to + (i * 6 + j) * point_step, o[j]);
+        for (int j = 0; j < 6; j++) {
+          store(to, o[j]);
+          next_point(to, point_step);
+        }
       }
     }
   }
@@ -111,69 +115,87 @@ static void reduce_point(const TransformedTiles& v, const TransformedTiles& z, i
   }
 }
 
-// dweight = Gᵀ D G for one input channel.
+// dweight = Gᵀ D G for one input channel, D the sum of `parts` of them, in order.
 static void transform_weight_gradient(const WinogradWeightGradient& w, const float* d, int64_t point_step,
-                                      int64_t channel) {
+                                      int64_t part_step, int64_t parts, int64_t channel) {
   const int64_t tap_step = w.x.image.C * w.dy.image.C;
   for (int64_t k = 0; k < w.dy.image.C; k += kLanes) {
     const int64_t left = at_most(w.dy.image.C - k, kLanes);
-    Vec lines[3][6];
+    // The rows of D first: they lie one after the other.
+    Vec columns[3][6];
+    const float* from = d + k;
     DIFFUSE_UNROLL
-    for (int j = 0; j < 6; j++) {
+    for (int i = 0; i < 6; i++) {
       Vec m[6], h[3];
       DIFFUSE_UNROLL
-      for (int i = 0; i < 6; i++) m[i] = load(d + (i * 6 + j) * point_step + k);
+      for (int j = 0; j < 6; j++) {
+        m[j] = load(from);
+        for (int64_t part = 1; part < parts; part++) m[j] = m[j] + load(from + part * part_step);
+        next_point(from, point_step);
+      }
       map_weight_gradients(m, h);
       DIFFUSE_UNROLL
-      for (int i = 0; i < 3; i++) lines[i][j] = h[i];
+      for (int j = 0; j < 3; j++) columns[j][i] = h[j];
     }
     float* to = w.dweight + channel * w.dy.image.C + k;
     DIFFUSE_UNROLL
-    for (int i = 0; i < 3; i++) {
+    for (int j = 0; j < 3; j++) {
       Vec h[3];
-      map_weight_gradients(lines[i], h);
+      map_weight_gradients(columns[j], h);
       DIFFUSE_UNROLL
-      for (int j = 0; j < 3; j++) store_first(to + (i * 3 + j) * tap_step, h[j], left);
+      for (int i = 0; i < 3; i++) store_first(to + (i * 3 + j) * tap_step, h[i], left);
     }
   }
 }
 
 // How the work is cut; all but the panels of a task depends on the shape alone.
 struct WinogradReductionTiling {
+  bool own_sums;
   TileCuts cuts;        // ranges that are transformed by one task
   int64_t part_ranges;  // ranges of a part
   int64_t parts, part_tiles;
   int64_t panels, panels_together, panel_groups;
-  int64_t v_floats, z_floats, d_row, d_point, d_floats, sum_row, sum_floats, pixel_floats, line_floats;
+  int64_t v_floats, z_floats, d_row, d_point, d_floats, sum_row, sum_floats, pixel_floats, line_floats, own_floats;
 
-  int64_t thread_floats() const { return pixel_floats + line_floats; }
+  int64_t thread_floats() const { return own_floats + pixel_floats + line_floats; }
+  int64_t all_d_floats() const { return d_floats * (own_sums ? parts : 1); }
 };
 
 constexpr int64_t kTransformTiles = 32;
-constexpr int64_t kPartBytes = 24 << 20;
+constexpr int64_t kPartBytes = 12 << 20;
+// D of so many bytes stays in L2 beside V and Z of kTransformTiles.
+constexpr int64_t kOwnSumBytes = 640 << 10;
+constexpr int64_t kOwnSums = 16;
 
 static WinogradReductionTiling choose_winograd_reduction(const WinogradWeightGradient& w, int threads) {
   WinogradReductionTiling g{};
   const TileGrid grid = w.grid();
   g.cuts = cut_tiles(grid, kTransformTiles);
+  g.panels = divide_up(w.dy.image.C, kPanel);
+  g.d_row = g.panels * kPanel;
+  g.d_point = w.x.image.C * g.d_row + kPointPadding;
+  g.d_floats = kPoints * g.d_point;
+  g.own_sums = g.d_floats * 4 <= kOwnSumBytes;
   const int64_t tile_bytes = 4 * kPoints * (round_up(w.x.image.C, kBlock) + round_up(w.dy.image.C, kPanel));
   const int64_t ranges = at_least(1, kPartBytes / tile_bytes / g.cuts.tiles());
-  g.parts = divide_up(g.cuts.ranges(), ranges);
+  g.parts = g.own_sums ? at_most(kOwnSums, g.cuts.ranges()) : divide_up(g.cuts.ranges(), ranges);
   g.part_ranges = divide_up(g.cuts.ranges(), g.parts);
-  g.part_tiles = g.part_ranges * g.cuts.tiles();
-  g.panels = divide_up(w.dy.image.C, kPanel);
+  g.parts = divide_up(g.cuts.ranges(), g.part_ranges);
+  g.part_tiles = g.own_sums ? g.cuts.tiles() : g.part_ranges * g.cuts.tiles();
   const int64_t wanted = threads > 1 ? 8 * threads : 1;
   g.panels_together = divide_up(g.panels, at_most(g.panels, divide_up(wanted, kPoints)));
   g.panel_groups = divide_up(g.panels, g.panels_together);
   g.v_floats = TransformedTiles{nullptr, g.part_tiles, w.x.image.C, kBlock}.floats();
   g.z_floats = TransformedTiles{nullptr, g.part_tiles, w.dy.image.C, kPanel}.floats();
-  g.d_row = g.panels * kPanel;
-  g.d_point = w.x.image.C * g.d_row + kPointPadding;
-  g.d_floats = kPoints * g.d_point;
   g.sum_row = round_up(w.dy.image.C, kBlock);
   g.sum_floats = g.cuts.ranges() * g.sum_row;
   g.pixel_floats = pixel_floats(g.cuts);
   g.line_floats = line_floats(g.cuts);
+  if (g.own_sums) {
+    // V and Z are a thread's own, D is a part's.
+    g.own_floats = g.v_floats + g.z_floats;
+    g.v_floats = g.z_floats = 0;
+  }
   return g;
 }
 
@@ -181,17 +203,33 @@ static size_t winograd_weight_gradient_scratch(const Call& call, const WinogradW
   const int threads = thread_count(call.workers);
   const WinogradReductionTiling g = choose_winograd_reduction(w, threads);
   return sizeof(float) *
-         static_cast<size_t>(g.v_floats + g.z_floats + g.d_floats + g.sum_floats + g.thread_floats() * threads);
+         static_cast<size_t>(g.v_floats + g.z_floats + g.all_d_floats() + g.sum_floats + g.thread_floats() * threads);
 }
 
-static void winograd_weight_gradient(const Call& call, const WinogradWeightGradient& w) {
-  const WinogradReductionTiling g = choose_winograd_reduction(w, thread_count(call.workers));
+// Small D: a part of the tiles is transformed and summed up within L2.
+static void winograd_own_sums(const Call& call, const WinogradWeightGradient& w, const WinogradReductionTiling& g,
+                              float* d, float* sums, float* scratch) {
   const TileGrid grid = w.grid();
-  float* v_data = reinterpret_cast<float*>(call.scratch);
-  float* z_data = v_data + g.v_floats;
-  float* d = z_data + g.z_floats;
-  float* sums = d + g.d_floats;
-  float* scratch = sums + g.sum_floats;
+  parallel_for(call, g.parts, [&](int64_t part, int thread) {
+    const int64_t begin = part * g.part_ranges, end = at_most(begin + g.part_ranges, g.cuts.ranges());
+    float *own = scratch + thread * g.thread_floats(), *pixels = own + g.own_floats, *lines = pixels + g.pixel_floats;
+    for (int64_t index = begin; index < end; index++) {
+      const TileRange range = tile_range(grid, g.cuts, index);
+      const TransformedTiles v{own, range.count(), w.x.image.C, kBlock};
+      const TransformedTiles z{own + v.floats(), range.count(), w.dy.image.C, kPanel};
+      transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, 0, pixels, lines);
+      transform_gradients(w, grid, range, z, 0, sums + index * g.sum_row, pixels, lines);
+      for (int point = 0; point < kPoints; point++)
+        reduce_point(v, z, point, range.count(), 0, g.panels, d + part * g.d_floats + point * g.d_point, g.d_row,
+                     index == begin);
+    }
+  });
+}
+
+// Large D: all tiles of a part are transformed, then each point is summed up by a task.
+static void winograd_shared_sums(const Call& call, const WinogradWeightGradient& w, const WinogradReductionTiling& g,
+                                 float* v_data, float* z_data, float* d, float* sums, float* scratch) {
+  const TileGrid grid = w.grid();
   for (int64_t part = 0; part < g.parts; part++) {
     const int64_t begin = part * g.part_ranges, end = at_most(begin + g.part_ranges, g.cuts.ranges());
     const int64_t first = first_tile(grid, tile_range(grid, g.cuts, begin));
@@ -212,8 +250,22 @@ static void winograd_weight_gradient(const Call& call, const WinogradWeightGradi
                    g.d_row, part == 0);
     });
   }
+}
+
+static void winograd_weight_gradient(const Call& call, const WinogradWeightGradient& w) {
+  const WinogradReductionTiling g = choose_winograd_reduction(w, thread_count(call.workers));
+  float* v_data = reinterpret_cast<float*>(call.scratch);
+  float* z_data = v_data + g.v_floats;
+  float* d = z_data + g.z_floats;
+  float* sums = d + g.all_d_floats();
+  float* scratch = sums + g.sum_floats;
+  if (g.own_sums)
+    winograd_own_sums(call, w, g, d, sums, scratch);
+  else
+    winograd_shared_sums(call, w, g, v_data, z_data, d, sums, scratch);
   parallel_ranges(call, w.x.image.C, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; c++) transform_weight_gradient(w, d + c * g.d_row, g.d_point, c);
+    for (int64_t c = begin; c < end; c++)
+      transform_weight_gradient(w, d + c * g.d_row, g.d_point, g.d_floats, g.own_sums ? g.parts : 1, c);
   });
   if (w.dbias) add_parts(call, w.dbias, w.dy.image.C, sums, g.sum_row, g.cuts.ranges());
 }

@@ -63,8 +63,7 @@ void expect_norm(const char* kernel, const Conv2dNorm& norm, int64_t N, int64_t 
 }
 
 void expect_normalised(const char* kernel, const Tensor& normalised, const Tensor& coefficients, const Tensor& dy) {
-  if (!normalised.data != !coefficients.data)
-    fail("ERR_ARGUMENT", kernel, "normalised and coefficients come together");
+  if (!normalised.data != !coefficients.data) fail("ERR_ARGUMENT", kernel, "normalised and coefficients come together");
   if (!normalised.data) return;
   expect_same_shape(kernel, "normalised", normalised, dy);
   expect_shape(kernel, "coefficients", coefficients, dy.shape[0], 4, dy.shape[3]);
@@ -116,7 +115,11 @@ ConvolutionPlan forward_plan(const Call& call) {
   to.finish.shift = shift;
   to.finish.residual = residual;
   to.finish.chunks = moments;
-  return {conv2d_shape(call, x, y, weight), false, normalised_source(x, norm, call.attributes[3] != 0), to, f32(weight),
+  return {conv2d_shape(call, x, y, weight),
+          false,
+          normalised_source(x, norm, call.attributes[3] != 0),
+          to,
+          f32(weight),
           weight.row_stride};
 }
 
@@ -130,7 +133,11 @@ ConvolutionPlan data_gradient_plan(const Call& call) {
     f.x = x, f.mean = norm.mean, f.rstd = norm.rstd, f.gamma = norm.gamma, f.beta = norm.beta;
     f.chunks = sums;
   }
-  return {conv2d_shape(call, dx, dy, weight), true, gradient_source(dy, normalised, coefficients), to, f32(weight),
+  return {conv2d_shape(call, dx, dy, weight),
+          true,
+          gradient_source(dy, normalised, coefficients),
+          to,
+          f32(weight),
           weight.row_stride};
 }
 

@@ -215,19 +215,20 @@ DIFFUSE_INLINE void forward(const Call& call) {
   const Tensor &y = y_, &x = x_, &mean = mean_, &rstd = rstd_, &gamma = gamma_, &beta = beta_;
   const Sizes size = sizes(x);
   parallel_pixels(call, size, [&](int64_t n, int64_t begin, int64_t end) {
-    for_each_slab(n, size.C, mean, rstd, gamma, beta, [&](const ChannelNorm<kSlab>& norm, int64_t first, int64_t count) {
-      for (int64_t p = n * size.P + begin; p < n * size.P + end; p++) {
-        const float* from = row(x, p) + first;
-        float* to = row(y, p) + first;
-        for_each_panel(count, [&](auto panel, int64_t c) {
-          DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++) {
-            const Vec z = normalised(panel.load(from + c, v), panel.load(norm.mean + c, v),
-                                     panel.load(norm.scale + c, v), panel.load(norm.beta + c, v));
-            panel.store(to + c, v, Silu ? silu(z) : z);
-          }
-        });
-      }
-    });
+    for_each_slab(n, size.C, mean, rstd, gamma, beta,
+                  [&](const ChannelNorm<kSlab>& norm, int64_t first, int64_t count) {
+                    for (int64_t p = n * size.P + begin; p < n * size.P + end; p++) {
+                      const float* from = row(x, p) + first;
+                      float* to = row(y, p) + first;
+                      for_each_panel(count, [&](auto panel, int64_t c) {
+                        DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++) {
+                          const Vec z = normalised(panel.load(from + c, v), panel.load(norm.mean + c, v),
+                                                   panel.load(norm.scale + c, v), panel.load(norm.beta + c, v));
+                          panel.store(to + c, v, Silu ? silu(z) : z);
+                        }
+                      });
+                    }
+                  });
   });
 }
 
@@ -297,8 +298,7 @@ DIFFUSE_INLINE void backward(const Call& call) {
   };
   parallel_chunks(call, size, call.attributes[1], [&](int64_t n, int64_t q, int64_t first, int64_t last) {
     for_each_slab(n, size.C, mean, rstd, gamma, beta, [&](const ChannelNorm<kSlab>& norm, int64_t slab, int64_t count) {
-      for_each_panel(count,
-                     [&](auto panel, int64_t c) { panel_sums(panel, norm, c, slab + c, n, q, first, last); });
+      for_each_panel(count, [&](auto panel, int64_t c) { panel_sums(panel, norm, c, slab + c, n, q, first, last); });
     });
   });
 }
@@ -399,9 +399,9 @@ void normalise_gradient(const Call& call) {
         const float *mean = table_row(coefficients, n, 0) + c, *own = table_row(coefficients, n, 1) + c;
         const float *along = table_row(coefficients, n, 2) + c, *level = table_row(coefficients, n, 3) + c;
         DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++) {
-          const Vec d = input_gradient(
-              {panel.load(mean, v), panel.load(own, v), panel.load(along, v), panel.load(level, v)},
-              panel.load(row(dz, p) + c, v), panel.load(row(x, p) + c, v));
+          const Vec d =
+              input_gradient({panel.load(mean, v), panel.load(own, v), panel.load(along, v), panel.load(level, v)},
+                             panel.load(row(dz, p) + c, v), panel.load(row(x, p) + c, v));
           panel.store(row(dx, p) + c, v, addend.data ? d + panel.load(row(addend, p) + c, v) : d);
         }
       });
