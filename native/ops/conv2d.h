@@ -13,15 +13,19 @@
 //           dweight[a, b, c, k] = Σ_n,i,j x[n, stride i + a - padTop, stride j + b - padLeft, c] dy[n, i, j, k]
 //           dbias[k] = Σ_n,i,j dy[n, i, j, k]
 //
-// Group normalisation may be done in passing, so that what is normalised need not be written and read (ops/group_norm.h
-// has the formulas). All of these tensors are optional; those of one line come together:
+// Other ops may be done in passing, so that their images need not be written and read (ops/group_norm.h has the
+// formulas of normalisation). All of these tensors are optional; those named together come together.
 //
-//   mean, rstd [N, G], gamma, beta [C]   forward and weight gradient: x stands for normalise_forward(x), with SiLU if
-//   `silu` shift [N, K], residual as y          forward: y is increased by shift[n, k] and residual[n, i, j, k] moments
-//   [N, Q, 2, K]                 forward: channel_moments of the y that is written, in chunks of 4 rows normalised,
-//   coefficients [N, 4, K]   gradients: dy stands for normalise_gradient(dy, normalised, coefficients) x, mean, rstd,
-//   gamma, beta, sums     data gradient: dx, the gradient of normalise_forward(x), goes through
-//     [N, Q, 2, C]                       normalise_backward: dz is written in its place, and sums in chunks of 4 rows
+// Forward:
+// - mean, rstd [N, G], gamma, beta [C]: x stands for normalise_forward(x), with SiLU if `silu`. Also in the weight
+// gradient.
+// - shift [N, K]: added to every pixel of y. residual, as y: added to y.
+// - moments [N, Q, 3, K]: receives channel_moments of the y that is written, in chunks of 4 rows.
+// Gradients:
+// - normalised, as dy, and coefficients [N, 4, K]: dy stands for normalise_gradient(dy, normalised, coefficients).
+// - x, mean, rstd, gamma, beta, sums [N, Q, 2, C]: dx is the gradient of normalise_forward(x) and goes through
+//   normalise_backward: dz is written in its place, and the sums in chunks of 4 rows. Data gradient alone.
+// - residual, as dx: added to dx. Data gradient alone, without the former.
 //
 // Attributes: stride (1 or 2), padTop, padLeft (0 .. 7), silu (0 or 1).
 #pragma once
@@ -53,10 +57,11 @@ static inline Conv2dForward conv2d_forward_args(const Call& call) {
 struct Conv2dDataGradient {
   const Tensor &dx, &sums, &dy, &weight, &normalised, &coefficients, &x;
   Conv2dNorm norm;
+  const Tensor& residual;
 };
 static inline Conv2dDataGradient conv2d_data_gradient_args(const Call& call) {
   const Tensor* t = call.tensors;
-  return {t[0], t[1], t[2], t[3], t[4], t[5], t[6], {t[7], t[8], t[9], t[10]}};
+  return {t[0], t[1], t[2], t[3], t[4], t[5], t[6], {t[7], t[8], t[9], t[10]}, t[11]};
 }
 
 struct Conv2dWeightGradient {

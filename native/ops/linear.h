@@ -4,9 +4,10 @@
 //
 //   x, dx  [..., C]  float32, slices of channels allowed      y, dy  [..., K]  likewise, same leading dimensions
 //   weight, dweight [C, K]  float32, dweight contiguous      bias, dbias [K]  float32, optional
+//   residual  as the output, optional: it is added to it
 //
-// forward   y[m, k] = bias[k] + Σ_c x[m, c] weight[c, k]
-// backward  dx[m, c] = Σ_k dy[m, k] weight[c, k]
+// forward   y[m, k] = bias[k] + Σ_c x[m, c] weight[c, k] + residual[m, k]
+// backward  dx[m, c] = Σ_k dy[m, k] weight[c, k] + residual[m, c]
 //           dweight[c, k] = Σ_m x[m, c] dy[m, k]      dbias[k] = Σ_m dy[m, k]
 #pragma once
 
@@ -15,19 +16,19 @@
 namespace diffuse {
 
 struct LinearForward {
-  const Tensor &y, &x, &weight, &bias;
+  const Tensor &y, &x, &weight, &bias, &residual;
 };
 static inline LinearForward linear_forward_args(const Call& call) {
   const Tensor* t = call.tensors;
-  return {t[0], t[1], t[2], t[3]};
+  return {t[0], t[1], t[2], t[3], t[4]};
 }
 
 struct LinearDataGradient {
-  const Tensor &dx, &dy, &weight;
+  const Tensor &dx, &dy, &weight, &residual;
 };
 static inline LinearDataGradient linear_data_gradient_args(const Call& call) {
   const Tensor* t = call.tensors;
-  return {t[0], t[1], t[2]};
+  return {t[0], t[1], t[2], t[3]};
 }
 
 struct LinearWeightGradient {

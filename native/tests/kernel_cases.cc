@@ -34,7 +34,8 @@ void add_convolution(Cases& cases, int64_t N, int64_t H, int64_t W, int64_t C, i
   std::vector<double> attributes{double(stride), double(pad), double(pad), 0};
   const TensorCase& no = absent;
   cases.add("conv2d_forward", {y, no, x, weight, optional, no, no, no, no, no, no}, attributes);
-  cases.add("conv2d_data_gradient", {x, no, y, weight, no, no, no, no, no, no, no}, attributes);
+  cases.add("conv2d_data_gradient", {x, no, y, weight, no, no, no, no, no, no, no, no}, attributes);
+  cases.add("conv2d_data_gradient", {x, no, y, weight, no, no, no, no, no, no, no, x}, attributes);
   cases.add("conv2d_weight_gradient", {weight, optional, x, y, no, no, no, no, no, no}, attributes);
   // With a normalisation in passing.
   TensorCase mean = dense({N, 1}), rstd = positive({N, 1}), c = dense({C}), coefficients = dense({N, 4, K});
@@ -42,7 +43,8 @@ void add_convolution(Cases& cases, int64_t N, int64_t H, int64_t W, int64_t C, i
   for (double silu : {0.0, 1.0}) {
     attributes[3] = silu;
     cases.add("conv2d_forward", {y, chunks, x, weight, optional, mean, rstd, c, c, noise({N, K}), y}, attributes);
-    cases.add("conv2d_data_gradient", {x, input_chunks, y, weight, y, coefficients, x, mean, rstd, c, c}, attributes);
+    cases.add("conv2d_data_gradient", {x, input_chunks, y, weight, y, coefficients, x, mean, rstd, c, c, no},
+              attributes);
     cases.add("conv2d_weight_gradient", {weight, optional, x, y, mean, rstd, c, c, y, coefficients}, attributes);
   }
 }
@@ -58,9 +60,10 @@ void add_products(Cases& cases) {
   add_convolution(cases, 1, 9, 5, 6, 7, 7, 1, false);
   for (int64_t C : kChannels) {
     TensorCase x = noise({2, 3, C}), y = noise({2, 3, 19}), weight = dense({C, 19});
-    cases.add("linear_forward", {y, x, weight, dense({19})});
-    cases.add("linear_forward", {y, x, weight, absent});
-    cases.add("linear_data_gradient", {x, y, weight});
+    cases.add("linear_forward", {y, x, weight, dense({19}), absent});
+    cases.add("linear_forward", {y, x, weight, absent, y});
+    cases.add("linear_data_gradient", {x, y, weight, absent});
+    cases.add("linear_data_gradient", {x, y, weight, x});
     cases.add("linear_weight_gradient", {weight, dense({19}), x, y});
     cases.add("linear_weight_gradient", {weight, absent, x, y});
     for (int transposed = 0; transposed < 4; transposed++) {

@@ -101,6 +101,10 @@ static void tap_convolution_of(TapConvolution& t, const ConvolutionPlan& p) {
   t.tap_step = p.shape.C * p.k_step;
   t.k_step = p.k_step;
   t.bias = p.to.bias;
+  if (adds_only(p.to.finish)) {
+    t.addend = f32(p.to.finish.residual);
+    t.addend_stride = p.to.finish.residual.row_stride;
+  }
   if (p.data_gradient)
     add_gradient_taps(t, p.shape);
   else
@@ -119,7 +123,7 @@ static void convolution(const Call& call, const ConvolutionPlan& p) {
   TapConvolution t;
   tap_convolution_of(t, p);
   tap_convolution(call, t);
-  finish_outputs(call, p.to);
+  if (!adds_only(p.to.finish)) finish_outputs(call, p.to);
 }
 
 DIFFUSE_INLINE WinogradWeightGradient winograd_of(const WeightGradientPlan& p) {

@@ -25,6 +25,11 @@ struct Finish {
   Tensor chunks;
 };
 
+// Whether an image is added and no more, which a product does as it writes its sums.
+DIFFUSE_INLINE bool adds_only(const Finish& f) {
+  return f.finishing == Finishing::sum && !f.shift.data && !f.chunks.data;
+}
+
 constexpr int64_t kChunkRows = 4;
 
 struct Outputs {

@@ -41,6 +41,9 @@ struct TileProduct {
   const int64_t* c_rows;  // offset in floats of each row, added to c
   int64_t columns;        // 1 .. V * kLanes; nothing is written beyond
   const float* bias;      // [columns] or null
+  // Added to C, or null: row r begins addend_rows[r] floats from here.
+  const float* addend;
+  const int64_t* addend_rows;
   float alpha;
   bool accumulate;  // C += instead of C =
   // What is needed next, usually of the next panel: each block of the sum asks for `ahead_lines` cache lines of it.
@@ -85,12 +88,16 @@ DIFFUSE_INLINE void write_tile(const TileProduct& t, Vec (&acc)[R][V]) {
   DIFFUSE_UNROLL
   for (int r = 0; r < R; r++) {
     float* c = t.c + t.c_rows[r];
+    const float* addend = t.addend ? t.addend + t.addend_rows[r] : nullptr;
     DIFFUSE_UNROLL
     for (int v = 0; v < V; v++) {
       if (whole) {
-        store(c + v * kLanes, madd(alpha, acc[r][v], t.accumulate ? load(c + v * kLanes) : base[v]));
+        Vec before = t.accumulate ? load(c + v * kLanes) : base[v];
+        if (addend) before = before + load(addend + v * kLanes);
+        store(c + v * kLanes, madd(alpha, acc[r][v], before));
       } else if (left[v] > 0) {
         Vec before = t.accumulate ? load_first(c + v * kLanes, left[v]) : base[v];
+        if (addend) before = before + load_first(addend + v * kLanes, left[v]);
         store_first(c + v * kLanes, madd(alpha, acc[r][v], before), left[v]);
       }
     }

@@ -82,8 +82,12 @@ static void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, 
                        .c_rows = c_rows,
                        .columns = at_most(columns - j, kPanel),
                        .bias = nullptr,
+                       .addend = nullptr,
+                       .addend_rows = nullptr,
                        .alpha = alpha,
-                       .accumulate = add || k > 0},
+                       .accumulate = add || k > 0,
+                       .ahead = nullptr,
+                       .ahead_lines = 0},
                       static_cast<int>(height));
         row += height;
       }

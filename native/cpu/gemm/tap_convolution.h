@@ -45,6 +45,8 @@ struct TapConvolution {
   int64_t tap_step, k_step;  // floats from one tap to the next, and from one stored row to the next
   bool weight_transposed;    // stored [tap][K][C]
   const float* bias;         // [K] or null
+  const float* addend;       // as y, or null
+  int64_t addend_stride;
   Window window;
   int class_count;
   TapClass classes[4];
@@ -182,7 +184,12 @@ static void multiply_strip(const TapConvolution& t, const Tiling& g, int c, cons
   for (int64_t tap = 0; tap < taps.tap_count; tap++)
     offsets[tap] = tap_offset(t.window, layout, taps.dy[tap], taps.dx[tap]);
   const int64_t run = columns * part.images;
-  for (int64_t r = 0; r < run; r++) c_rows[r] = (r % part.images * t.H * t.W + t.P * (r / part.images)) * t.y_stride;
+  int64_t addend_rows[kStripRun];
+  for (int64_t r = 0; r < run; r++) {
+    const int64_t pixel = r % part.images * t.H * t.W + t.P * (r / part.images);
+    c_rows[r] = pixel * t.y_stride;
+    addend_rows[r] = pixel * t.addend_stride;
+  }
 
   const int64_t panel_floats = part_depth(t, g) * taps.tap_count * kPanel;
   const TileCut cut = cut_rows(run);
@@ -211,12 +218,16 @@ static void multiply_strip(const TapConvolution& t, const Tiling& g, int c, cons
       tile.c = t.y + y_row * t.y_stride + panel * kPanel;
       tile.a = strip + t.window.S * i * layout.row_step;
       tile.c_rows = c_rows;
+      // Sums that are continued in y have it already.
+      tile.addend = t.addend && part.channel == 0 ? t.addend + y_row * t.addend_stride + panel * kPanel : nullptr;
+      tile.addend_rows = addend_rows;
       for (int64_t index = 0; index < cut.tiles; index++) {
         int64_t height = cut.height + (index < cut.taller);
         multiply_rows(tile, static_cast<int>(height));
         tile.a += height * kBlock;
         tile.ahead += blocks * ahead_lines * kLineFloats;
         tile.c_rows += height;
+        tile.addend_rows += height;
       }
     }
   }
@@ -261,10 +272,10 @@ static void tap_convolution(const Call& call, const TapConvolution& t) {
   }
 }
 
-// c[M][N] = op(a)[M][K] op(b)[K][N] (+ bias[N]), as an image of one row of M pixels.
+// c[M][N] = op(a)[M][K] op(b)[K][N] (+ bias[N]) (+ addend[M][N]), as an image of one row of M pixels.
 DIFFUSE_INLINE TapConvolution product(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda, bool a_transposed,
                                       const float* b, int64_t ldb, bool b_transposed, float* c, int64_t ldc,
-                                      const float* bias) {
+                                      const float* bias, const float* addend = nullptr, int64_t addend_stride = 0) {
   TapConvolution t{};
   t.x.image = {a, lda, 1, 1, M, K, a_transposed};
   t.y = c;
@@ -277,6 +288,8 @@ DIFFUSE_INLINE TapConvolution product(int64_t M, int64_t N, int64_t K, const flo
   t.k_step = ldb;
   t.weight_transposed = b_transposed;
   t.bias = bias;
+  t.addend = addend;
+  t.addend_stride = addend_stride;
   t.window = {1, 0, 0, 0, 0};
   t.class_count = 1;
   t.classes[0].tap_count = 1;

@@ -124,7 +124,7 @@ ConvolutionPlan forward_plan(const Call& call) {
 }
 
 ConvolutionPlan data_gradient_plan(const Call& call) {
-  const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm] = conv2d_data_gradient_args(call);
+  const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
   Outputs to = outputs_of(dx, nullptr);
   if (x.data) {
     Finish& f = to.finish;
@@ -132,6 +132,10 @@ ConvolutionPlan data_gradient_plan(const Call& call) {
     f.silu = call.attributes[3] != 0;
     f.x = x, f.mean = norm.mean, f.rstd = norm.rstd, f.gamma = norm.gamma, f.beta = norm.beta;
     f.chunks = sums;
+  }
+  if (residual.data) {
+    to.finish.finishing = Finishing::sum;
+    to.finish.residual = residual;
   }
   return {conv2d_shape(call, dx, dy, weight),
           true,
@@ -164,7 +168,7 @@ void conv2d_forward(const Call& call) { convolution(call, forward_plan(call)); }
 
 size_t conv2d_data_gradient_prepare(const Call& call) {
   const char* kernel = "conv2d_data_gradient";
-  const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm] = conv2d_data_gradient_args(call);
+  const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
   const Conv2dShape shape = expect_convolution(kernel, call, "dx", dx, "dy", dy, "weight", weight, "", nullptr);
   expect_normalised(kernel, normalised, coefficients, dy);
   expect_norm(kernel, norm, shape.N, shape.C);
@@ -172,6 +176,9 @@ size_t conv2d_data_gradient_prepare(const Call& call) {
     fail("ERR_ARGUMENT", kernel, "x, sums, mean, rstd, gamma and beta come together");
   if (x.data) expect_same_shape(kernel, "x", x, dx);
   if (sums.data) expect_chunks(kernel, "sums", sums, dx, 2);
+  if (residual.data) expect_same_shape(kernel, "residual", residual, dx);
+  if (residual.data && x.data)
+    fail("ERR_ARGUMENT", kernel, "residual cannot be added to what goes through a normalisation");
   return convolution_scratch(call, data_gradient_plan(call));
 }
 

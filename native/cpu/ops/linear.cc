@@ -20,14 +20,16 @@ void expect_linear(const char* kernel, const char* input_name, const Tensor& inp
   if (bias && bias->data) expect_shape(kernel, bias_name, *bias, channels(output));
 }
 
-TapConvolution plan_forward(const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+TapConvolution plan_forward(const LinearForward& call) {
+  const auto& [y, x, weight, bias, residual] = call;
   return product(rows(x), channels(y), channels(x), f32(x), x.row_stride, false, f32(weight), weight.row_stride, false,
-                 f32(y), y.row_stride, f32(bias));
+                 f32(y), y.row_stride, f32(bias), f32(residual), residual.row_stride);
 }
 
-TapConvolution plan_data_gradient(const Tensor& dx, const Tensor& dy, const Tensor& weight) {
+TapConvolution plan_data_gradient(const LinearDataGradient& call) {
+  const auto& [dx, dy, weight, residual] = call;
   return product(rows(dy), channels(dx), channels(dy), f32(dy), dy.row_stride, false, f32(weight), weight.row_stride,
-                 true, f32(dx), dx.row_stride, nullptr);
+                 true, f32(dx), dx.row_stride, nullptr, f32(residual), residual.row_stride);
 }
 
 // The rows are the pixels of one image that is one row high.
@@ -44,25 +46,23 @@ WeightGradient plan_weight_gradient(const Tensor& dweight, const Tensor& dbias, 
 }  // namespace
 
 size_t linear_forward_prepare(const Call& call) {
-  const auto& [y, x, weight, bias] = linear_forward_args(call);
+  const auto& [y, x, weight, bias, residual] = linear_forward_args(call);
   expect_linear("linear_forward", "x", x, "y", y, "weight", weight, "bias", &bias);
-  return tap_convolution_scratch(call, plan_forward(y, x, weight, bias));
+  if (residual.data) expect_same_shape("linear_forward", "residual", residual, y);
+  return tap_convolution_scratch(call, plan_forward(linear_forward_args(call)));
 }
 
-void linear_forward(const Call& call) {
-  const auto& [y, x, weight, bias] = linear_forward_args(call);
-  tap_convolution(call, plan_forward(y, x, weight, bias));
-}
+void linear_forward(const Call& call) { tap_convolution(call, plan_forward(linear_forward_args(call))); }
 
 size_t linear_data_gradient_prepare(const Call& call) {
-  const auto& [dx, dy, weight] = linear_data_gradient_args(call);
+  const auto& [dx, dy, weight, residual] = linear_data_gradient_args(call);
   expect_linear("linear_data_gradient", "dx", dx, "dy", dy, "weight", weight, "", nullptr);
-  return tap_convolution_scratch(call, plan_data_gradient(dx, dy, weight));
+  if (residual.data) expect_same_shape("linear_data_gradient", "residual", residual, dx);
+  return tap_convolution_scratch(call, plan_data_gradient(linear_data_gradient_args(call)));
 }
 
 void linear_data_gradient(const Call& call) {
-  const auto& [dx, dy, weight] = linear_data_gradient_args(call);
-  tap_convolution(call, plan_data_gradient(dx, dy, weight));
+  tap_convolution(call, plan_data_gradient(linear_data_gradient_args(call)));
 }
 
 size_t linear_weight_gradient_prepare(const Call& call) {

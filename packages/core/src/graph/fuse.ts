@@ -158,19 +158,31 @@ function fuseShift(work: FusionList, node: Node): void {
   work.replace(node, changed(convolution, { shift: input(node, 't') }, { y: output(node, 'y') }));
 }
 
-/** `y = conv(x)`, `z = a + y` → `z = conv(x) + a`; y may be either term. */
+/** Kernels that can add an image to what they write, and their output. */
+const adders = {
+  conv2d_forward: 'y',
+  conv2d_data_gradient: 'dx',
+  linear_forward: 'y',
+  linear_data_gradient: 'dx',
+} as const satisfies Partial<Record<KernelName, string>>;
+
+/** `y = product(x)`, `z = a + y` → `z = product(x) + a`; y may be either term. */
 function fuseResidual(work: FusionList, node: Node): void {
   if (node.attributes.alpha !== 1 || node.attributes.beta !== 1) return;
   for (const [term, other] of [
     ['b', 'a'],
     ['a', 'b'],
   ] as const) {
-    const y = input(node, term);
-    const convolution = work.maker(y, 'conv2d_forward');
-    if (!convolution || convolution.inputs.has('residual') || !work.readOnce(y)) continue;
-    work.remove(convolution);
-    work.replace(node, changed(convolution, { residual: input(node, other) }, { y: output(node, 'y') }));
-    return;
+    for (const [kernel, result] of Object.entries(adders)) {
+      const y = input(node, term);
+      const product = work.maker(y, kernel as keyof typeof adders);
+      if (!product || product.inputs.has('residual') || product.inputs.has('x') !== kernel.endsWith('forward'))
+        continue;
+      if (!work.readOnce(y)) continue;
+      work.remove(product);
+      work.replace(node, changed(product, { residual: input(node, other) }, { [result]: output(node, 'y') }));
+      return;
+    }
   }
 }
 
@@ -228,6 +240,7 @@ function fuseNormalisation(work: FusionList, node: Node): void {
 function fuseActivationGradient(work: FusionList, node: Node): void {
   const dy = input(node, 'dy');
   const convolution = work.maker(dy, 'conv2d_data_gradient');
+  if (convolution?.inputs.has('residual')) return;
   const dz = node.outputs.get('dz');
   if (!convolution || dy.shape.length !== 4 || (dz && !work.readOnce(dy))) return;
   const tensors = Object.fromEntries(['x', 'mean', 'rstd', 'gamma', 'beta'].map((name) => [name, input(node, name)]));

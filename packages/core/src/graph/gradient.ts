@@ -13,7 +13,8 @@ export interface Seed {
  * Σ ⟨seed.gradient, seed.value⟩ with respect to each value of `wrt`.
  *
  * Nodes are visited in reverse order of emission and asked only for the gradients that lead to `wrt`. Forward values marked
- * recomputable are computed a second time instead of being kept.
+ * recomputable are computed a second time instead of being kept. Gradients of a view are summed up before they are passed on to
+ * what it is a view of: one sum for a concatenation instead of one for each part.
  *
  * @param wrt values to differentiate by; those that the seeds do not depend on get zeros.
  * @returns gradient of each value of `wrt`, of its shape.
@@ -24,45 +25,71 @@ export function gradient(seeds: readonly Seed[], wrt: readonly Value[]): Map<Val
   const forward = [...graph.nodes];
   const leading = dependents(forward, wrt);
   const gradients = new Map<Value, Value>();
+  const wrtSet = new Set(wrt);
+  /** Views with a gradient that has not been passed on, for each value that they show. */
+  const waiting = new Map<Value, Set<Value>>();
 
   const accumulate = (value: Value, addend: Value): void => {
     expectShape(`gradient of ${value.name}`, addend.shape, value.shape);
     if (!leading(value)) return;
-    const { source } = value;
-    if (!wrtSet.has(value)) {
-      switch (source.kind) {
-        case 'reshape':
-          accumulate(source.of, reshape(addend, source.of.shape));
-          return;
-        case 'slice':
-          accumulate(source.of, padChannels(addend, source.of, source.offset));
-          return;
-        case 'concat':
-          accumulateParts(source.parts, addend);
-          return;
-      }
-    }
     const sum = gradients.get(value);
     gradients.set(value, sum ? add(sum, addend) : addend);
+    if (sum || viewed(value).length === 0 || wrtSet.has(value)) return;
+    for (const whole of shown(value)) waiting.set(whole, (waiting.get(whole) ?? new Set()).add(value));
   };
-  const accumulateParts = (parts: readonly Value[], addend: Value): void => {
+  const passOn = (view: Value): void => {
+    const addend = gradients.get(view) as Value;
+    gradients.delete(view);
+    for (const whole of shown(view)) waiting.get(whole)?.delete(view);
+    const { source } = view;
+    if (source.kind === 'reshape') accumulate(source.of, reshape(addend, source.of.shape));
+    if (source.kind === 'slice') accumulate(source.of, padChannels(addend, source.of, source.offset));
+    if (source.kind !== 'concat') return;
     let offset = 0;
-    for (const part of parts) {
+    for (const part of source.parts) {
       const count = part.shape.at(-1) ?? 0;
       accumulate(part, sliceChannels(addend, offset, count));
       offset += count;
     }
   };
-  const wrtSet = new Set(wrt);
+  /** Passes on the gradients of all views of a value, views of views first. */
+  const settle = (value: Value): void => {
+    for (let views = waiting.get(value); views?.size; ) {
+      passOn([...views].reduce((outer, view) => (depth(view) > depth(outer) ? view : outer)));
+    }
+  };
 
   graph.recomputing(() => {
     for (const seed of seeds) accumulate(seed.value, seed.gradient);
-    for (const node of forward.reverse()) visit(graph, node, leading, gradients, accumulate);
+    for (const node of forward.reverse()) {
+      // Whoever reads a view of an output has been visited.
+      for (const output of node.outputs.values()) settle(output);
+      visit(graph, node, leading, gradients, accumulate);
+    }
+    for (const value of [...waiting.keys()]) settle(value);
   });
 
   const result = new Map<Value, Value>();
   for (const value of wrt) result.set(value, gradients.get(value) ?? fill(graph, value.shape, 0));
   return result;
+}
+
+/** The values that a view is made of; none for a value of its own. */
+function viewed({ source }: Value): readonly Value[] {
+  if (source.kind === 'concat') return source.parts;
+  return source.kind === 'reshape' || source.kind === 'slice' ? [source.of] : [];
+}
+
+/** The values that a view shows in the end. */
+function shown(value: Value): readonly Value[] {
+  const parts = viewed(value);
+  return parts.length === 0 ? [value] : parts.flatMap(shown);
+}
+
+/** How many views stand between a value and what it shows. */
+function depth(value: Value): number {
+  const parts = viewed(value);
+  return parts.length === 0 ? 0 : 1 + Math.max(...parts.map(depth));
 }
 
 /** Asks one node for the gradients of its inputs. */

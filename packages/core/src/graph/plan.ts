@@ -177,10 +177,11 @@ function arrangeConcats(
     let offset = 0;
     for (const part of source.parts) {
       arrange(part);
+      const made = sameRows(part);
       const inPlace =
-        (part.source.kind === 'kernel' || part.source.kind === 'concat') && !parents.has(part) && !direct.has(part);
+        (made.source.kind === 'kernel' || made.source.kind === 'concat') && !parents.has(made) && !direct.has(made);
       if (inPlace) {
-        parents.set(part, { concat: value, offset });
+        parents.set(made, { concat: value, offset });
       } else {
         const count = part.shape.at(-1) ?? 0;
         const target: Value = {
@@ -199,6 +200,12 @@ function arrangeConcats(
   }
   outputs.forEach(arrange);
   return { nodes: arranged, parents };
+}
+
+/** What a value is another shape of, as long as its rows stay rows. */
+function sameRows(value: Value): Value {
+  const { source } = value;
+  return source.kind === 'reshape' && source.of.shape.at(-1) === value.shape.at(-1) ? sameRows(source.of) : value;
 }
 
 function copyNode(from: Value, to: Value): Node {

@@ -8,12 +8,12 @@ export const kernelSignatures = {
   conv2d_forward:
     'y!, moments?!, x, weight, bias?, mean?, rstd?, gamma?, beta?, shift?, residual?; stride, padTop, padLeft, silu',
   conv2d_data_gradient:
-    'dx!, sums?!, dy, weight, normalised?, coefficients?, x?, mean?, rstd?, gamma?, beta?; stride, padTop, padLeft, silu',
+    'dx!, sums?!, dy, weight, normalised?, coefficients?, x?, mean?, rstd?, gamma?, beta?, residual?; stride, padTop, padLeft, silu',
   conv2d_weight_gradient:
     'dweight!, dbias?!, x, dy, mean?, rstd?, gamma?, beta?, normalised?, coefficients?; stride, padTop, padLeft, silu',
   // native/ops/linear.h
-  linear_forward: 'y!, x, weight, bias?;',
-  linear_data_gradient: 'dx!, dy, weight;',
+  linear_forward: 'y!, x, weight, bias?, residual?;',
+  linear_data_gradient: 'dx!, dy, weight, residual?;',
   linear_weight_gradient: 'dweight!, dbias?!, x, dy;',
   // native/ops/matmul.h
   matmul: 'c!, a, b; transposeA, transposeB',

@@ -24,7 +24,8 @@ export function attentionBlock(
   return x.graph.scope(name, () => {
     const [batch = 1, height = 1, width = 1, channels = 1] = x.shape;
     const normalised = groups === null ? x : normalise(context, `${name}.group_norm`, x, { groups });
-    const tokens = reshape(normalised, [batch, height * width, channels]);
+    const shape = [batch, height * width, channels];
+    const tokens = reshape(normalised, shape);
     const heads = channels / (headChannels ?? channels);
     const attended = attention(
       project(context, `${name}.to_q`, tokens),
@@ -32,7 +33,7 @@ export function attentionBlock(
       project(context, `${name}.to_v`, tokens),
       { heads },
     );
-    const out = reshape(project(context, `${name}.to_out.0`, attended), x.shape);
-    return add(x, out, { alpha: 1 / scale, beta: 1 / scale });
+    const out = project(context, `${name}.to_out.0`, attended);
+    return reshape(add(reshape(x, shape), out, { alpha: 1 / scale, beta: 1 / scale }), x.shape);
   });
 }
