@@ -76,9 +76,54 @@ static void transform_weights(const WinogradConvolution& w, int64_t panel, int64
 // Where the products of some tiles lie.
 DIFFUSE_INLINE int64_t product_step(int64_t tiles) { return tiles * kPanel + kPointPadding; }
 
+// Walks over the output pixels of a range and asks for what the output transform will touch of them, so that it comes
+// from L3 while the products are computed.
+class OutputWalk {
+ public:
+  OutputWalk(const WinogradConvolution& w, const TileRange& range, int64_t panel)
+      : y_(w.y.data + panel * kPanel), y_stride_(w.y.stride), W_(w.y.W) {
+    const Finish& f = w.y.finish;
+    const Tensor& read = f.finishing == Finishing::sum ? f.residual : f.x;
+    if (f.finishing != Finishing::plain && read.data) {
+      read_ = f32(read) + panel * kPanel;
+      read_stride_ = read.row_stride;
+    }
+    const TileGrid grid = w.grid();
+    // Rows of pixels; those of a last row of tiles that reach over the edge are none.
+    const auto pixel_row = [&](int64_t row) {
+      return row / grid.image_rows * w.y.H + at_most(row % grid.image_rows * kTile, w.y.H);
+    };
+    row_ = pixel_row(range.row);
+    rows_ = at_most(pixel_row(range.row + range.rows), w.y.N * w.y.H);
+    begin_ = column_ = range.column * kTile;
+    end_ = at_most(begin_ + range.columns * kTile, w.y.W);
+  }
+
+  int64_t pixels() const { return (rows_ - row_) * (end_ - begin_); }
+
+  void ask(int64_t pixels) {
+    for (; pixels > 0 && row_ < rows_; pixels--) {
+      const int64_t pixel = row_ * W_ + column_;
+      DIFFUSE_UNROLL
+      for (int v = 0; v < kPanel; v += kLineFloats) {
+        __builtin_prefetch(y_ + pixel * y_stride_ + v, 1, 2);
+        if (read_) __builtin_prefetch(read_ + pixel * read_stride_ + v, 0, 2);
+      }
+      if (++column_ == end_) {
+        column_ = begin_;
+        row_++;
+      }
+    }
+  }
+
+ private:
+  const float *y_, *read_ = nullptr;
+  int64_t y_stride_, read_stride_ = 0, W_, row_, rows_, column_, begin_, end_;
+};
+
 // M = V U at every point, for `tiles` tiles from `first` on and one panel.
 static void multiply_points(const TransformedTiles& v, int64_t first, int64_t tiles, const float* u, bool more_panels,
-                            float* m) {
+                            OutputWalk outputs, float* m) {
   int64_t c_rows[kProductTiles], no_offset = 0;
   for (int64_t r = 0; r < tiles; r++) c_rows[r] = r * kPanel;
   const TileCut cut = cut_rows(tiles);
@@ -92,6 +137,7 @@ static void multiply_points(const TransformedTiles& v, int64_t first, int64_t ti
   tile.b_step = kPanel;
   tile.columns = kPanel;
   tile.alpha = 1;
+  const int64_t pixels = divide_up(outputs.pixels(), kPoints * cut.tiles);
   for (int point = 0; point < kPoints; point++) {
     tile.a = v.data + point * v.point_step() + first * kBlock;
     tile.b = u + point * point_floats;
@@ -103,6 +149,7 @@ static void multiply_points(const TransformedTiles& v, int64_t first, int64_t ti
     tile.c_rows = c_rows;
     for (int64_t index = 0; index < cut.tiles; index++) {
       const int64_t height = cut.height + (index < cut.taller);
+      outputs.ask(pixels);
       multiply_rows(tile, static_cast<int>(height));
       tile.a += height * kBlock;
       tile.c_rows += height;
@@ -237,7 +284,8 @@ static void winograd_tiles_outside(const Call& call, const WinogradConvolution& 
       transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, 0, pixels, pixels + g.pixel_floats);
     held[thread] = of;
     for (int64_t panel = first; panel < last; panel++) {
-      multiply_points(v, 0, range.count(), shared + panel * panel_floats(w), panel + 1 < g.panels, m);
+      multiply_points(v, 0, range.count(), shared + panel * panel_floats(w), panel + 1 < g.panels,
+                      OutputWalk(w, range, panel), m);
       transform_outputs(w, range, m, panel);
     }
   });
@@ -259,7 +307,7 @@ static void winograd_panels_outside(const Call& call, const WinogradConvolution&
     for (int64_t channel = 0; channel < w.x.image.C; channel += kBlock) transform_weights(w, panel, channel, u);
     for (int64_t row = 0; row < grid.rows(); row += g.product_rows) {
       const TileRange range{row, at_most(g.product_rows, grid.rows() - row), 0, grid.columns};
-      multiply_points(v, first_tile(grid, range), range.count(), u, false, m);
+      multiply_points(v, first_tile(grid, range), range.count(), u, false, OutputWalk(w, range, panel), m);
       transform_outputs(w, range, m, panel);
     }
   });
