@@ -40,6 +40,24 @@ DIFFUSE_INLINE Vec load(const float* p) {
   return v;
 }
 DIFFUSE_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+// Past the caches, for what is not read soon: the line need not be fetched before it is written, and what the caches
+// hold stays. Only where a vector is a whole cache line, aligned; else an ordinary store.
+constexpr bool kStreams = kLanes == 16;
+DIFFUSE_INLINE void stream(float* p, Vec v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#else
+  store(p, v);
+#endif
+}
+// Before others may read what was streamed.
+DIFFUSE_INLINE void finish_streams() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
+
 DIFFUSE_INLINE Vec splat(float x) { return x - Vec{}; }
 DIFFUSE_INLINE Vec zero() { return Vec{}; }
 

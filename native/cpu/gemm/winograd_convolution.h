@@ -81,7 +81,7 @@ DIFFUSE_INLINE int64_t product_step(int64_t tiles) { return tiles * kPanel + kPo
 class OutputWalk {
  public:
   OutputWalk(const WinogradConvolution& w, const TileRange& range, int64_t panel)
-      : y_(w.y.data + panel * kPanel), y_stride_(w.y.stride), W_(w.y.W) {
+      : y_(w.y.data + panel * kPanel), y_stride_(w.y.stride), W_(w.y.W), streams_(w.y.streams()) {
     const Finish& f = w.y.finish;
     const Tensor& read = f.finishing == Finishing::sum ? f.residual : f.x;
     if (f.finishing != Finishing::plain && read.data) {
@@ -106,7 +106,7 @@ class OutputWalk {
       const int64_t pixel = row_ * W_ + column_;
       DIFFUSE_UNROLL
       for (int v = 0; v < kPanel; v += kLineFloats) {
-        __builtin_prefetch(y_ + pixel * y_stride_ + v, 1, 2);
+        if (!streams_) __builtin_prefetch(y_ + pixel * y_stride_ + v, 1, 2);
         if (read_) __builtin_prefetch(read_ + pixel * read_stride_ + v, 0, 2);
       }
       if (++column_ == end_) {
@@ -119,6 +119,7 @@ class OutputWalk {
  private:
   const float *y_, *read_ = nullptr;
   int64_t y_stride_, read_stride_ = 0, W_, row_, rows_, column_, begin_, end_;
+  bool streams_;
 };
 
 // M = V U at every point, for `tiles` tiles from `first` on and one panel.
@@ -213,6 +214,7 @@ static void transform_outputs(const WinogradConvolution& w, const TileRange& ran
       output.end_row(row, rows * w.y.W);
     }
   }
+  finish_streams();
 }
 
 static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t panel) {
