@@ -17,7 +17,7 @@ namespace diffuse::binding {
 namespace {
 
 // Raised whenever the meaning of the exports changes; addon.ts refuses another number.
-constexpr int kAbi = 3;
+constexpr int kAbi = 4;
 
 [[noreturn]] void disposed(const char* what) { throw Error("ERR_DISPOSED", std::string(what) + " has been disposed"); }
 
@@ -114,10 +114,11 @@ class BufferHandle : public Napi::ObjectWrap<BufferHandle> {
 class ProgramHandle : public Napi::ObjectWrap<ProgramHandle> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Program",
-                       {InstanceMethod("run", &ProgramHandle::run), InstanceMethod("cancel", &ProgramHandle::cancel),
-                        InstanceMethod("dispose", &ProgramHandle::dispose),
-                        InstanceAccessor("scratchBytes", &ProgramHandle::scratch_bytes, nullptr)});
+    return DefineClass(
+        env, "Program",
+        {InstanceMethod("run", &ProgramHandle::run), InstanceMethod("cancel", &ProgramHandle::cancel),
+         InstanceMethod("dispose", &ProgramHandle::dispose), InstanceMethod("plans", &ProgramHandle::plans),
+         InstanceAccessor("scratchBytes", &ProgramHandle::scratch_bytes, nullptr)});
   }
   explicit ProgramHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ProgramHandle>(info) {}
   void adopt(std::shared_ptr<Device> device, std::shared_ptr<Program> program) {
@@ -140,6 +141,16 @@ class ProgramHandle : public Napi::ObjectWrap<ProgramHandle> {
   }
   Napi::Value scratch_bytes(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), program_ ? static_cast<double>(program_->scratch_bytes()) : 0);
+  }
+
+  // () → string[]
+  Napi::Value plans(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      if (!program_) disposed("this program");
+      auto list = Napi::Array::New(info.Env());
+      for (const auto& plan : program_->plans()) list.Set(list.Length(), plan);
+      return list;
+    });
   }
 
   // (scalars: Float64Array, inputs: TypedArray[], { checkFinite, profile, id }) → Promise<{ outputs, callMilliseconds?
@@ -267,13 +278,14 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   std::shared_ptr<Device> device_;
 };
 
-// ({ kind, threads, isa }) → Device
+// ({ kind, threads, isa, direct }) → Device
 Napi::Value open_device(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto options = info[0].As<Napi::Object>();
     std::string kind = options.Get("kind").ToString();
     if (kind != "cpu") throw Error("ERR_DEVICE", "this build has no '" + kind + "' backend; available: cpu");
-    auto device = open_cpu_device(options.Get("threads").ToNumber().Int32Value(), options.Get("isa").ToString());
+    auto device = open_cpu_device(options.Get("threads").ToNumber().Int32Value(), options.Get("isa").ToString(),
+                                  options.Get("direct").ToBoolean());
     auto object = info.Env().GetInstanceData<Classes>()->device.New({});
     DeviceHandle::Unwrap(object)->adopt(std::move(device));
     return object;

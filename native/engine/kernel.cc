@@ -7,6 +7,14 @@
 
 namespace diffuse {
 
+void say_plan(const Call& call, const char* format, ...) {
+  if (!call.plan) return;
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(call.plan, kPlanText, format, arguments);
+  va_end(arguments);
+}
+
 void fail(const char* code, const char* kernel, const char* format, ...) {
   char message[512];
   va_list arguments;

@@ -17,7 +17,12 @@ struct Call {
   const double* attributes;
   std::byte* scratch;  // as many bytes as prepare() asked for, aligned to 64; contents undefined, shared by all threads
   Workers* workers;
+  // Convolutions sum every product of the definition, where a faster algorithm would be taken.
+  bool direct = false;
+  // Where prepare() may say how it will compute, kPlanText characters; null where nobody asks.
+  char* plan = nullptr;
 };
+constexpr size_t kPlanText = 160;
 
 struct Kernel {
   const char* name;
@@ -27,6 +32,9 @@ struct Kernel {
   // Computes. Results must not depend on the number of threads.
   void (*run)(const Call&);
 };
+
+// Writes to call.plan, if somebody asks.
+void say_plan(const Call& call, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
 // Throws Error{code, "<kernel>: <message>"}. Not inline: callers are compiled for several instruction sets.
 [[noreturn]] void fail(const char* code, const char* kernel, const char* format, ...)

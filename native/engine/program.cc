@@ -41,13 +41,15 @@ Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
       if (attribute.slot >= spec_.scalar_count) throw Error("ERR_ARGUMENT", planned.name + ": no such scalar");
       if (attribute.slot >= 0) call.slots.emplace_back(static_cast<int>(i), attribute.slot);
     }
-    Call view{call.tensors.data(), call.attributes.data(), nullptr, nullptr};
+    char plan[kPlanText] = "";
+    Call view{call.tensors.data(), call.attributes.data(), nullptr, nullptr, false, plan};
     try {
       scratch_bytes_ = std::max(scratch_bytes_, device_->prepare(call.kernel, view));
     } catch (Error& error) {
       throw Error(error.code, planned.name + ": " + error.message);
     }
     calls_.push_back(std::move(call));
+    plans_.emplace_back(plan);
   }
   for (const auto* list : {&spec_.inputs, &spec_.outputs})
     for (const auto& tensor : *list)

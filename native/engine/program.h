@@ -62,6 +62,8 @@ class Program {
   size_t arena_bytes() const { return spec_.arena_bytes; }
   size_t scratch_bytes() const { return scratch_bytes_; }
   const std::vector<PlannedCall>& calls() const { return spec_.calls; }
+  // How each call will be computed, in words; empty where there is one way only.
+  const std::vector<std::string>& plans() const { return plans_; }
   Device& device() const { return *device_; }
 
   // Checks a run's scalars and inputs; throws ERR_ARGUMENT. Any thread.
@@ -89,6 +91,7 @@ class Program {
   size_t scratch_bytes_ = 0;
   std::unique_ptr<Memory> arena_, scratch_;
   std::vector<BoundCall> calls_;
+  std::vector<std::string> plans_;
 };
 
 }  // namespace diffuse

@@ -3,7 +3,7 @@ import type { NativeProgram } from '../native/bindings.ts';
 import { type Device, type DeviceBuffer, mebibytes } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { kernelSignature } from '../native/kernels.ts';
-import { elementCount, type Graph, shapeText, type Value } from './graph.ts';
+import { elementCount, type Graph, type Shape, shapeText, type Value } from './graph.ts';
 import { type Placement, type Plan, plan } from './plan.ts';
 
 /** Arrays by element type. */
@@ -42,10 +42,18 @@ export interface RunOptions {
   readonly checkFinite?: boolean;
 }
 
-/** Time of one kernel call. */
-export interface CallTime {
+/** One kernel call of a program. */
+export interface PlannedCall {
   readonly name: string;
   readonly kernel: string;
+  /** Shapes of its tensors, by their names in the kernel's signature. */
+  readonly shapes: Readonly<Record<string, Shape>>;
+  /** How the kernel will compute it, in words; empty where there is one way only. */
+  readonly plan: string;
+}
+
+/** Time of one kernel call. */
+export interface CallTime extends PlannedCall {
   readonly timeMs: number;
 }
 
@@ -61,6 +69,8 @@ export interface Program<Output extends string = string> extends MemoryEstimate 
    * @throws `ERR_CANCELLED`, `ERR_NON_FINITE`, `ERR_SHAPE`, `ERR_ARGUMENT`, `ERR_DISPOSED`, `ERR_OUT_OF_MEMORY`.
    */
   run(options?: RunOptions): Promise<Record<Output, Float32Array>>;
+  /** The calls of a run, in order. */
+  explain(): readonly PlannedCall[];
   /** As {@link run}, and returns how long each kernel call took. */
   profile(options?: RunOptions): Promise<CallTime[]>;
   dispose(): void;
@@ -224,6 +234,15 @@ function wrapProgram<Output extends string>(
       signal?.removeEventListener('abort', cancel);
     }
   };
+  const explain = (): PlannedCall[] => {
+    const plans = native.plans();
+    return planned.nodes.map(({ name, kernel, inputs: read, outputs: written }, i) => ({
+      name,
+      kernel,
+      shapes: Object.fromEntries([...read, ...written].map(([tensor, { shape }]) => [tensor, shape])),
+      plan: plans[i] ?? '',
+    }));
+  };
   return {
     ...memory,
     peakBytes: memory.arenaBytes + memory.scratchBytes,
@@ -234,9 +253,10 @@ function wrapProgram<Output extends string>(
         outputNames.map((name, i) => [name, new Float32Array(outputs[i] as ArrayBuffer)]),
       ) as Record<Output, Float32Array>;
     },
+    explain,
     async profile(options = {}) {
       const { callMilliseconds } = await launch(options, true);
-      return planned.nodes.map(({ name, kernel }, i) => ({ name, kernel, timeMs: callMilliseconds[i] ?? 0 }));
+      return explain().map((call, i) => ({ ...call, timeMs: callMilliseconds[i] ?? 0 }));
     },
     dispose: () => native.dispose(),
     [Symbol.dispose]: () => native.dispose(),

@@ -6,11 +6,11 @@ export interface Addon {
   readonly kernels: Readonly<Record<string, string>>;
   /** Instruction sets that this build contains and this CPU runs, best first. */
   readonly isas: readonly string[];
-  openDevice(options: { kind: string; threads: number; isa: string }): NativeDevice;
+  openDevice(options: { kind: string; threads: number; isa: string; direct: boolean }): NativeDevice;
 }
 
 /** The number of the interface below. */
-export const expectedAbi = 3;
+export const expectedAbi = 4;
 
 /** A backend with its own thread. Every method may throw an Error with a `code`. */
 export interface NativeDevice {
@@ -64,6 +64,8 @@ export interface NativeProgramDescription {
 /** A compiled program. */
 export interface NativeProgram {
   readonly scratchBytes: number;
+  /** How each call will be computed, in words; empty where there is one way only. */
+  plans(): string[];
   run(
     scalars: Float64Array,
     inputs: readonly ArrayBufferView[],

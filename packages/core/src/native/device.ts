@@ -10,6 +10,11 @@ export interface DeviceOptions {
   readonly threads?: number;
   /** Instruction set of the CPU backend: `avx512`, `avx2` or `portable`; default the best that the CPU has. */
   readonly isa?: string;
+  /**
+   * `direct` lets convolutions sum every product of the definition instead of taking Winograd's algorithm where that is faster. For
+   * comparison: slower, and different in the last bits. Default `auto`.
+   */
+  readonly convolution?: 'auto' | 'direct';
   /** Bytes that programs and buffers may take; default what the system has free when a program is compiled. */
   readonly memoryLimit?: number;
 }
@@ -73,7 +78,7 @@ export interface DeviceBuffer {
  * @throws `ERR_DEVICE` when there is no such device, `ERR_NATIVE` when the addon cannot be loaded, `ERR_ARGUMENT`.
  */
 export async function openDevice(kind: 'auto' | 'cpu' = 'auto', options: DeviceOptions = {}): Promise<Device> {
-  const { threads = 0, isa = '', memoryLimit } = options;
+  const { threads = 0, isa = '', convolution = 'auto', memoryLimit } = options;
   if (kind !== 'auto' && kind !== 'cpu') {
     throw new DiffuseError('ERR_DEVICE', `there is no device '${String(kind)}'; available: auto, cpu`);
   }
@@ -83,8 +88,12 @@ export async function openDevice(kind: 'auto' | 'cpu' = 'auto', options: DeviceO
       `threads is ${threads}; it must be an integer from 1 to 1024, or 0 for all cores`,
     );
   }
+  if (convolution !== 'auto' && convolution !== 'direct') {
+    throw new DiffuseError('ERR_ARGUMENT', `convolution is '${String(convolution)}'; it must be 'auto' or 'direct'`);
+  }
   const addon = loadAddon();
-  const native = translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa }));
+  const direct = convolution === 'direct';
+  const native = translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa, direct }));
   return wrapDevice(native, memoryLimit);
 }
 
