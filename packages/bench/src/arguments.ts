@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { DiffuseError } from '@diffuse/core';
 import { benchConfigs, selectConfigs } from './configs.ts';
 import { peers } from './peers/index.ts';
+import { type Precision, precisions } from './precision.ts';
 import { suites } from './suites/index.ts';
 
 /** What the command line asks for. */
@@ -23,13 +24,20 @@ export interface RunRequest {
   readonly suites: readonly string[];
   /** Names of configurations. */
   readonly configs: readonly string[];
-  readonly peer: string | undefined;
+  /** Names of the libraries that are timed beside ours; the first that can do a case is taken for it. */
+  readonly peers: readonly string[];
+  readonly precision: Precision;
+  /** Instruction set that both sides are held to; undefined leaves each the best that the CPU has. */
+  readonly isa: string | undefined;
   /** File to write the result to. */
   readonly json: string | undefined;
   readonly quick: boolean;
   readonly compile: boolean;
   readonly threads: number;
 }
+
+/** Instruction sets that both sides can be held to. */
+const isas = ['avx2'];
 
 /** Text of `--help`. */
 export function helpText(): string {
@@ -42,8 +50,10 @@ Suites (default: all that take minutes; quality by name only)
 ${suites.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`).join('\n')}
 
 Options
-  --peer NAME     time another library in the same run, in turn with ours: ${Object.keys(peers).join(', ')}
+  --peer LIST     time other libraries in the same run, in turn with ours: ${Object.keys(peers).join(', ')}
                   (PYTHON names the interpreter that has torch and diffusers)
+  --precision P   number format: ${precisions.join(', ')} (default: fp32)
+  --isa NAME      hold both sides to an instruction set: ${isas.join(', ')}
   --configs LIST  networks: ${configs.join(', ')} (default: all)
   --threads N     threads of either side (default: all cores)
   --quick         fewer measurements, fewer variants of the peer
@@ -58,6 +68,8 @@ const options = {
   peer: { type: 'string' },
   json: { type: 'string' },
   configs: { type: 'string' },
+  precision: { type: 'string' },
+  isa: { type: 'string' },
   threads: { type: 'string' },
   quick: { type: 'boolean' },
   compile: { type: 'boolean' },
@@ -69,7 +81,7 @@ export function parseBenchArguments(args: readonly string[]): BenchRequest {
   // Some package managers pass on the `--` before their scripts' arguments.
   const given = args[0] === '--' ? args.slice(1) : [...args];
   const { values, positionals } = parse(given);
-  const { peer, json, quick = false, compile = false, help = false } = values;
+  const { json, quick = false, compile = false, help = false } = values;
   if (help) return { command: 'help' };
   const [first, ...rest] = positionals;
   if (first === 'compare') return compareRequest(rest);
@@ -79,11 +91,26 @@ export function parseBenchArguments(args: readonly string[]): BenchRequest {
     if (rest.length > 0) throw usage(`profile takes no '${rest[0]}'; the networks are chosen by --configs`);
     return { command: 'profile', configs, threads };
   }
-  if (peer !== undefined && !Object.hasOwn(peers, peer)) {
-    throw usage(`--peer: there is no peer '${peer}'; there is ${Object.keys(peers).join(', ')}`);
-  }
   if (json === '') throw usage('--json: the name of the file is empty');
-  return { command: 'run', suites: suiteNames(positionals), configs, peer, json, quick, compile, threads };
+  return {
+    ...{ command: 'run', suites: suiteNames(positionals), configs, peers: peerNames(values.peer) },
+    precision: oneOf('--precision', values.precision ?? 'fp32', precisions),
+    isa: values.isa === undefined ? undefined : oneOf('--isa', values.isa, isas),
+    ...{ json, quick, compile, threads },
+  };
+}
+
+function peerNames(list: string | undefined): readonly string[] {
+  const names = list === undefined ? [] : [...new Set(list.split(','))];
+  const unknown = names.find((name) => !Object.hasOwn(peers, name));
+  if (unknown === undefined) return names;
+  throw usage(`--peer: there is no peer '${unknown}'; there are ${Object.keys(peers).join(', ')}`);
+}
+
+function oneOf<Name extends string>(option: string, given: string, known: readonly Name[]): Name {
+  const found = known.find((name) => name === given);
+  if (found !== undefined) return found;
+  throw usage(`${option} is '${given}'; it must be ${known.join(' or ')}`);
 }
 
 function parse(args: string[]): ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>> {

@@ -1,13 +1,14 @@
 import type { RunRequest } from './arguments.ts';
+import { measureFmaPeak } from './ceilings.ts';
 import { selectConfigs } from './configs.ts';
-import { measureFmaPeak } from './fma-peak.ts';
 import { describeMachine } from './machine.ts';
 import { peers } from './peers/index.ts';
 import type { FoundPeer, Peer } from './peers/peer.ts';
+import { precisionProblem } from './precision.ts';
 import { currentCommit } from './repository.ts';
 import { type BenchResult, type CaseResult, figureProblem } from './result.ts';
 import { suites } from './suites/index.ts';
-import type { BenchCase, BenchContext } from './suites/suite.ts';
+import type { BenchCase, BenchContext, Suite } from './suites/suite.ts';
 
 /** What a run needs besides the request. */
 export interface BenchOptions {
@@ -25,23 +26,27 @@ export interface BenchOutcome {
 
 /** Runs the suites one after the other. A missing peer and cases that fail are told in the notes of the result. */
 export async function runBench(request: RunRequest, options: BenchOptions = {}): Promise<BenchOutcome> {
-  const { threads, quick, compile } = request;
+  const { threads, isa, precision, quick, compile } = request;
   const {
     log = () => undefined,
-    findPeer = (name) => peers[name]?.({ threads, quick, compile }) as Promise<FoundPeer>,
+    findPeer = (name) => peers[name]?.({ threads, isa, precision, quick, compile }) as Promise<FoundPeer>,
   } = options;
   const notes: string[] = [];
   const note = (text: string): void => {
     notes.push(text);
     log(`note: ${text}`);
   };
-  const machine = await describeMachine(threads);
-  const peer = await openPeer(request, findPeer, note);
+  const device = { threads, ...(isa !== undefined && { isa }) };
+  const machine = await describeMachine(device);
+  const opened = await openPeers(request.peers, findPeer, note);
   try {
-    const fma = request.suites.includes('ops') ? await measureFmaPeak(threads) : undefined;
+    const fma = request.suites.some((name) => ['ops', 'block'].includes(name))
+      ? await measureFmaPeak(threads, isa)
+      : undefined;
     if (fma && 'missing' in fma) note(fma.missing);
-    const fmaGflops = fma && 'gflops' in fma ? fma.gflops : undefined;
-    const context = { threads, quick, peer, fmaGflops, configs: selectConfigs(request.configs) };
+    const fmaGflops = fma && 'value' in fma ? fma.value : undefined;
+    const configs = selectConfigs(request.configs);
+    const context = { device, precision, quick, peers: opened, fmaGflops, configs };
     const { cases, failures } = await runCases(request, context, log);
     failures.forEach(note);
     const result: BenchResult = {
@@ -53,20 +58,27 @@ export async function runBench(request: RunRequest, options: BenchOptions = {}):
     };
     return { result, complete: failures.length === 0 };
   } finally {
-    await peer?.close();
+    for (const peer of opened) await peer.close();
   }
 }
 
-async function openPeer(
-  { peer: name }: RunRequest,
+/** Looks for peers; one that is missing is told in a note, and ours is measured alone. */
+async function openPeers(
+  names: readonly string[],
   findPeer: (name: string) => Promise<FoundPeer>,
   note: (text: string) => void,
-): Promise<Peer | undefined> {
-  if (name === undefined) return undefined;
-  const found = await findPeer(name);
-  if ('peer' in found) return found.peer;
-  note(`no peer: ${found.missing}`);
-  return undefined;
+): Promise<readonly Peer[]> {
+  const opened: Peer[] = [];
+  for (const name of names) {
+    const found = await findPeer(name);
+    if ('peer' in found) {
+      opened.push(found.peer);
+      found.peer.notes.forEach(note);
+    } else {
+      note(`no peer: ${found.missing}`);
+    }
+  }
+  return opened;
 }
 
 async function runCases(
@@ -77,6 +89,11 @@ async function runCases(
   const cases: CaseResult[] = [];
   const failures: string[] = [];
   for (const suite of suites.filter(({ name }) => request.suites.includes(name))) {
+    const problem = suiteProblem(suite, context);
+    if (problem !== undefined) {
+      failures.push(`${suite.name}: skipped: ${problem}`);
+      continue;
+    }
     for (const benchCase of suite.cases(context)) {
       log(`${suite.name}: ${benchCase.name}`);
       const outcome = await measured(benchCase);
@@ -91,6 +108,13 @@ async function runCases(
     }
   }
   return { cases, failures };
+}
+
+/** Why a suite cannot be run as it is asked for; undefined when it can. */
+function suiteProblem({ startsCommand = false }: Suite, { precision, device }: BenchContext): string | undefined {
+  if (device.isa !== undefined && startsCommand)
+    return 'it starts the command line tool, which takes no instruction set';
+  return precisionProblem(precision);
 }
 
 async function measured(benchCase: BenchCase): Promise<{ row: CaseResult } | { failure: string }> {

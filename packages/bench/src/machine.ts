@@ -1,22 +1,23 @@
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
-import { openDevice } from '@diffuse/core';
+import { type DeviceOptions, openDevice } from '@diffuse/core';
 import type { Machine } from './result.ts';
 
 /** Vector extensions worth knowing, in the words of /proc/cpuinfo. */
 const extensions = ['avx2', 'fma', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'asimd', 'sve', 'bf16'];
 
-/** Facts about the machine. */
-export async function describeMachine(threads: number): Promise<Machine> {
+/** Facts about the machine. @param options of the device that is measured. */
+export async function describeMachine(options: DeviceOptions): Promise<Machine> {
   const processors = cpus();
-  using device = await openDevice('cpu', { threads });
+  using device = await openDevice('cpu', options);
   return {
     cpu: processors[0]?.model ?? 'unknown',
     cores: processors.length,
     memoryBytes: totalmem(),
     isa: cpuExtensions(),
     device: device.name,
-    threads,
+    threads: device.threads,
+    ...(options.isa !== undefined && { heldTo: options.isa }),
     os: `${type()} ${release()}`,
     node: process.version,
   };

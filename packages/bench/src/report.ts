@@ -6,9 +6,10 @@ import { formatBytes, formatMs, table } from './table.ts';
 /** The result as people read it. */
 export function reportText({ machine, commit, cases, notes }: BenchResult): string {
   const peak = machine.fmaGflops === undefined ? '' : `, float32 peak ${machine.fmaGflops.toFixed(0)} GFLOP/s`;
+  const held = machine.heldTo === undefined ? '' : `, both sides held to ${machine.heldTo}`;
   const facts = [
     `${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}${peak}`,
-    `${machine.device}, ${machine.threads} threads; ${machine.isa.join(' ')}`,
+    `${machine.device}, ${machine.threads} threads${held}; ${machine.isa.join(' ')}`,
     `${machine.os}, Node.js ${machine.node}, commit ${commit}`,
   ];
   const suites = [...new Set(cases.map(({ suite }) => suite))];
@@ -16,7 +17,7 @@ export function reportText({ machine, commit, cases, notes }: BenchResult): stri
     const rows = cases.filter((row) => row.suite === suite);
     return rows.some(({ figure }) => figure) ? figureTable(suite, rows) : suiteTable(suite, rows);
   });
-  return [facts.join('\n'), ...tables, ...notes.map((note) => `note: ${note}`)].join('\n\n');
+  return [facts.join('\n'), ...tables, ...goalTable(cases), ...notes.map((note) => `note: ${note}`)].join('\n\n');
 }
 
 function figureTable(suite: string, rows: readonly CaseResult[]): string {
@@ -31,33 +32,29 @@ function figureCells({ name, ours, figure }: CaseResult): string[] {
   return [name, figure.name, value.toPrecision(4), bound, time];
 }
 
+const columns = [
+  ...['ours ms', 'spread', 'memory', 'peer ms', 'spread', 'memory', 'ratio', 'of peak', 'of memory', 'busy'],
+  'variant of the peer',
+];
+
+/** Columns that no row of the suite has anything to say in are left out. */
 function suiteTable(suite: string, rows: readonly CaseResult[]): string {
-  const disturbed = rows.some((row) => (row.otherCores ?? 0) > disturbedCores);
-  const text = table(
-    [
-      suite,
-      'ours ms',
-      'spread',
-      'memory',
-      'peer ms',
-      'spread',
-      'memory',
-      'ratio',
-      'of peak',
-      'busy',
-      'variant of the peer',
-    ],
-    rows.map(rowCells),
-    [10],
-  );
+  const cells = rows.map(rowCells);
+  const shown = [suite, ...columns].map((_, column) => column === 0 || cells.some((row) => row[column] !== ''));
+  const pick = (row: readonly string[]): readonly string[] => row.filter((_, column) => shown[column]);
+  const header = pick([suite, ...columns]);
+  const text = table(header, cells.map(pick), [header.indexOf('variant of the peer')]);
   const remarks = [
     ...(rows.some((row) => row.memoryRatio !== undefined) ? ["ratio: the peer's memory over ours"] : []),
-    ...(disturbed ? [`! others kept more than ${disturbedCores} cores busy meanwhile: not to be trusted`] : []),
+    ...(rows.some((row) => (row.otherCores ?? 0) > disturbedCores)
+      ? [`! others kept more than ${disturbedCores} cores busy meanwhile: not to be trusted`]
+      : []),
   ];
   return [text, ...remarks].join('\n');
 }
 
-function rowCells({ name, ours, peer, ratio, memoryRatio, fractionOfPeak, otherCores }: CaseResult): string[] {
+function rowCells(row: CaseResult): string[] {
+  const { name, ours, peer, ratio, memoryRatio, otherCores } = row;
   const best = ratio ?? (memoryRatio === undefined ? undefined : 1 / memoryRatio);
   return [
     name,
@@ -68,10 +65,29 @@ function rowCells({ name, ours, peer, ratio, memoryRatio, fractionOfPeak, otherC
     peer ? spread(peer) : '',
     peer?.peakBytes === undefined ? '' : formatBytes(peer.peakBytes),
     best === undefined ? '' : best.toFixed(2),
-    fractionOfPeak === undefined ? '' : `${(100 * fractionOfPeak).toFixed(0)} %`,
+    percent(row.fractionOfPeak),
+    percent(row.fractionOfBandwidth),
     otherCores === undefined ? '' : `${otherCores.toFixed(2)}${otherCores > disturbedCores ? ' !' : ''}`,
-    peer ? `${peer.name} ${peer.variant}` : '',
+    peer ? `${peer.name} ${peer.variant}${peer.precision === 'fp32' ? '' : `, ${peer.precision}`}` : '',
   ];
+}
+
+function percent(fraction: number | undefined): string {
+  return fraction === undefined ? '' : `${(100 * fraction).toFixed(0)} %`;
+}
+
+/** What was asked of the rows, and whether it holds. */
+function goalTable(cases: readonly CaseResult[]): readonly string[] {
+  const rows = cases.flatMap(({ suite, name, goals = [] }) =>
+    goals.map((asked) => [
+      `${suite}: ${name}`,
+      asked.name,
+      asked.value.toPrecision(3),
+      `${asked.better === 'lower' ? '<=' : '>='} ${asked.limit}`,
+      asked.holds ? 'yes' : 'NO',
+    ]),
+  );
+  return rows.length === 0 ? [] : [table(['asked', 'figure', 'value', 'must be', 'holds'], rows, [1])];
 }
 
 function spread({ minMs, maxMs }: Timing): string {

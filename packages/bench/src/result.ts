@@ -1,5 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { DiffuseError } from '@diffuse/core';
+import type { Goal } from './asked.ts';
+import type { Tried } from './peers/peer.ts';
+import type { Precision } from './precision.ts';
 import type { Timing } from './statistics.ts';
 
 /** Our side of a case. */
@@ -17,6 +20,9 @@ export interface PeerTiming extends Timing {
   readonly version: string;
   /** Which way of using the peer was fastest in a trial and so was measured. */
   readonly variant: string;
+  readonly precision: 'fp32' | 'bf16';
+  /** What the trial of all variants found. */
+  readonly tried?: Tried;
   /** Resident memory of the peer's process at its peak in bytes; in the suite `memory`. */
   readonly peakBytes?: number;
 }
@@ -34,7 +40,8 @@ export interface Figure {
 export interface CaseResult {
   readonly suite: string;
   readonly name: string;
-  readonly precision: 'fp32';
+  /** Number format of our side. */
+  readonly precision: Precision;
   readonly ours: OurTiming;
   readonly peer?: PeerTiming;
   /** `peer.medianMs / ours.medianMs`: above 1 we are faster. */
@@ -45,7 +52,13 @@ export interface CaseResult {
   readonly flops?: number;
   /** `flops / ours.medianMs` over the measured peak of fused multiply-adds on the same threads. */
   readonly fractionOfPeak?: number;
+  /** Bytes that one measurement must read and write, of ops that memory bounds. */
+  readonly bytes?: number;
+  /** The time that memory alone takes for them, at its measured bandwidth, over `ours.medianMs`. */
+  readonly fractionOfBandwidth?: number;
   readonly figure?: Figure;
+  /** What was asked of this row, and whether it holds. */
+  readonly goals?: readonly Goal[];
   /** Cores that other processes kept busy meanwhile, on average; above 0.1 the row is not to be trusted. */
   readonly otherCores?: number;
 }
@@ -60,6 +73,8 @@ export interface Machine {
   /** The device that computed, as the library calls it. */
   readonly device: string;
   readonly threads: number;
+  /** Instruction set that both sides were held to; absent where each took the best that the CPU has. */
+  readonly heldTo?: string;
   readonly os: string;
   readonly node: string;
   /** Measured peak of fused multiply-adds in float32 on `threads` threads. */
@@ -103,6 +118,7 @@ export async function readResult(path: string): Promise<BenchResult> {
 type Check = (value: unknown) => boolean;
 const text: Check = (value) => typeof value === 'string';
 const count: Check = (value) => typeof value === 'number' && Number.isFinite(value) && value >= 0;
+const truth: Check = (value) => typeof value === 'boolean';
 const optional =
   (check: Check): Check =>
   (value) =>
@@ -111,11 +127,12 @@ const record = (value: unknown): value is Record<string, unknown> => typeof valu
 
 const timingFields = { medianMs: count, minMs: count, maxMs: count, runs: count };
 const caseFields = { suite: text, name: text, precision: text };
-const numberFields = ['ratio', 'memoryRatio', 'flops', 'fractionOfPeak', 'otherCores'];
-const figureFields = {
-  ...{ name: text, value: count, limit: optional(count) },
-  better: (value: unknown) => value === 'lower' || value === 'higher',
-};
+const numberFields = [
+  ...['ratio', 'memoryRatio', 'flops', 'fractionOfPeak', 'bytes', 'fractionOfBandwidth', 'otherCores'],
+];
+const direction: Check = (value) => value === 'lower' || value === 'higher';
+const figureFields = { name: text, value: count, limit: optional(count), better: direction };
+const goalFields = { name: text, value: count, limit: count, better: direction, holds: truth };
 const peerFields = { name: text, version: text, variant: text, ...timingFields, peakBytes: optional(count) };
 
 /** What is wrong with the form of a result, with the path to it; undefined when nothing is. */
@@ -124,16 +141,22 @@ export function resultProblem(value: unknown): string | undefined {
   if (missing !== undefined) return missing;
   for (const [i, row] of (value as { cases: unknown[] }).cases.entries()) {
     const at = `cases[${i}].`;
-    const { ours, peer, figure } = (row ?? {}) as Record<string, unknown>;
+    const { ours, peer, figure, goals = [] } = (row ?? {}) as Record<string, unknown>;
     const problem =
       fieldProblem(row, at, caseFields) ??
       fieldProblem(ours, `${at}ours.`, { ...timingFields, peakBytes: count }) ??
       (peer === undefined ? undefined : fieldProblem(peer, `${at}peer.`, peerFields)) ??
       (figure === undefined ? undefined : fieldProblem(figure, `${at}figure.`, figureFields)) ??
-      fieldProblem(row, at, Object.fromEntries(numberFields.map((name) => [name, optional(count)])));
+      fieldProblem(row, at, Object.fromEntries(numberFields.map((name) => [name, optional(count)]))) ??
+      goalsProblem(goals, at);
     if (problem !== undefined) return problem;
   }
   return undefined;
+}
+
+function goalsProblem(goals: unknown, at: string): string | undefined {
+  if (!Array.isArray(goals)) return `${at}goals is no array`;
+  return goals.map((goal, i) => fieldProblem(goal, `${at}goals[${i}].`, goalFields)).find(Boolean);
 }
 
 function fieldProblem(value: unknown, path: string, fields: Readonly<Record<string, Check>>): string | undefined {

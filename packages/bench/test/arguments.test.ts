@@ -2,13 +2,16 @@ import { availableParallelism } from 'node:os';
 import { expect, test } from 'vitest';
 import { parseBenchArguments } from '../src/arguments.ts';
 import { benchCommand } from '../src/command-line.ts';
+import { suites } from '../src/suites/index.ts';
 
 test('without arguments everything of ours is measured but what takes half an hour', () => {
   expect(parseBenchArguments([])).toEqual({
     command: 'run',
-    suites: ['ops', 'train-step', 'sample', 'startup', 'memory'],
+    suites: suites.filter(({ name }) => name !== 'quality').map(({ name }) => name),
     configs: ['S', 'M', 'L'],
-    peer: undefined,
+    peers: [],
+    precision: 'fp32',
+    isa: undefined,
     json: undefined,
     quick: false,
     compile: false,
@@ -28,14 +31,17 @@ test('suites run in their own order, flags are read, a leading -- is passed over
     '--threads',
     '3',
     '--quick',
+    ...['--precision', 'bf16', '--isa', 'avx2'],
     '--json',
     'a.json',
   ];
   expect(parseBenchArguments(args)).toMatchObject({
     suites: ['ops', 'memory'],
     configs: ['M', 'S'],
-    peer: 'pytorch',
+    peers: ['pytorch'],
     threads: 3,
+    precision: 'bf16',
+    isa: 'avx2',
     quick: true,
     json: 'a.json',
   });
@@ -45,8 +51,10 @@ test('suites run in their own order, flags are read, a leading -- is passed over
 });
 
 test.each([
-  [['opz'], "there is no suite 'opz'; there are ops, train-step, sample, startup, memory, quality"],
-  [['--peer', 'jax'], "--peer: there is no peer 'jax'; there is pytorch"],
+  [['opz'], `there is no suite 'opz'; there are ${suites.map(({ name }) => name).join(', ')}`],
+  [['--peer', 'pytorch,jax'], "--peer: there is no peer 'jax'; there are pytorch"],
+  [['--precision', 'fp16'], "--precision is 'fp16'; it must be fp32 or bf16 or bf16-fast"],
+  [['--isa', 'sse2'], "--isa is 'sse2'; it must be avx2"],
   [['--configs', 'S,XL'], "--configs: there is no configuration 'XL'; there are S, M, L"],
   [['--configs', ''], "--configs: there is no configuration ''; there are S, M, L"],
   [['--threads', '0'], "--threads is '0'; it must be an integer from 1 to 1024"],
@@ -84,19 +92,8 @@ test('a result file that cannot be written is found out before anything is measu
 test('help lists every suite and flag', async () => {
   const lines: string[] = [];
   expect(await benchCommand(['--help'], { out: (text) => lines.push(text), error: () => undefined })).toBe(0);
-  for (const word of [
-    'ops',
-    'train-step',
-    'sample',
-    'startup',
-    'memory',
-    '--peer',
-    '--json',
-    '--quick',
-    '--configs',
-    '--threads',
-    'compare',
-  ]) {
+  const flags = ['--peer', '--json', '--quick', '--configs', '--threads', '--precision', '--isa'];
+  for (const word of [...suites.map(({ name }) => name), ...flags, 'compare', 'profile']) {
     expect(lines[0]).toContain(word);
   }
 });

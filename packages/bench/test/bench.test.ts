@@ -5,10 +5,11 @@ import { benchConfigs, benchModel } from '../src/configs.ts';
 import { opSession } from '../src/ours/op-session.ts';
 import type { Peer, PreparedWork, Work } from '../src/peers/peer.ts';
 import { resultProblem } from '../src/result.ts';
-import { compareWithPeer } from '../src/suites/suite.ts';
+import { type BenchContext, compareWithPeer } from '../src/suites/suite.ts';
 
 const request: RunRequest = {
-  ...{ command: 'run', suites: [], configs: ['S'], peer: undefined, json: undefined },
+  ...{ command: 'run', suites: [], configs: ['S'], peers: [], json: undefined },
+  ...{ precision: 'fp32', isa: undefined },
   ...{ quick: true, compile: false, threads: 1 },
 };
 
@@ -21,9 +22,9 @@ function idlePeer(): Peer {
     release: async () => undefined,
   };
   return {
-    ...{ name: 'idle', version: '1', startup: async () => 1, close: vi.fn(async () => undefined) },
+    ...{ name: 'idle', version: '1', kinds: ['op'], notes: ['it does nothing'] },
+    close: vi.fn(async () => undefined),
     prepare: async () => prepared,
-    trainInFreshProcess: async () => ({ stepMs: [3], peakBytes: 1e6, variant: 'idle' }),
   };
 }
 
@@ -36,7 +37,7 @@ test('the networks are those of the published sizes', () => {
 
 test('a missing peer is a note of the result, not an error', async () => {
   const findPeer = async (): Promise<{ missing: string }> => ({ missing: 'pytorch: nowhere' });
-  const { result, complete } = await runBench({ ...request, peer: 'pytorch' }, { findPeer });
+  const { result, complete } = await runBench({ ...request, peers: ['pytorch'] }, { findPeer });
   expect(result.notes).toEqual(['no peer: pytorch: nowhere']);
   expect(complete).toBe(true);
   expect(resultProblem(JSON.parse(JSON.stringify(result)))).toBeUndefined();
@@ -45,23 +46,30 @@ test('a missing peer is a note of the result, not an error', async () => {
 
 test('a peer is closed at the end', async () => {
   const peer = idlePeer();
-  await runBench({ ...request, peer: 'pytorch' }, { findPeer: async () => ({ peer }) });
+  const { result } = await runBench({ ...request, peers: ['pytorch'] }, { findPeer: async () => ({ peer }) });
   expect(peer.close).toHaveBeenCalledOnce();
+  expect(result.notes).toEqual(['it does nothing']);
 });
 
 const small: Work & { kind: 'op' } = { kind: 'op', repeats: 2, op: 'matmul', size: 64 };
 
 test('a real op is timed against a peer', async () => {
-  const session = await opSession(small, 1);
+  const session = await opSession(small, { threads: 1 });
   session.repeat(2);
-  const context = { threads: 1, configs: [], quick: true, peer: idlePeer(), fmaGflops: 10 };
+  const context: BenchContext = {
+    ...{ device: { threads: 1 }, configs: [], quick: true },
+    precision: 'fp32',
+    ...{ peers: [idlePeer()], fmaGflops: 10 },
+  };
   const row = await compareWithPeer(context, {
     ...{ suite: 'ops', name: 'small', ours: session, work: small, rounds: 3, flops: 2 * 64 ** 3 },
+    asked: { atLeast: 1e9 },
   });
   session.dispose();
   expect(row.ours.medianMs).toBeGreaterThan(0);
   expect(row.ours.peakBytes).toBeGreaterThanOrEqual(3 * 64 * 64 * 4);
-  expect(row.peer).toMatchObject({ name: 'idle', variant: 'idle', medianMs: 3 });
+  expect(row.peer).toMatchObject({ name: 'idle', variant: 'idle', precision: 'fp32', medianMs: 3 });
+  expect(row.goals).toEqual([{ name: 'ratio', value: row.ratio, better: 'higher', limit: 1e9, holds: false }]);
   expect(row.ratio).toBeCloseTo(3 / row.ours.medianMs, 10);
   expect(row.fractionOfPeak).toBeCloseTo((2 * 64 ** 3) / (row.ours.medianMs * 1e6) / 10, 10);
 });
@@ -73,10 +81,24 @@ test.each([
   { op: 'group-norm-silu', part: 'forward', batch: 2, channels: 8, height: 8, width: 8, groups: 2 },
   { op: 'group-norm-silu', part: 'backward', batch: 2, channels: 8, height: 8, width: 8, groups: 2 },
   { op: 'attention', part: 'forward', batch: 2, heads: 1, tokens: 16, channels: 8 },
-  { op: 'attention', part: 'backward', batch: 2, heads: 1, tokens: 16, channels: 8 },
-  { op: 'adamw', parameters: 1000 },
+  { op: 'attention', part: 'forward and backward', batch: 2, heads: 1, tokens: 16, channels: 8 },
+  { op: 'resnet-block', batch: 2, channels: 16, height: 8, width: 8, groups: 2 },
+  { op: 'update', parameters: 1000 },
 ] as const)('$op $part runs and takes time', async (shape) => {
-  const session = await opSession(shape, 1);
+  const session = await opSession(shape, { threads: 1 });
   expect(await session.run()).toBeGreaterThan(0);
   session.dispose();
+});
+
+test('a format that our kernels have not is said, and the suite is skipped', async () => {
+  const { result, complete } = await runBench({ ...request, suites: ['train-step'], precision: 'bf16' });
+  expect(complete).toBe(false);
+  expect(result.cases).toEqual([]);
+  expect(result.notes).toEqual(['train-step: skipped: ours has no mode bf16, it computes in fp32']);
+});
+
+test('an instruction set is that of the device; what starts the command line tool is skipped', async () => {
+  const { result } = await runBench({ ...request, suites: ['startup'], isa: 'avx2' });
+  expect(result.machine).toMatchObject({ heldTo: 'avx2', device: expect.stringContaining('avx2') });
+  expect(result.notes).toEqual(['startup: skipped: it starts the command line tool, which takes no instruction set']);
 });

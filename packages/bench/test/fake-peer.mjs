@@ -1,4 +1,4 @@
-// Stands in for peers/pytorch.py. Each variant has a fixed time; every request is appended to the file named by FAKE_PEER_LOG.
+// Stands in for peers/pytorch/main.py. Each variant has a fixed time; every request is appended to the file named by FAKE_PEER_LOG.
 import { appendFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
@@ -6,7 +6,10 @@ const times = { slow: 30, fast: 10, broken: undefined };
 let variant = 'none';
 
 function answer({ command, ...request }) {
-  appendFileSync(process.env.FAKE_PEER_LOG, `${command}${request.variant ? ` ${request.variant}` : ''}\n`);
+  appendFileSync(
+    process.env.FAKE_PEER_LOG,
+    `${command}${[request.variant ?? request.precision].map((word) => (word ? ` ${word}` : '')).join('')}\n`,
+  );
   if (command === 'hello') {
     const missing = process.env.FAKE_PEER_MISSING;
     return missing ? { missing } : { name: 'fake', version: '1.0' };

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { goal } from '../src/asked.ts';
 import { compareResults, comparisonText } from '../src/compare.ts';
 import { reportText } from '../src/report.ts';
 import { type BenchResult, type CaseResult, figureProblem, resultProblem } from '../src/result.ts';
@@ -23,11 +24,21 @@ const result = (...cases: CaseResult[]): BenchResult => ({
 
 const withPeer: CaseResult = {
   ...row('matmul', [9, 10, 12]),
-  peer: { name: 'pytorch', version: '2', variant: 'eager', medianMs: 25, minMs: 20, maxMs: 30, runs: 5 },
+  peer: {
+    name: 'pytorch',
+    version: '2',
+    variant: 'eager',
+    precision: 'fp32',
+    medianMs: 25,
+    minMs: 20,
+    maxMs: 30,
+    runs: 5,
+  },
   ratio: 2.5,
   flops: 5e8,
   fractionOfPeak: 0.5,
   otherCores: 0.3,
+  goals: [goal('ratio', 2.5, { atLeast: 3 }), goal('time over the floor', 1.1, { atMost: 1.2 })],
 };
 
 test('a result has the documented form', () => {
@@ -42,14 +53,18 @@ test.each([
   [result({ ...row('a', [1, 2, 3]), ours: {} } as unknown as CaseResult), 'cases[0].ours.medianMs is missing'],
   [result({ ...withPeer, ratio: 'x' } as unknown as CaseResult), 'cases[0].ratio is "x"'],
   [result({ ...withPeer, peer: { name: 'p' } } as unknown as CaseResult), 'cases[0].peer.version is missing'],
+  [result({ ...withPeer, goals: [{ name: 'x' }] } as unknown as CaseResult), 'cases[0].goals[0].value is missing'],
 ])('another form is named: %#', (value, problem) => {
   expect(resultProblem(value)).toBe(problem);
 });
 
 test('the table shows both sides, the ratio and a disturbed measurement', () => {
   const text = reportText(result(withPeer));
-  expect(text).toMatch(/matmul +10\.0 +9\.00-12\.0 +1 MB +25\.0 +20\.0-30\.0 +2\.50 +50 % +0\.30 ! +pytorch eager/);
+  expect(text).toMatch(/matmul +10\.0 +9\.00-12\.0 +1 MB +25\.0 +20\.0-30\.0 +2\.50 +50 % +0\.30 ! +pytorch eager\n/);
   expect(text).toContain('not to be trusted');
+  expect(text).not.toContain('of memory');
+  expect(text).toMatch(/ops: matmul +ratio +2\.50 +>= 3 +NO\n/);
+  expect(text).toMatch(/ops: matmul +time over the floor +1\.10 +<= 1\.2 +yes\n/);
   expect(text).toContain('note: no peer: pytorch: none');
 });
 

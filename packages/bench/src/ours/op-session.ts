@@ -1,24 +1,19 @@
+import { performance } from 'node:perf_hooks';
 import {
-  adamwEma,
-  attention,
-  type CallTime,
   compile,
-  conv2d,
   type Device,
   type DeviceBuffer,
+  type DeviceOptions,
   elementCount,
   Graph,
-  gradient,
-  groupNorm,
-  type KernelName,
-  matmul,
   openDevice,
   type Placement,
-  type Shape,
+  type Program,
   type Value,
 } from '@diffuse/core';
 import type { Subject } from '../alternate.ts';
 import type { OpShape } from '../peers/peer.ts';
+import { buildOp, type Tensor } from './op-graphs.ts';
 
 /** One op made ready to be timed. */
 export interface OpSession extends Subject {
@@ -28,20 +23,12 @@ export interface OpSession extends Subject {
   dispose(): void;
 }
 
-/** A graph of an op whose tensors all lie in device buffers, so that nothing is copied in or out. */
-interface OpGraph {
-  readonly graph: Graph;
-  readonly results: readonly Value[];
-  /** The kernels whose time counts; the rest of the graph only makes what they read. */
-  readonly kernels: readonly KernelName[];
-}
-
-/** Makes a tensor in a device buffer of its own. */
-type Tensor = (name: string, shape: Shape) => Value;
-
-/** The time of a run is that of its kernels: what the op adds to a program of many. */
-export async function opSession(shape: OpShape, threads: number): Promise<OpSession> {
-  const device = await openDevice('cpu', { threads });
+/**
+ * The time of a single op is that of its kernels: what it adds to a program of many. That of a block, or of all that changes the
+ * weights, is the time of a whole run.
+ */
+export async function opSession(shape: OpShape, options: DeviceOptions): Promise<OpSession> {
+  const device = await openDevice('cpu', options);
   try {
     const graph = new Graph();
     const buffers: Record<string, DeviceBuffer> = {};
@@ -49,12 +36,10 @@ export async function opSession(shape: OpShape, threads: number): Promise<OpSess
       buffers[name] = device.allocate(4 * elementCount(size));
       return graph.external(name, size, name, 0);
     };
-    const { results, kernels } = build(graph, tensor, shape);
+    const { results, kernels } = buildOp(graph, tensor, shape);
     for (const buffer of Object.values(buffers)) await fillWithNoise(buffer);
     const program = compile(graph, { device, buffers, placements: placeResults(device, buffers, results) });
-    const timed = new Set<string>(kernels);
-    const sum = (calls: readonly CallTime[]): number =>
-      calls.reduce((ms, { kernel, timeMs }) => ms + (timed.has(kernel) ? timeMs : 0), 0);
+    const time = kernels ? (): Promise<number> => timeOf(program, kernels) : (): Promise<number> => timeOfRun(program);
     let repeats = 1;
     return {
       pid: process.pid,
@@ -64,7 +49,7 @@ export async function opSession(shape: OpShape, threads: number): Promise<OpSess
       },
       async run() {
         let ms = 0;
-        for (let i = 0; i < repeats; i++) ms += sum(await program.profile());
+        for (let i = 0; i < repeats; i++) ms += await time();
         return ms / repeats;
       },
       dispose: () => device.dispose(),
@@ -73,6 +58,17 @@ export async function opSession(shape: OpShape, threads: number): Promise<OpSess
     device.dispose();
     throw error;
   }
+}
+
+async function timeOf(program: Program, kernels: readonly string[]): Promise<number> {
+  const calls = await program.profile();
+  return calls.reduce((ms, { kernel, timeMs }) => ms + (kernels.includes(kernel) ? timeMs : 0), 0);
+}
+
+async function timeOfRun(program: Program): Promise<number> {
+  const begin = performance.now();
+  await program.run();
+  return performance.now() - begin;
 }
 
 function placeResults(
@@ -96,88 +92,4 @@ async function fillWithNoise(buffer: DeviceBuffer): Promise<void> {
   for (let offset = 0; offset < count; offset += pattern.length) {
     await buffer.write(offset, pattern.subarray(0, Math.min(pattern.length, count - offset)));
   }
-}
-
-function build(graph: Graph, tensor: Tensor, shape: OpShape): OpGraph {
-  switch (shape.op) {
-    case 'matmul': {
-      const size = [shape.size, shape.size];
-      return { graph, results: [matmul(tensor('a', size), tensor('b', size))], kernels: ['matmul'] };
-    }
-    case 'conv2d':
-      return buildConvolution(graph, tensor, shape);
-    case 'group-norm-silu':
-      return buildGroupNorm(graph, tensor, shape);
-    case 'attention':
-      return buildAttention(graph, tensor, shape);
-    case 'adamw':
-      return buildAdamW(graph, tensor, shape.parameters);
-  }
-}
-
-function buildConvolution(graph: Graph, tensor: Tensor, shape: OpShape & { op: 'conv2d' }): OpGraph {
-  const { part, batch, channels, height, width, outputs } = shape;
-  const x = tensor('x', [batch, height, width, channels]);
-  const weight = tensor('weight', [3, 3, channels, outputs]);
-  const bias = tensor('bias', [outputs]);
-  const y = conv2d(x, weight, bias, { padding: 1 });
-  if (part === 'forward') return { graph, results: [y], kernels: ['conv2d_forward'] };
-  const wrt = part === 'data gradient' ? [x] : [weight, bias];
-  const found = gradient([{ value: y, gradient: tensor('dy', y.shape) }], wrt);
-  const results = wrt.map((value) => found.get(value) as Value);
-  return { graph, results, kernels: [part === 'data gradient' ? 'conv2d_data_gradient' : 'conv2d_weight_gradient'] };
-}
-
-function buildGroupNorm(graph: Graph, tensor: Tensor, shape: OpShape & { op: 'group-norm-silu' }): OpGraph {
-  const { part, batch, channels, height, width, groups } = shape;
-  const x = tensor('x', [batch, height, width, channels]);
-  const gamma = tensor('gamma', [channels]);
-  const beta = tensor('beta', [channels]);
-  const y = groupNorm(x, gamma, beta, { groups, silu: true });
-  if (part === 'forward') {
-    return { graph, results: [y], kernels: ['channel_moments', 'group_norm_statistics', 'normalise_forward'] };
-  }
-  const wrt = [x, gamma, beta];
-  const found = gradient([{ value: y, gradient: tensor('dy', y.shape) }], wrt);
-  return {
-    graph,
-    results: wrt.map((value) => found.get(value) as Value),
-    kernels: ['normalise_backward', 'group_norm_gradient', 'normalise_gradient'],
-  };
-}
-
-function buildAttention(graph: Graph, tensor: Tensor, shape: OpShape & { op: 'attention' }): OpGraph {
-  const { part, batch, heads, tokens, channels } = shape;
-  const wrt = ['q', 'k', 'v'].map((name) => tensor(name, [batch, tokens, channels]));
-  const [q, k, v] = wrt as [Value, Value, Value];
-  const y = attention(q, k, v, { heads });
-  if (part === 'forward') return { graph, results: [y], kernels: ['attention_forward'] };
-  const found = gradient([{ value: y, gradient: tensor('dy', y.shape) }], wrt);
-  return { graph, results: wrt.map((value) => found.get(value) as Value), kernels: ['attention_backward'] };
-}
-
-function buildAdamW(graph: Graph, tensor: Tensor, parameters: number): OpGraph {
-  const flat = (name: string): Value => tensor(name, [parameters]);
-  adamwEma(
-    {
-      parameter: flat('parameter'),
-      firstMoment: flat('first moment'),
-      secondMoment: flat('second moment'),
-      gradient: flat('gradient'),
-      norm: tensor('norm', [1]),
-    },
-    {
-      learningRate: 2e-4,
-      beta1: 0.9,
-      beta2: 0.999,
-      epsilon: 1e-8,
-      weightDecay: 0.01,
-      biasCorrection1: 0.1,
-      biasCorrection2: 0.001,
-      clipNorm: 0,
-      emaDecay: 0,
-      gradientScale: 1,
-    },
-  );
-  return { graph, results: [], kernels: ['adamw_ema'] };
 }

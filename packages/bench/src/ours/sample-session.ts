@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 import {
   compile,
   type Device,
+  type DeviceOptions,
   ddim,
   elementCount,
   Graph,
@@ -30,9 +31,10 @@ export interface SampleSession extends Subject {
  */
 export async function sampleSession(
   config: BenchConfig,
-  { threads, batch, steps }: { threads: number; batch: number; steps: number },
+  options: DeviceOptions,
+  { batch, steps }: { batch: number; steps: number },
 ): Promise<SampleSession> {
-  const device = await openDevice('cpu', { threads });
+  const device = await openDevice('cpu', options);
   try {
     const model = benchModel(config);
     await initializeModel(model, device);

@@ -1,5 +1,13 @@
 import { performance } from 'node:perf_hooks';
-import { adamW, type Dataset, gaussianDiffusion, linearSchedule, openDevice, train } from '@diffuse/core';
+import {
+  adamW,
+  type Dataset,
+  type DeviceOptions,
+  gaussianDiffusion,
+  linearSchedule,
+  openDevice,
+  train,
+} from '@diffuse/core';
 import type { Subject } from '../alternate.ts';
 import { type BenchConfig, benchModel } from '../configs.ts';
 
@@ -17,8 +25,8 @@ const endless = 1_000_000_000;
  * Training through the public API: noise, forward, loss, backward, AdamW. No clipping and no average of the weights, because the
  * peer's step has neither; the noise is ours alone, the peer's is made beforehand.
  */
-export async function trainSession(config: BenchConfig, threads: number): Promise<TrainSession> {
-  const device = await openDevice('cpu', { threads });
+export async function trainSession(config: BenchConfig, options: DeviceOptions): Promise<TrainSession> {
+  const device = await openDevice('cpu', options);
   try {
     const model = benchModel(config);
     const training = train({
@@ -56,7 +64,7 @@ export async function trainSession(config: BenchConfig, threads: number): Promis
 /** Images of arbitrary bytes: the time of a step does not depend on them. */
 export function noiseImages(shape: Dataset['shape'], count: number): Dataset {
   const size = shape.reduce((product, length) => product * length, 1);
-  const bytes = Uint8Array.from({ length: count * size }, (_, i) => (Math.imul(i, 2654435761) >>> 24) & 255);
+  const bytes = noiseBytes(count * size);
   return {
     shape,
     count,
@@ -67,4 +75,9 @@ export function noiseImages(shape: Dataset['shape'], count: number): Dataset {
       }
     },
   };
+}
+
+/** Bytes without pattern, the same every time. */
+export function noiseBytes(count: number): Uint8Array {
+  return Uint8Array.from({ length: count }, (_, i) => Math.imul(i, 2654435761) >>> 24);
 }

@@ -1,3 +1,4 @@
+import { blockSuite } from './block.ts';
 import { memorySuite } from './memory.ts';
 import { opsSuite } from './ops.ts';
 import { qualitySuite } from './quality.ts';
@@ -9,6 +10,7 @@ import { trainStepSuite } from './train-step.ts';
 /** Every suite, in the order in which they run. */
 export const suites: readonly Suite[] = [
   opsSuite,
+  blockSuite,
   trainStepSuite,
   sampleSuite,
   startupSuite,

@@ -46,6 +46,7 @@ export const qualitySuite: Suite = {
   name: 'quality',
   description: 'samples of models trained for ten minutes on MNIST: Fréchet distance, classes as asked (30 minutes)',
   byNameOnly: true,
+  startsCommand: true,
   cases(context) {
     const work = openWork(context);
     return [
@@ -65,7 +66,7 @@ interface Work {
 }
 
 /** The work of a run, made when the first case asks for it. */
-function openWork({ threads, quick }: BenchContext): () => Promise<Work> {
+function openWork({ device: { threads }, quick }: BenchContext): () => Promise<Work> {
   let work: Promise<Work> | undefined;
   return () => {
     work ??= (async () => {

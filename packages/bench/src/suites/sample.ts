@@ -1,3 +1,4 @@
+import { askedRatio } from '../asked.ts';
 import type { BenchConfig } from '../configs.ts';
 import { sampleSession } from '../ours/sample-session.ts';
 import type { CaseResult } from '../result.ts';
@@ -28,7 +29,7 @@ async function measureSampling(
   batch: number,
   steps: number,
 ): Promise<CaseResult> {
-  const session = await sampleSession(config, { threads: context.threads, batch, steps });
+  const session = await sampleSession(config, context.device, { batch, steps });
   try {
     return await compareWithPeer(context, {
       suite: 'sample',
@@ -36,6 +37,7 @@ async function measureSampling(
       ours: session,
       work: { kind: 'sample', config: config.diffusers, batch, steps },
       rounds: context.quick ? 3 : 9,
+      asked: askedRatio(`sample ${config.name}, batch ${batch}`, context),
     });
   } finally {
     session.dispose();

@@ -2,10 +2,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gaussianDiffusion, linearSchedule, openDevice, saveRun, train } from '@diffuse/core';
-import { alternate } from '../alternate.ts';
+import { type AlternateOptions, alternate, type Subject } from '../alternate.ts';
+import { askedBounds, askedRatio, goal } from '../asked.ts';
 import { type BenchConfig, benchModel } from '../configs.ts';
+import { trainFlags } from '../ours/train-flags.ts';
 import { noiseImages } from '../ours/train-session.ts';
-import { timeUntilOutput } from '../peers/command.ts';
+import { type Command, timeUntilOutput } from '../peers/command.ts';
+import { peerPrecision } from '../precision.ts';
 import { compiledFile } from '../repository.ts';
 import type { CaseResult } from '../result.ts';
 import { timing } from '../statistics.ts';
@@ -14,40 +17,79 @@ import { type BenchContext, peerSide, type Suite } from './suite.ts';
 /** How long one waits for the first step. */
 export const startupSuite: Suite = {
   name: 'startup',
-  description: 'diffuse sample, from process start to the end of the first denoising step',
+  description: 'from process start to the end of the first step, of diffuse sample and of diffuse train',
+  startsCommand: true,
   cases: (context) =>
-    context.configs.map((config) => ({
-      name: `${config.name}, first step`,
-      measure: () => measureStartup(context, config),
-    })),
+    context.configs.flatMap((config) => [
+      { name: `${config.name}, first step`, measure: () => measureSampling(context, config) },
+      { name: `${config.name}, first training step`, measure: () => measureTraining(context, config) },
+    ]),
 };
 
 /** Both sides load the same folder from the page cache, in fresh processes. */
-async function measureStartup({ peer, threads, quick }: BenchContext, config: BenchConfig): Promise<CaseResult> {
-  const cli = await compiledFile('packages/cli/dist/main.js');
+async function measureSampling(context: BenchContext, config: BenchConfig): Promise<CaseResult> {
+  const { peers, precision, device } = context;
+  const peer = peers.find(({ startup }) => startup !== undefined);
+  return inFolder(async (folder) => {
+    await saveModel(config, folder);
+    const command = await ourCommand([
+      ...['sample', '--model', folder, '--out', join(folder, 'image.png'), '--count', '1', '--json'],
+      ...['--sampler', 'ddim', '--steps', '2', '--threads', String(device.threads)],
+    ]);
+    const ours = fresh(() => timeUntilOutput(command, '"progress"'));
+    const theirs = peer?.startup && fresh(async () => Number(await peer.startup?.(folder)));
+    const times = await alternate(ours, theirs, rounds(context));
+    const ourTiming = { ...timing(times.ours), peakBytes: 0 };
+    const side = peer && {
+      ...{ name: peer.name, version: peer.version, variant: 'fresh process', precision: peerPrecision(precision) },
+      ...timing(times.peer),
+    };
+    const { goals = [], ...beside } = side ? peerSide(ourTiming, side, askedRatio('startup', context)) : {};
+    return {
+      ...{ suite: 'startup', name: `${config.name}, first step`, precision, ours: ourTiming, ...beside },
+      goals: [goal('ms to the first step', ourTiming.medianMs, askedBounds.firstSamplingStep), ...goals],
+    };
+  });
+}
+
+/** The images are in the packed cache from the unmeasured start on, as in every start of a user's but the first. */
+async function measureTraining(context: BenchContext, config: BenchConfig): Promise<CaseResult> {
+  return inFolder(async (folder) => {
+    const flags = await trainFlags(config, folder, context.device.threads);
+    const train = async (): Promise<number> => {
+      const out = join(folder, 'run');
+      const ms = await timeUntilOutput(await ourCommand(['train', '--out', out, '--json', ...flags]), '"event":"step"');
+      await rm(out, { recursive: true });
+      return ms;
+    };
+    const times = await alternate(fresh(train), undefined, rounds(context));
+    const ourTiming = { ...timing(times.ours), peakBytes: 0 };
+    return {
+      ...{ suite: 'startup', name: `${config.name}, first training step`, precision: context.precision },
+      ours: ourTiming,
+      goals: [goal('ms to the first training step', ourTiming.medianMs, askedBounds.firstTrainingStep)],
+    };
+  });
+}
+
+/** The processes end between measurements, so their CPU time counts to nobody: the load is not known. */
+function rounds({ quick }: BenchContext): AlternateOptions {
+  return { rounds: quick ? 3 : 5, judgeLoad: false };
+}
+
+/** What starts processes of its own is no process that could be watched. */
+function fresh(run: () => Promise<number>): Subject {
+  return { pid: process.pid, run };
+}
+
+async function ourCommand(args: readonly string[]): Promise<Command> {
+  return { program: process.execPath, args: [await compiledFile('packages/cli/dist/main.js'), ...args] };
+}
+
+async function inFolder(measure: (folder: string) => Promise<CaseResult>): Promise<CaseResult> {
   const folder = await mkdtemp(join(tmpdir(), 'diffuse-bench-'));
   try {
-    await saveModel(config, folder);
-    const command = {
-      program: process.execPath,
-      args: [
-        ...[cli, 'sample', '--model', folder, '--out', join(folder, 'image.png'), '--count', '1', '--json'],
-        ...['--sampler', 'ddim', '--steps', '2', '--threads', String(threads)],
-      ],
-    };
-    // The processes end between measurements, so their CPU time counts to nobody: the load is not known.
-    const ours = { pid: process.pid, run: () => timeUntilOutput(command, '"progress"') };
-    const theirs = peer && { pid: process.pid, run: () => peer.startup(folder) };
-    const times = await alternate(ours, theirs, { rounds: quick ? 3 : 5, judgeLoad: false });
-    const ourTiming = { ...timing(times.ours), peakBytes: 0 };
-    const side = peer && { name: peer.name, version: peer.version, variant: 'fresh process', ...timing(times.peer) };
-    return {
-      suite: 'startup',
-      name: `${config.name}, first step`,
-      precision: 'fp32',
-      ours: ourTiming,
-      ...(side && peerSide(ourTiming, side)),
-    };
+    return await measure(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -1,15 +1,19 @@
 import { alternate, type Subject } from '../alternate.ts';
+import { type Bound, goal } from '../asked.ts';
 import type { BenchConfig } from '../configs.ts';
-import type { Peer, PreparedWork, Work } from '../peers/peer.ts';
+import { type Peer, type PreparedWork, peerFor, type Work } from '../peers/peer.ts';
+import { type Precision, peerPrecision } from '../precision.ts';
 import type { CaseResult, OurTiming, PeerTiming } from '../result.ts';
 import { timing } from '../statistics.ts';
 
 /** What the cases of a suite are made from and run with. */
 export interface BenchContext {
-  readonly threads: number;
+  /** Threads and, where it is held to one, the instruction set of either side. */
+  readonly device: { readonly threads: number; readonly isa?: string };
+  readonly precision: Precision;
   readonly configs: readonly BenchConfig[];
   readonly quick: boolean;
-  readonly peer: Peer | undefined;
+  readonly peers: readonly Peer[];
   /** Measured peak of multiply-adds in GFLOP/s, where it is known. */
   readonly fmaGflops: number | undefined;
 }
@@ -27,6 +31,8 @@ export interface Suite {
   readonly description: string;
   /** True for a suite that takes so long that it is run only when asked for. */
   readonly byNameOnly?: boolean;
+  /** True for a suite that starts the command line tool, which chooses the instruction set itself. */
+  readonly startsCommand?: boolean;
   cases(context: BenchContext): readonly BenchCase[];
 }
 
@@ -44,21 +50,24 @@ export interface Comparison {
   readonly work: Work;
   readonly rounds: number;
   readonly flops?: number;
+  /** How much faster than the peer ours shall be, if that is asked. */
+  readonly asked?: Bound | undefined;
 }
 
-/** Times ours and the peer in turn and makes a row of it. */
-export async function compareWithPeer({ peer, fmaGflops }: BenchContext, comparison: Comparison): Promise<CaseResult> {
-  const { suite, name, ours, work, rounds, flops } = comparison;
+/** Times ours and the peer that can do the work in turn, and makes a row of it. */
+export async function compareWithPeer(
+  { peers, precision, fmaGflops }: BenchContext,
+  comparison: Comparison,
+): Promise<CaseResult> {
+  const { suite, name, ours, work, rounds, flops, asked } = comparison;
+  const peer = peerFor(peers, work.kind);
   const prepared = await peer?.prepare(work);
   try {
     const times = await alternate(ours, prepared, { rounds });
     const ourTiming = { ...timing(times.ours), peakBytes: ours.peakBytes };
     return {
-      suite,
-      name,
-      precision: 'fp32',
-      ours: ourTiming,
-      ...(peer && prepared && peerSide(ourTiming, peerTiming(peer, prepared, times.peer))),
+      ...{ suite, name, precision, ours: ourTiming },
+      ...(peer && prepared && peerSide(ourTiming, peerTiming(peer, prepared, precision, times.peer), asked)),
       ...(flops !== undefined && floatingPoint(flops, ourTiming, fmaGflops)),
       otherCores: times.otherCores,
     };
@@ -67,13 +76,23 @@ export async function compareWithPeer({ peer, fmaGflops }: BenchContext, compari
   }
 }
 
-function peerTiming({ name, version }: Peer, { variant }: PreparedWork, times: readonly number[]): PeerTiming {
-  return { name, version, variant, ...timing(times) };
+function peerTiming(
+  { name, version }: Peer,
+  { variant, tried = {} }: PreparedWork,
+  precision: Precision,
+  times: readonly number[],
+): PeerTiming {
+  return { name, version, variant, precision: peerPrecision(precision), tried, ...timing(times) };
 }
 
-/** The fields of a row that speak of the peer. */
-export function peerSide(ours: OurTiming, peer: PeerTiming): Pick<CaseResult, 'peer' | 'ratio'> {
-  return { peer, ratio: peer.medianMs / ours.medianMs };
+/** The fields of a row that speak of the peer. @param asked of the ratio. */
+export function peerSide(
+  ours: OurTiming,
+  peer: PeerTiming,
+  asked: Bound | undefined,
+): Pick<CaseResult, 'peer' | 'ratio' | 'goals'> {
+  const ratio = peer.medianMs / ours.medianMs;
+  return { peer, ratio, ...(asked && { goals: [goal('ratio', ratio, asked)] }) };
 }
 
 function floatingPoint(

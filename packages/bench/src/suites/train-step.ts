@@ -1,3 +1,4 @@
+import { askedRatio } from '../asked.ts';
 import type { BenchConfig } from '../configs.ts';
 import { trainSession } from '../ours/train-session.ts';
 import type { Work } from '../peers/peer.ts';
@@ -16,7 +17,7 @@ export const trainStepSuite: Suite = {
     context.configs.map((config) => ({
       name: `${config.name}, batch ${config.batch}`,
       async measure() {
-        const session = await trainSession(config, context.threads);
+        const session = await trainSession(config, context.device);
         try {
           return await compareWithPeer(context, {
             suite: 'train-step',
@@ -24,6 +25,7 @@ export const trainStepSuite: Suite = {
             ours: session,
             work: trainWork(config),
             rounds: context.quick ? 3 : 7,
+            asked: askedRatio(`train-step ${config.name}`, context),
           });
         } finally {
           await session.dispose();

@@ -1,0 +1,120 @@
+"""PyTorch and diffusers as a peer of the benchmark.
+
+Reads one JSON request a line on stdin and answers with one JSON line on stdout:
+
+  {"command": "hello", "threads": 2, "precision": "fp32"}   -> {"name", "version", "diffusers", "isa"} or {"missing": reason}
+  {"command": "variants", "work": {...}, "compile": false}  -> {"variants": [name, ...]}
+  {"command": "prepare", "work": {...}, "variant": name}    -> {}
+  {"command": "run"}                                        -> {"ms": milliseconds of one measurement}
+  {"command": "release"}                                    -> {}
+  {"command": "export", "work": {...}, "path": file}        -> {}, with the network as ONNX in that file
+
+Anything that fails is answered with {"error": message}. Between two requests the process sleeps in read(): OpenMP's workers
+spin for a few milliseconds after a parallel region and then sleep too, which the caller waits for.
+
+With `--startup FOLDER` it loads the diffusers pipeline in FOLDER instead, does the first denoising step, prints a line and ends.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+
+
+class Peer:
+    def __init__(self):
+        self.run = None
+        self.count = 1
+        self.precision = "fp32"
+
+    def hello(self, request):
+        try:
+            import diffusers
+            import torch
+        except ImportError as error:
+            return {"missing": f"{error} ({sys.executable})"}
+        torch.set_num_threads(request["threads"])
+        self.precision = request.get("precision", "fp32")
+        isa = torch.backends.cpu.get_cpu_capability()
+        return {"name": "pytorch", "version": torch.__version__, "diffusers": diffusers.__version__, "isa": isa}
+
+    def variants(self, request):
+        from variants import variants
+
+        return {"variants": variants(request["work"], request.get("compile", False))}
+
+    def prepare(self, request):
+        import networks
+        import ops
+
+        self.release(request)
+        work = request["work"]
+        kinds = {"train-step": networks.train_step, "sample": networks.sample, "op": ops.op}
+        self.run, self.count = kinds[work["kind"]](work, request["variant"], self.precision)
+        return {}
+
+    def measure(self, request):
+        begin = time.perf_counter()
+        self.run()
+        return {"ms": (time.perf_counter() - begin) * 1000 / self.count}
+
+    def release(self, request):
+        self.run = None
+        gc.collect()
+        return {}
+
+    def export(self, request):
+        from onnx_file import export
+
+        export(request["work"], request["path"])
+        return {}
+
+
+def answer(peer, request):
+    commands = {
+        "hello": peer.hello,
+        "variants": peer.variants,
+        "prepare": peer.prepare,
+        "run": peer.measure,
+        "release": peer.release,
+        "export": peer.export,
+    }
+    try:
+        return commands[request["command"]](request)
+    except Exception as error:  # the caller reports it with the case
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+
+
+def serve():
+    # Libraries print warnings to stdout; the protocol keeps it to itself.
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    peer = Peer()
+    for line in sys.stdin:
+        out.write(json.dumps(answer(peer, json.loads(line))) + "\n")
+        out.flush()
+
+
+def startup(folder):
+    import torch
+    from diffusers import DDIMScheduler, UNet2DModel
+
+    model = UNet2DModel.from_pretrained(folder, subfolder="unet").eval()
+    scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+    scheduler.set_timesteps(50)
+    size = model.config.sample_size
+    height, width = size if isinstance(size, (list, tuple)) else (size, size)
+    x = torch.randn(1, model.config.in_channels, height, width)
+    t = scheduler.timesteps[0]
+    with torch.inference_mode():
+        scheduler.step(model(x, t).sample, t, x)
+    print("step", flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--startup"]:
+        startup(sys.argv[2])
+    else:
+        serve()
