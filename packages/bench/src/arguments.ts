@@ -26,6 +26,8 @@ export interface RunRequest {
   readonly configs: readonly string[];
   /** Names of the libraries that are timed beside ours; the first that can do a case is taken for it. */
   readonly peers: readonly string[];
+  /** Only cases whose name has this in it are run; empty for all. */
+  readonly only: string;
   readonly precision: Precision;
   /** Instruction set that both sides are held to; undefined leaves each the best that the CPU has. */
   readonly isa: string | undefined;
@@ -52,6 +54,7 @@ ${suites.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`).j
 Options
   --peer LIST     time other libraries in the same run, in turn with ours: ${Object.keys(peers).join(', ')}
                   (PYTHON names the interpreter that has torch and diffusers)
+  --only TEXT     cases with this in their name, such as 'forward' or 'batch 1'
   --precision P   number format: ${precisions.join(', ')} (default: fp32)
   --isa NAME      hold both sides to an instruction set: ${isas.join(', ')}
   --configs LIST  networks: ${configs.join(', ')} (default: all)
@@ -68,6 +71,7 @@ const options = {
   peer: { type: 'string' },
   json: { type: 'string' },
   configs: { type: 'string' },
+  only: { type: 'string' },
   precision: { type: 'string' },
   isa: { type: 'string' },
   threads: { type: 'string' },
@@ -81,7 +85,7 @@ export function parseBenchArguments(args: readonly string[]): BenchRequest {
   // Some package managers pass on the `--` before their scripts' arguments.
   const given = args[0] === '--' ? args.slice(1) : [...args];
   const { values, positionals } = parse(given);
-  const { json, quick = false, compile = false, help = false } = values;
+  const { json, only = '', quick = false, compile = false, help = false } = values;
   if (help) return { command: 'help' };
   const [first, ...rest] = positionals;
   if (first === 'compare') return compareRequest(rest);
@@ -96,7 +100,7 @@ export function parseBenchArguments(args: readonly string[]): BenchRequest {
     ...{ command: 'run', suites: suiteNames(positionals), configs, peers: peerNames(values.peer) },
     precision: oneOf('--precision', values.precision ?? 'fp32', precisions),
     isa: values.isa === undefined ? undefined : oneOf('--isa', values.isa, isas),
-    ...{ json, quick, compile, threads },
+    ...{ json, only, quick, compile, threads },
   };
 }
 

@@ -94,7 +94,7 @@ async function runCases(
       failures.push(`${suite.name}: skipped: ${problem}`);
       continue;
     }
-    for (const benchCase of suite.cases(context)) {
+    for (const benchCase of suite.cases(context).filter(({ name }) => name.includes(request.only))) {
       log(`${suite.name}: ${benchCase.name}`);
       const outcome = await measured(benchCase);
       if ('failure' in outcome) {

@@ -13,6 +13,7 @@ test('without arguments everything of ours is measured but what takes half an ho
     precision: 'fp32',
     isa: undefined,
     json: undefined,
+    only: '',
     quick: false,
     compile: false,
     threads: availableParallelism(),
@@ -52,7 +53,7 @@ test('suites run in their own order, flags are read, a leading -- is passed over
 
 test.each([
   [['opz'], `there is no suite 'opz'; there are ${suites.map(({ name }) => name).join(', ')}`],
-  [['--peer', 'pytorch,jax'], "--peer: there is no peer 'jax'; there are pytorch"],
+  [['--peer', 'pytorch,jax'], "--peer: there is no peer 'jax'; there are pytorch, onnxruntime"],
   [['--precision', 'fp16'], "--precision is 'fp16'; it must be fp32 or bf16 or bf16-fast"],
   [['--isa', 'sse2'], "--isa is 'sse2'; it must be avx2"],
   [['--configs', 'S,XL'], "--configs: there is no configuration 'XL'; there are S, M, L"],

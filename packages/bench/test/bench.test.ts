@@ -9,7 +9,7 @@ import { type BenchContext, compareWithPeer } from '../src/suites/suite.ts';
 
 const request: RunRequest = {
   ...{ command: 'run', suites: [], configs: ['S'], peers: [], json: undefined },
-  ...{ precision: 'fp32', isa: undefined },
+  ...{ precision: 'fp32', isa: undefined, only: '' },
   ...{ quick: true, compile: false, threads: 1 },
 };
 

@@ -2,7 +2,7 @@
 import { appendFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-const times = { slow: 30, fast: 10, broken: undefined };
+const times = { slow: 30, fast: 10, broken: undefined, spinning: 20, sleeping: 15 };
 let variant = 'none';
 
 function answer({ command, ...request }) {

@@ -1,22 +1,19 @@
 import { performance } from 'node:perf_hooks';
 import {
-  compile,
   type Device,
   type DeviceOptions,
   ddim,
   elementCount,
-  Graph,
   gaussianDiffusion,
   initializeModel,
   linearSchedule,
   openDevice,
-  parameterValues,
   sample,
   type UNet2D,
-  type Value,
 } from '@diffuse/core';
 import type { Subject } from '../alternate.ts';
 import { type BenchConfig, benchModel } from '../configs.ts';
+import { compileForward } from './forward-session.ts';
 
 /** Sampling whose steps are timed. */
 export interface SampleSession extends Subject {
@@ -58,14 +55,6 @@ export async function sampleSession(
 
 /** What the program of a forward pass takes, weights not counted. */
 function forwardBytes(model: UNet2D, device: Device, batch: number): number {
-  const { weights } = model;
-  if (!weights) return 0;
-  const graph = new Graph();
-  const parameters = parameterValues(graph, weights.table);
-  const x = graph.input('x', [batch, ...model.shape]);
-  const t = graph.input('t', [batch]);
-  const prediction = model.forward({ x, t, parameter: (name) => parameters.get(name) as Value });
-  const buffers = { parameters: weights.parameters };
-  using program = compile(graph, { device, buffers, outputs: { prediction } });
+  using program = compileForward(model, device, batch);
   return program.peakBytes;
 }

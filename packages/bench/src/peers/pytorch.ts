@@ -79,7 +79,10 @@ function createPeer(hello: Worker['hello'], command: Command, workers: WorkerPoo
     name: String(hello.name),
     version: [String(hello.version), ...(hello.diffusers ? [`diffusers ${hello.diffusers}`] : [])].join(', '),
     kinds: ['train-step', 'sample', 'op'],
-    notes: [...notes, ...(typeof hello.isa === 'string' ? [`pytorch computes with ${hello.isa}`] : [])],
+    notes: [
+      ...notes,
+      ...(options.isa === undefined ? [] : [`pytorch, held to ${options.isa}, computes with ${hello.isa}`]),
+    ],
     async prepare(work) {
       const { best, tried } = await trialOf(work);
       return { ...(await prepareVariant(work, best)), tried };

@@ -1,4 +1,5 @@
 import { blockSuite } from './block.ts';
+import { forwardSuite } from './forward.ts';
 import { memorySuite } from './memory.ts';
 import { opsSuite } from './ops.ts';
 import { qualitySuite } from './quality.ts';
@@ -12,6 +13,7 @@ export const suites: readonly Suite[] = [
   opsSuite,
   blockSuite,
   trainStepSuite,
+  forwardSuite,
   sampleSuite,
   startupSuite,
   memorySuite,
