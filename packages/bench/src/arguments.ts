@@ -11,10 +11,11 @@ export type BenchRequest =
   | { readonly command: 'help' }
   | { readonly command: 'compare'; readonly before: string; readonly after: string }
   | {
-      readonly command: 'profile';
+      readonly command: 'profile' | 'roofline';
       /** Names of configurations. */
       readonly configs: readonly string[];
       readonly threads: number;
+      readonly isa: string | undefined;
     }
   | RunRequest;
 
@@ -46,7 +47,7 @@ export function helpText(): string {
   const configs = benchConfigs().map(({ name }) => name);
   return `usage: pnpm bench [suite…] [options]
        pnpm bench compare BEFORE.json AFTER.json
-       pnpm bench profile [--configs S,M,L] [--threads N]
+       pnpm bench profile|roofline [--configs S,M,L] [--threads N] [--isa NAME]
 
 Suites (default: all that take minutes; quality by name only)
 ${suites.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`).join('\n')}
@@ -64,7 +65,8 @@ Options
   --json FILE     write the result to FILE
   --help          this text
 
-compare shows how two results differ; profile shows where the time of a training step goes.`;
+compare shows how two results differ; profile shows where the time of a training step goes; roofline, or --roofline, holds it against what the
+machine could do at most.`;
 }
 
 const options = {
@@ -75,6 +77,7 @@ const options = {
   precision: { type: 'string' },
   isa: { type: 'string' },
   threads: { type: 'string' },
+  roofline: { type: 'boolean' },
   quick: { type: 'boolean' },
   compile: { type: 'boolean' },
   help: { type: 'boolean' },
@@ -91,16 +94,18 @@ export function parseBenchArguments(args: readonly string[]): BenchRequest {
   if (first === 'compare') return compareRequest(rest);
   const configs = configNames(values.configs);
   const threads = threadCount(values.threads);
-  if (first === 'profile') {
-    if (rest.length > 0) throw usage(`profile takes no '${rest[0]}'; the networks are chosen by --configs`);
-    return { command: 'profile', configs, threads };
+  const isa = values.isa === undefined ? undefined : oneOf('--isa', values.isa, isas);
+  const command = values.roofline === true ? 'roofline' : first;
+  if (command === 'profile' || command === 'roofline') {
+    const [extra] = first === command ? rest : positionals;
+    if (extra === undefined) return { command, configs, threads, isa };
+    throw usage(`${command} takes no '${extra}'; the networks are chosen by --configs`);
   }
   if (json === '') throw usage('--json: the name of the file is empty');
   return {
     ...{ command: 'run', suites: suiteNames(positionals), configs, peers: peerNames(values.peer) },
     precision: oneOf('--precision', values.precision ?? 'fp32', precisions),
-    isa: values.isa === undefined ? undefined : oneOf('--isa', values.isa, isas),
-    ...{ json, only, quick, compile, threads },
+    ...{ isa, json, only, quick, compile, threads },
   };
 }
 

@@ -7,6 +7,7 @@ import { selectConfigs } from './configs.ts';
 import { profileText } from './profile.ts';
 import { reportText } from './report.ts';
 import { readResult } from './result.ts';
+import { rooflineText } from './roofline/roofline-text.ts';
 
 /** Where a command line tool writes. */
 export interface Output {
@@ -34,8 +35,13 @@ async function perform(request: BenchRequest, output: Output): Promise<number> {
       output.out(comparisonText(await readResult(request.before), await readResult(request.after)));
       return 0;
     case 'profile':
-      for (const config of selectConfigs(request.configs)) output.out(await profileText(config, request.threads));
+    case 'roofline': {
+      const text = request.command === 'profile' ? profileText : rooflineText;
+      const { threads, isa } = request;
+      const device = { threads, ...(isa !== undefined && { isa }) };
+      for (const config of selectConfigs(request.configs)) output.out(await text(config, device));
       return 0;
+    }
     case 'run':
       return measure(request, output);
   }

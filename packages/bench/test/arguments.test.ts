@@ -49,6 +49,10 @@ test('suites run in their own order, flags are read, a leading -- is passed over
   expect(parseBenchArguments(['quality'])).toMatchObject({ suites: ['quality'] });
   expect(parseBenchArguments(['compare', 'a', 'b'])).toEqual({ command: 'compare', before: 'a', after: 'b' });
   expect(parseBenchArguments(['profile', '--configs', 'L'])).toMatchObject({ command: 'profile', configs: ['L'] });
+  const roofline = { command: 'roofline', configs: ['L'], threads: 2, isa: 'avx2' };
+  for (const form of ['roofline', '--roofline']) {
+    expect(parseBenchArguments([form, '--configs', 'L', '--threads', '2', '--isa', 'avx2'])).toEqual(roofline);
+  }
 });
 
 test.each([
@@ -64,6 +68,7 @@ test.each([
   [['--json'], "Option '--json <value>' argument missing; see pnpm bench --help"],
   [['--json', ''], '--json: the name of the file is empty'],
   [['compare', 'a.json'], 'compare takes two files, BEFORE.json and AFTER.json; 1 given'],
+  [['--roofline', 'ops'], "roofline takes no 'ops'; the networks are chosen by --configs"],
   [['profile', 'S'], "profile takes no 'S'; the networks are chosen by --configs"],
 ])('%j is refused in one line', async (args, message) => {
   const lines: string[] = [];

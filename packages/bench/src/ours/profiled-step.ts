@@ -1,0 +1,68 @@
+import {
+  adamW,
+  type CallTime,
+  compile,
+  type DeviceOptions,
+  DiffuseError,
+  diffusionObjective,
+  gaussianDiffusion,
+  initializeModel,
+  linearSchedule,
+  type Node,
+  openDevice,
+  plan,
+  trainStepGraph,
+  uploadTables,
+} from '@diffuse/core';
+import { type BenchConfig, benchModel } from '../configs.ts';
+import { median } from '../statistics.ts';
+import { noiseBytes } from './train-session.ts';
+
+/** A kernel call of a training step. */
+export interface ProfiledCall extends CallTime {
+  /** What it computes from what, after ops were merged. */
+  readonly node: Node;
+}
+
+const runs = 5;
+
+/** Median time of each kernel call over a few training steps after one that warms up, in the order of the calls. */
+export async function profileTrainStep(config: BenchConfig, options: DeviceOptions): Promise<readonly ProfiledCall[]> {
+  using device = await openDevice('cpu', options);
+  const model = benchModel(config);
+  const { table: layout, parameters } = await initializeModel(model, device);
+  const objective = diffusionObjective(gaussianDiffusion({ schedule: linearSchedule() }));
+  const tables = uploadTables(device, objective);
+  await tables.ready;
+  const { graph, outputs, placements } = trainStepGraph({
+    ...{ model, table: layout, objective, batchSize: config.batch, seed: 0 },
+    ...{ optimizer: adamW(), clipNorm: 0, ema: false, accumulate: 1 },
+  });
+  const flat = ['gradients', 'firstMoment', 'secondMoment'];
+  const own = Object.fromEntries(flat.map((name) => [name, device.allocate(layout.size * 4)]));
+  using program = compile(graph, { device, outputs, placements, buffers: { parameters, ...tables.buffers, ...own } });
+  const data = noiseBytes(config.batch * model.shape.reduce((product, size) => product * size, 1));
+  const step = (index: number): Promise<CallTime[]> =>
+    program.profile({
+      inputs: { data },
+      scalars: {
+        ...{ step: index, sampleOffset: 0, learningRate: 2e-4, emaDecay: 0 },
+        ...{ biasCorrection1: 1 - 0.9 ** (index + 1), biasCorrection2: 1 - 0.999 ** (index + 1) },
+      },
+    });
+  const first = await step(0);
+  const steps: CallTime[][] = [];
+  for (let i = 1; i <= runs; i++) steps.push(await step(i));
+  const { nodes } = plan(graph, Object.values(outputs), placements);
+  return first.map((call, i) => ({
+    ...call,
+    node: nodeOf(call, nodes[i]),
+    timeMs: median(steps.map((calls) => calls[i]?.timeMs ?? 0)),
+  }));
+}
+
+/** Planning twice gives the same calls in the same order. @throws `ERR_ARGUMENT` when it does not. */
+function nodeOf({ name, kernel }: CallTime, node: Node | undefined): Node {
+  if (node?.kernel === kernel && node.name === name) return node;
+  throw new DiffuseError('ERR_ARGUMENT', `the plan has ${node?.name} where ${name} was run`);
+}
