@@ -82,7 +82,7 @@ function goalTable(cases: readonly CaseResult[]): readonly string[] {
     goals.map((asked) => [
       `${suite}: ${name}`,
       asked.name,
-      asked.value.toPrecision(3),
+      asked.value >= 1000 ? asked.value.toFixed(0) : asked.value.toPrecision(3),
       `${asked.better === 'lower' ? '<=' : '>='} ${asked.limit}`,
       asked.holds ? 'yes' : 'NO',
     ]),

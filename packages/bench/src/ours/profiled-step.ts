@@ -1,21 +1,17 @@
 import {
-  adamW,
   type CallTime,
   compile,
   type DeviceOptions,
   DiffuseError,
-  diffusionObjective,
-  gaussianDiffusion,
   initializeModel,
-  linearSchedule,
   type Node,
   openDevice,
   plan,
-  trainStepGraph,
   uploadTables,
 } from '@diffuse/core';
-import { type BenchConfig, benchModel } from '../configs.ts';
+import type { BenchConfig } from '../configs.ts';
 import { median } from '../statistics.ts';
+import { trainGraph } from './train-graph.ts';
 import { noiseBytes } from './train-session.ts';
 
 /** A kernel call of a training step. */
@@ -29,17 +25,12 @@ const runs = 5;
 /** Median time of each kernel call over a few training steps after one that warms up, in the order of the calls. */
 export async function profileTrainStep(config: BenchConfig, options: DeviceOptions): Promise<readonly ProfiledCall[]> {
   using device = await openDevice('cpu', options);
-  const model = benchModel(config);
-  const { table: layout, parameters } = await initializeModel(model, device);
-  const objective = diffusionObjective(gaussianDiffusion({ schedule: linearSchedule() }));
+  const { graph, outputs, placements, model, objective, table } = trainGraph(config);
+  const { parameters } = await initializeModel(model, device);
   const tables = uploadTables(device, objective);
   await tables.ready;
-  const { graph, outputs, placements } = trainStepGraph({
-    ...{ model, table: layout, objective, batchSize: config.batch, seed: 0 },
-    ...{ optimizer: adamW(), clipNorm: 0, ema: false, accumulate: 1 },
-  });
   const flat = ['gradients', 'firstMoment', 'secondMoment'];
-  const own = Object.fromEntries(flat.map((name) => [name, device.allocate(layout.size * 4)]));
+  const own = Object.fromEntries(flat.map((name) => [name, device.allocate(table.size * 4)]));
   using program = compile(graph, { device, outputs, placements, buffers: { parameters, ...tables.buffers, ...own } });
   const data = noiseBytes(config.batch * model.shape.reduce((product, size) => product * size, 1));
   const step = (index: number): Promise<CallTime[]> =>

@@ -15,6 +15,8 @@ export type Work =
       readonly steps: number;
     }
   | { readonly kind: 'forward'; readonly config: Readonly<Record<string, unknown>>; readonly batch: number }
+  /** All images of a folder, brought to squares of `side` pixels. */
+  | { readonly kind: 'decode'; readonly folder: string; readonly side: number }
   | OpWork;
 
 /** One op. The time reported is that of one of the `repeats`. */

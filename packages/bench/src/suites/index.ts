@@ -1,9 +1,11 @@
 import { blockSuite } from './block.ts';
+import { dataSuite } from './data.ts';
 import { forwardSuite } from './forward.ts';
 import { memorySuite } from './memory.ts';
 import { opsSuite } from './ops.ts';
 import { qualitySuite } from './quality.ts';
 import { sampleSuite } from './sample.ts';
+import { scalingSuite } from './scaling.ts';
 import { startupSuite } from './startup.ts';
 import type { Suite } from './suite.ts';
 import { trainStepSuite } from './train-step.ts';
@@ -15,6 +17,8 @@ export const suites: readonly Suite[] = [
   trainStepSuite,
   forwardSuite,
   sampleSuite,
+  scalingSuite,
+  dataSuite,
   startupSuite,
   memorySuite,
   qualitySuite,

@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gaussianDiffusion, linearSchedule, openDevice, saveRun, train } from '@diffuse/core';
 import { type AlternateOptions, alternate, type Subject } from '../alternate.ts';
@@ -12,6 +11,7 @@ import { peerPrecision } from '../precision.ts';
 import { compiledFile } from '../repository.ts';
 import type { CaseResult } from '../result.ts';
 import { timing } from '../statistics.ts';
+import { inFolder } from '../temporary-folder.ts';
 import { type BenchContext, peerSide, type Suite } from './suite.ts';
 
 /** How long one waits for the first step. */
@@ -84,15 +84,6 @@ function fresh(run: () => Promise<number>): Subject {
 
 async function ourCommand(args: readonly string[]): Promise<Command> {
   return { program: process.execPath, args: [await compiledFile('packages/cli/dist/main.js'), ...args] };
-}
-
-async function inFolder(measure: (folder: string) => Promise<CaseResult>): Promise<CaseResult> {
-  const folder = await mkdtemp(join(tmpdir(), 'diffuse-bench-'));
-  try {
-    return await measure(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
 
 /** A folder with fresh weights that both sides can load. */
