@@ -23,11 +23,12 @@ def compiled(function, variant):
     """The function, through the compiler if the variant says so."""
     import torch
 
-    if "frozen" in variant:
-        import torch._inductor.config
+    if "compiled" not in variant and "frozen" not in variant:
+        return function
+    import torch._inductor.config
 
-        torch._inductor.config.freezing = True
-    return torch.compile(function) if "compiled" in variant or "frozen" in variant else function
+    torch._inductor.config.freezing = "frozen" in variant
+    return torch.compile(function)
 
 
 def autocast(precision):

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DiffuseError } from '@diffuse/core';
 import type { Command } from './command.ts';
 import { type JsonProcess, startJsonProcess } from './json-process.ts';
 import type { FoundPeer, Peer, PeerOptions, PreparedWork, Work } from './peer.ts';
@@ -20,7 +21,8 @@ function ownCommands(): OnnxCommands {
   return { runtime: { program: process.execPath, args: [script] }, exporter: pytorchCommand() };
 }
 
-const advice = 'set ONNXRUNTIME to a folder that has onnxruntime-node in its node_modules';
+const runtimeAdvice = 'set ONNXRUNTIME to a folder that has onnxruntime-node in its node_modules';
+const exporterAdvice = 'its networks are written by PyTorch: set PYTHON to an interpreter that has torch and diffusers';
 
 /**
  * The ONNX runtime for Node.js: forward passes in float32. The networks are diffusers', written as ONNX by PyTorch, so that it needs
@@ -33,46 +35,43 @@ export async function findOnnxruntime(
   if (isa !== undefined) return { missing: `onnxruntime: it cannot be held to ${isa}` };
   if (precision !== 'fp32') return { missing: 'onnxruntime: its CPU backend computes these networks in fp32 only' };
   const home = process.env.ONNXRUNTIME ?? process.cwd();
-  const runtime = await startJsonProcess(commands.runtime);
-  const exporter = await openExporter(commands.exporter, threads);
+  const opened: JsonProcess[] = [];
   const close = async (): Promise<void> => {
-    await runtime.close();
-    if ('process' in exporter) await exporter.process.close();
+    for (const child of opened) await child.close();
+  };
+  /** Starts a process and greets it. @throws with what would help when it does not have what it needs. */
+  const open = async (
+    command: Command,
+    greeting: Readonly<Record<string, unknown>>,
+    advice: string,
+  ): Promise<Opened> => {
+    try {
+      const child = await startJsonProcess(command);
+      opened.push(child);
+      const hello = await child.ask({ command: 'hello', threads, ...greeting });
+      if (typeof hello.missing === 'string') throw new DiffuseError('ERR_DEVICE', hello.missing);
+      return { child, hello };
+    } catch (error) {
+      throw new DiffuseError('ERR_DEVICE', `${(error as Error).message}; ${advice}`, { cause: error });
+    }
   };
   try {
-    const hello = await runtime.ask({ command: 'hello', threads, home });
-    const missing = typeof hello.missing === 'string' ? `${hello.missing}; ${advice}` : undefined;
-    const problem = missing ?? ('missing' in exporter ? exporter.missing : undefined);
-    if ('process' in exporter && problem === undefined)
-      return { peer: await createPeer(hello, runtime, exporter.process, close) };
-    await close();
-    return { missing: `onnxruntime: ${problem}` };
+    const runtime = await open(commands.runtime, { home }, runtimeAdvice);
+    const exporter = await open(commands.exporter, { precision }, exporterAdvice);
+    return { peer: await createPeer(runtime, exporter.child, close) };
   } catch (error) {
     await close();
-    return { missing: `onnxruntime: ${(error as Error).message}; ${advice}` };
+    return { missing: `onnxruntime: ${(error as Error).message}` };
   }
 }
 
-/** PyTorch, which writes the files. */
-async function openExporter(
-  command: Command,
-  threads: number,
-): Promise<{ readonly process: JsonProcess } | { readonly missing: string }> {
-  const why = 'its networks are written by PyTorch: set PYTHON to an interpreter that has torch and diffusers';
-  try {
-    const process = await startJsonProcess(command);
-    const hello = await process.ask({ command: 'hello', threads, precision: 'fp32' }).catch((error: Error) => error);
-    if (!(hello instanceof Error) && hello.missing === undefined) return { process };
-    await process.close();
-    return { missing: `${hello instanceof Error ? hello.message : hello.missing}; ${why}` };
-  } catch (error) {
-    return { missing: `${(error as Error).message}; ${why}` };
-  }
+interface Opened {
+  readonly child: JsonProcess;
+  readonly hello: Readonly<Record<string, unknown>>;
 }
 
 async function createPeer(
-  hello: Readonly<Record<string, unknown>>,
-  runtime: JsonProcess,
+  { child: runtime, hello }: Opened,
   exporter: JsonProcess,
   closeProcesses: () => Promise<void>,
 ): Promise<Peer> {

@@ -69,7 +69,7 @@ function createPeer(hello: Worker['hello'], command: Command, workers: WorkerPoo
     const race = (variants: readonly Variant[]): Promise<Trial<Variant>> =>
       tryVariants(variants, nameOf, (variant) => prepareVariant(work, variant), options.quick ? 1 : 2);
     const ways = await race((await variantsOf(work)).map((name) => ({ name, environment: '' })));
-    const others = work.kind === 'op' && work.op !== 'resnet-block' ? [] : [...settings.keys()].filter(Boolean);
+    const others = [...settings.keys()].filter((environment) => environment !== '');
     const final = await race([ways.best, ...others.map((environment) => ({ ...ways.best, environment }))]);
     const found = { best: final.best, tried: { ...ways.tried, ...final.tried } };
     trials.set(key, found);
