@@ -29,7 +29,7 @@ const exporterAdvice = 'its networks are written by PyTorch: set PYTHON to an in
  * `PYTHON` as well.
  */
 export async function findOnnxruntime(
-  { threads, isa, precision }: PeerOptions,
+  { threads, isa, precision, quick }: PeerOptions,
   commands: OnnxCommands = ownCommands(),
 ): Promise<FoundPeer> {
   if (isa !== undefined) return { missing: `onnxruntime: it cannot be held to ${isa}` };
@@ -58,7 +58,7 @@ export async function findOnnxruntime(
   try {
     const runtime = await open(commands.runtime, { home }, runtimeAdvice);
     const exporter = await open(commands.exporter, { precision }, exporterAdvice);
-    return { peer: await createPeer(runtime, exporter.child, close) };
+    return { peer: await createPeer(runtime, exporter.child, quick, close) };
   } catch (error) {
     await close();
     return { missing: `onnxruntime: ${(error as Error).message}` };
@@ -73,6 +73,7 @@ interface Opened {
 async function createPeer(
   { child: runtime, hello }: Opened,
   exporter: JsonProcess,
+  quick: boolean,
   closeProcesses: () => Promise<void>,
 ): Promise<Peer> {
   const folder = await mkdtemp(join(tmpdir(), 'diffuse-bench-onnx-'));
@@ -95,7 +96,7 @@ async function createPeer(
       await exporter.ask({ command: 'export', work, path });
       // Its threads may spin while they wait for the next op, or sleep: which is faster depends on who else computes.
       const variants = ['spinning', 'sleeping'];
-      const { best, tried } = await tryVariants(variants, String, (variant) => prepareVariant(path, variant), 3);
+      const { best, tried } = await tryVariants(variants, String, (variant) => prepareVariant(path, variant), !quick);
       return { ...(await prepareVariant(path, best)), tried };
     },
     async close() {

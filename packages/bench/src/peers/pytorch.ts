@@ -67,7 +67,7 @@ function createPeer(hello: Worker['hello'], command: Command, workers: WorkerPoo
     const known = trials.get(key);
     if (known) return known;
     const race = (variants: readonly Variant[]): Promise<Trial<Variant>> =>
-      tryVariants(variants, nameOf, (variant) => prepareVariant(work, variant), options.quick ? 1 : 2);
+      tryVariants(variants, nameOf, (variant) => prepareVariant(work, variant), !options.quick);
     const ways = await race((await variantsOf(work)).map((name) => ({ name, environment: '' })));
     const others = [...settings.keys()].filter((environment) => environment !== '');
     const final = await race([ways.best, ...others.map((environment) => ({ ...ways.best, environment }))]);

@@ -34,7 +34,7 @@ export async function openSharp(threads: number): Promise<SharpPeer> {
         };
       };
       const variants = ['all threads an image', 'a thread an image'];
-      const { best, tried } = await tryVariants(variants, String, prepareVariant, 1);
+      const { best, tried } = await tryVariants(variants, String, prepareVariant, false);
       return { ...(await prepareVariant(best)), tried };
     },
     close: () => process.close(),
