@@ -54,8 +54,9 @@ ${suites.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`).j
 
 Options
   --peer LIST     time other libraries in the same run, in turn with ours: ${Object.keys(peers).join(', ')}
-                  (PYTHON names the interpreter that has torch and diffusers)
-  --only TEXT     cases with this in their name, such as 'forward' or 'batch 1'
+                  (PYTHON names the interpreter that has torch and diffusers, ONNXRUNTIME a folder that has
+                  onnxruntime-node in its node_modules)
+  --only TEXT     cases with this in their name, such as 'forward'
   --precision P   number format: ${precisions.join(', ')} (default: fp32)
   --isa NAME      hold both sides to an instruction set: ${isas.join(', ')}
   --configs LIST  networks: ${configs.join(', ')} (default: all)

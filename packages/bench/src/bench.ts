@@ -38,7 +38,7 @@ export async function runBench(request: RunRequest, options: BenchOptions = {}):
   };
   const device = { threads, ...(isa !== undefined && { isa }) };
   const machine = await describeMachine(device);
-  const opened = await openPeers(request.peers, findPeer, note);
+  const opened = await openPeers(peerNames(request), findPeer, note);
   try {
     const fma = request.suites.some((name) => ['ops', 'block'].includes(name))
       ? await measureFmaPeak(threads, isa)
@@ -60,6 +60,13 @@ export async function runBench(request: RunRequest, options: BenchOptions = {}):
   } finally {
     for (const peer of opened) await peer.close();
   }
+}
+
+/** The peers that were asked for, and those that a suite is compared with instead. */
+function peerNames(request: RunRequest): readonly string[] {
+  if (request.peers.length === 0) return [];
+  const further = suites.flatMap(({ name, peer }) => (peer && request.suites.includes(name) ? [peer] : []));
+  return [...new Set([...request.peers, ...further])];
 }
 
 /** Looks for peers; one that is missing is told in a note, and ours is measured alone. */

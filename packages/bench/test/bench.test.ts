@@ -44,6 +44,19 @@ test('a missing peer is a note of the result, not an error', async () => {
   expect(result.machine.threads).toBe(1);
 });
 
+test('the suite forward brings its own peer, if any is asked for', async () => {
+  const asked: string[] = [];
+  const findPeer = async (name: string): Promise<{ missing: string }> => {
+    asked.push(name);
+    return { missing: `${name}: nowhere` };
+  };
+  const forward = { ...request, suites: ['forward'], only: 'no such case' };
+  await runBench({ ...forward, peers: ['pytorch'] }, { findPeer });
+  expect(asked).toEqual(['pytorch', 'onnxruntime']);
+  await runBench(forward, { findPeer });
+  expect(asked).toHaveLength(2);
+});
+
 test('a peer is closed at the end', async () => {
   const peer = idlePeer();
   const { result } = await runBench({ ...request, peers: ['pytorch'] }, { findPeer: async () => ({ peer }) });

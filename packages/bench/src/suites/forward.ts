@@ -10,6 +10,7 @@ const batches = [1, 16] as const;
 export const forwardSuite: Suite = {
   name: 'forward',
   description: "one forward pass, for 1 image and for 16; the peer is onnxruntime with PyTorch's export",
+  peer: 'onnxruntime',
   cases: (context) =>
     context.configs.flatMap((config) =>
       batches.map((batch) => {

@@ -31,6 +31,8 @@ export interface Suite {
   readonly description: string;
   /** True for a suite that takes so long that it is run only when asked for. */
   readonly byNameOnly?: boolean;
+  /** Name of a peer that this suite needs beside those that were asked for, if any were. */
+  readonly peer?: string;
   /** True for a suite that starts the command line tool, which chooses the instruction set itself. */
   readonly startsCommand?: boolean;
   cases(context: BenchContext): readonly BenchCase[];
