@@ -66,8 +66,8 @@ Options
   --json FILE     write the result to FILE
   --help          this text
 
-compare shows how two results differ; profile shows where the time of a training step goes; roofline, or --roofline, holds it against what the
-machine could do at most.`;
+compare shows how two results differ; profile shows where the time of a training step goes; roofline, or
+--roofline, holds it against what the machine could do at most.`;
 }
 
 const options = {
