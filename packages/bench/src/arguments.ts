@@ -16,6 +16,8 @@ export type BenchRequest =
       readonly configs: readonly string[];
       readonly threads: number;
       readonly isa: string | undefined;
+      /** Tell of every call how it is computed. */
+      readonly explain: boolean;
     }
   | RunRequest;
 
@@ -47,7 +49,7 @@ export function helpText(): string {
   const configs = benchConfigs().map(({ name }) => name);
   return `usage: pnpm bench [suite…] [options]
        pnpm bench compare BEFORE.json AFTER.json
-       pnpm bench profile|roofline [--configs S,M,L] [--threads N] [--isa NAME]
+       pnpm bench profile|roofline [--configs S,M,L] [--threads N] [--isa NAME] [--explain]
 
 Suites (default: all that take minutes; quality by name only)
 ${suites.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`).join('\n')}
@@ -66,8 +68,9 @@ Options
   --json FILE     write the result to FILE
   --help          this text
 
-compare shows how two results differ; profile shows where the time of a training step goes; roofline, or
---roofline, holds it against what the machine could do at most.`;
+compare shows how two results differ; profile shows where the time of a training step goes, and with
+--explain by which algorithm each convolution runs; roofline, or --roofline, holds it against what the machine
+could do at most.`;
 }
 
 const options = {
@@ -79,6 +82,7 @@ const options = {
   isa: { type: 'string' },
   threads: { type: 'string' },
   roofline: { type: 'boolean' },
+  explain: { type: 'boolean' },
   quick: { type: 'boolean' },
   compile: { type: 'boolean' },
   help: { type: 'boolean' },
@@ -99,7 +103,7 @@ export function parseBenchArguments(args: readonly string[]): BenchRequest {
   const command = values.roofline === true ? 'roofline' : first;
   if (command === 'profile' || command === 'roofline') {
     const [extra] = first === command ? rest : positionals;
-    if (extra === undefined) return { command, configs, threads, isa };
+    if (extra === undefined) return { command, configs, threads, isa, explain: values.explain === true };
     throw usage(`${command} takes no '${extra}'; the networks are chosen by --configs`);
   }
   if (json === '') throw usage('--json: the name of the file is empty');

@@ -39,7 +39,7 @@ async function perform(request: BenchRequest, output: Output): Promise<number> {
       const text = request.command === 'profile' ? profileText : rooflineText;
       const { threads, isa } = request;
       const device = { threads, ...(isa !== undefined && { isa }) };
-      for (const config of selectConfigs(request.configs)) output.out(await text(config, device));
+      for (const config of selectConfigs(request.configs)) output.out(await text(config, device, request.explain));
       return 0;
     }
     case 'run':

@@ -1,10 +1,15 @@
 import type { DeviceOptions } from '@diffuse/core';
 import type { BenchConfig } from './configs.ts';
 import { profileTrainStep } from './ours/profiled-step.ts';
+import { callShape } from './roofline/kernel-cost.ts';
 import { formatMs, table } from './table.ts';
 
-/** Where the time of a training step goes: median time of each kernel call over a few steps, as text. */
-export async function profileText(config: BenchConfig, device: DeviceOptions): Promise<string> {
+/**
+ * Where the time of a training step goes: median time of each kernel call over a few steps, as text.
+ *
+ * @param explain adds every call with the way it is computed.
+ */
+export async function profileText(config: BenchConfig, device: DeviceOptions, explain = false): Promise<string> {
   const calls = await profileTrainStep(config, device);
   const total = calls.reduce((sum, { timeMs }) => sum + timeMs, 0);
   const share = (ms: number): string => `${((100 * ms) / total).toFixed(1)} %`;
@@ -26,5 +31,13 @@ export async function profileText(config: BenchConfig, device: DeviceOptions): P
       ['longest calls', 'ms', 'share'],
       longest.map(({ name, timeMs }) => [name, formatMs(timeMs), share(timeMs)]),
     ),
+    ...(explain
+      ? [
+          table(
+            ['kernel', 'shape', 'ms', 'computed'],
+            calls.map(({ kernel, node, timeMs, plan }) => [kernel, callShape(node), formatMs(timeMs), plan]),
+          ),
+        ]
+      : []),
   ].join('\n\n');
 }

@@ -49,7 +49,7 @@ test('suites run in their own order, flags are read, a leading -- is passed over
   expect(parseBenchArguments(['quality'])).toMatchObject({ suites: ['quality'] });
   expect(parseBenchArguments(['compare', 'a', 'b'])).toEqual({ command: 'compare', before: 'a', after: 'b' });
   expect(parseBenchArguments(['profile', '--configs', 'L'])).toMatchObject({ command: 'profile', configs: ['L'] });
-  const roofline = { command: 'roofline', configs: ['L'], threads: 2, isa: 'avx2' };
+  const roofline = { command: 'roofline', configs: ['L'], threads: 2, explain: false, isa: 'avx2' };
   for (const form of ['roofline', '--roofline']) {
     expect(parseBenchArguments([form, '--configs', 'L', '--threads', '2', '--isa', 'avx2'])).toEqual(roofline);
   }

@@ -12,7 +12,7 @@ import {
   type UNet2D,
 } from '@diffuse/core';
 import { type BenchConfig, benchModel } from '../configs.ts';
-import { kernelCost } from '../roofline/kernel-cost.ts';
+import { kernelFlops } from '../roofline/kernel-cost.ts';
 
 /** A training step before it is compiled. */
 export interface TrainGraph extends StepGraph<string> {
@@ -37,5 +37,5 @@ export function trainGraph(config: BenchConfig): TrainGraph {
 export function trainStepFlops(config: BenchConfig): number {
   const { graph, outputs, placements } = trainGraph(config);
   const { nodes } = plan(graph, Object.values(outputs), placements);
-  return nodes.reduce((sum, node) => sum + kernelCost(node).flops, 0);
+  return nodes.reduce((sum, node) => sum + kernelFlops(node), 0);
 }

@@ -12,15 +12,18 @@ export interface KernelCost {
 
 const bytesPerElement = { f32: 4, i32: 4, u8: 1 } as const;
 
-/** Channels on both sides from which on 3x3 convolutions of stride 1 run by Winograd's algorithm (`native/cpu/gemm/conv_plan.h`). */
-const winogradChannels = 16;
 /** F(4x4, 3x3) makes 16 pixels of 36 products instead of 144. */
 const winogradFactor = 4;
 
-/** Counts a call from the shapes of its tensors. */
-export function kernelCost(node: Node): KernelCost {
+/**
+ * Counts a call from the shapes of its tensors.
+ *
+ * @param plan how the kernel says it computes the call (`PlannedCall.plan`).
+ */
+export function kernelCost(node: Node, plan: string): KernelCost {
   const flops = kernelFlops(node);
-  return { flops, computed: usesWinograd(node) ? flops / winogradFactor : flops, bytes: kernelBytes(node) };
+  const saved = plan.startsWith('Winograd') ? winogradFactor : 1;
+  return { flops, computed: flops / saved, bytes: kernelBytes(node) };
 }
 
 /** The sizes that tell two calls of one kernel apart: `16x32x32x128 -> 128, 3x3`. */
@@ -35,7 +38,8 @@ export function callShape(node: Node): string {
   return `${batch}x${height}x${width}x${weight.at(-2)} -> ${outputs}, ${weight[0]}x${weight[1]}${stride}`;
 }
 
-function kernelFlops(node: Node): number {
+/** Floating-point operations of a call by the definition of its op. */
+export function kernelFlops(node: Node): number {
   const weight = weightOf(node);
   if (weight !== undefined) {
     // Every pixel, or row, of the output is a sum over all of the weight but its last dimension; gradients are as much work.
@@ -70,13 +74,6 @@ function kernelBytes({ kernel, inputs, outputs }: Node): number {
     [...tensors].reduce((bytes, { shape, dtype }) => bytes + elementCount(shape) * bytesPerElement[dtype], 0);
   // The optimizer changes its outputs in place, so it reads them, too.
   return sum(inputs.values()) + sum(outputs.values()) * (kernel === 'adamw_ema' ? 2 : 1);
-}
-
-function usesWinograd(node: Node): boolean {
-  const weight = weightOf(node);
-  if (!node.kernel.startsWith('conv2d') || weight === undefined || node.attributes.stride !== 1) return false;
-  const [height, width, inputs = 0, outputs = 0] = weight;
-  return height === 3 && width === 3 && inputs >= winogradChannels && outputs >= winogradChannels;
 }
 
 /** Shape of the weight of convolutions and linear maps, or of its gradient. */

@@ -16,9 +16,9 @@ export async function rooflineText(config: BenchConfig, device: BenchContext['de
     fmaGflops: known(await measureFmaPeak(device.threads, device.isa)),
     memoryGBs: known(await measureBandwidth(device.threads)),
   };
-  const calls = (await profileTrainStep(config, device)).map(({ kernel, timeMs, node }) => ({
+  const calls = (await profileTrainStep(config, device)).map(({ kernel, timeMs, node, plan }) => ({
     ...{ kernel, timeMs, shape: callShape(node) },
-    ...kernelCost(node),
+    ...kernelCost(node, plan),
   }));
   return stepText(`${config.name}, batch ${config.batch}`, calls, ceilings);
 }
