@@ -142,8 +142,8 @@ static size_t convolution_scratch(const Call& call, const ConvolutionPlan& p) {
     const WinogradConvolution w = winograd_of(p);
     const WinogradTiling g = choose_winograd_tiling(w, thread_count(call.workers));
     const ConvolutionCost cost = convolution_cost(p.shape);
-    say_plan(call, "Winograd, %s outside, %lld tiles together, %.2f Mcycles an image (direct %.2f)",
-             g.panels_outside ? "panels" : "tiles", (long long)(g.panels_outside ? kProductTiles : g.cuts.tiles()),
+    const char* walks[] = {"tiles outside", "panels outside", "few tiles"};
+    say_plan(call, "Winograd, %s, %.2f Mcycles an image (direct %.2f)", walks[static_cast<int>(g.walk)],
              cost.winograd / 1e6, cost.direct / 1e6);
     return winograd_convolution_scratch(call, w);
   }

@@ -5,7 +5,7 @@
 //   products  M[point][tile][kPanel]                   = V U, a matrix product at each of the 36 points
 //   outputs   y                                        = Aᵀ M A, a tile of 4x4 pixels
 //
-// What is large must not travel far. There are two ways to walk, which compute the same sums in the same order and so
+// What is large must not travel far. There are three ways to walk, which compute the same sums in the same order and so
 // give the same bits:
 //
 //   tiles outside   All weights are transformed first. A task takes a few tiles, whose V stays in its L2, over all
@@ -13,25 +13,15 @@
 //   panels outside  All inputs are transformed first. A task takes one panel, transforms its weights into its L2, and
 //                   takes it over all tiles: V comes from L3 once a panel and U is never written. For small images,
 //                   where the weights are what is large.
+//   few tiles       winograd_few_tiles.h: U stays in registers.
 #pragma once
 
-#include "cpu/gemm/finish.h"
-#include "cpu/gemm/winograd_tiles.h"
+#include "cpu/gemm/winograd_few_tiles.h"
+#include "cpu/gemm/winograd_outputs.h"
 #include "cpu/parallel.h"
 
 namespace diffuse::DIFFUSE_ISA {
 namespace {
-
-struct WinogradConvolution {
-  Source x;
-  int64_t pad_top, pad_left;
-  Outputs y;
-  const float* weight;       // [tap][C][K]
-  int64_t tap_step, k_step;  // floats from one tap to the next, and from one stored row to the next
-  bool mirrored;             // stored [tap][K][C], the last tap first: the data gradient's weights
-
-  TileGrid grid() const { return tile_grid(y.N, y.H, y.W); }
-};
 
 // Tiles of a task when tiles are outside; the weights come from L3 once for so many.
 constexpr int64_t kTileBytes = 1 << 20;
@@ -44,23 +34,17 @@ DIFFUSE_INLINE int64_t panel_floats(const WinogradConvolution& w) { return kPoin
 
 // U of one panel, for one block of channels.
 static void transform_weights(const WinogradConvolution& w, int64_t panel, int64_t channel, float* u) {
-  const int64_t k = panel * kPanel, columns = at_most(w.y.K - k, kPanel),
-                depth = at_most(w.x.image.C - channel, kBlock);
-  const int64_t point_step = w.x.image.C * kPanel;
-  float taps[9][kBlock * kPanel];
-  for (int tap = 0; tap < 9; tap++) {
-    if (w.mirrored)
-      pack_panel_transposed(w.weight + (8 - tap) * w.tap_step + k * w.k_step + channel, w.k_step, depth, columns,
-                            taps[tap]);
-    else
-      pack_panel(w.weight + tap * w.tap_step + channel * w.k_step + k, w.k_step, depth, columns, taps[tap]);
-  }
+  const int64_t depth = at_most(w.x.image.C - channel, kBlock), point_step = w.x.image.C * kPanel;
+  float taps[9 * kTapFloats];
+  pack_taps(w, panel, channel, taps);
   u += channel * kPanel;
   for (int64_t at = 0; at < depth * kPanel; at += kLanes) {
     Vec rows[3][6], o[6];
     DIFFUSE_UNROLL
     for (int b = 0; b < 3; b++) {
-      Vec g[3] = {load(taps[b] + at), load(taps[3 + b] + at), load(taps[6 + b] + at)};
+      Vec g[3];
+      DIFFUSE_UNROLL
+      for (int a = 0; a < 3; a++) g[a] = load(taps + (a * 3 + b) * kTapFloats + at);
       map_weights(g, rows[b]);
     }
     DIFFUSE_UNROLL
@@ -72,55 +56,6 @@ static void transform_weights(const WinogradConvolution& w, int64_t panel, int64
     }
   }
 }
-
-// Where the products of some tiles lie.
-DIFFUSE_INLINE int64_t product_step(int64_t tiles) { return tiles * kPanel + kPointPadding; }
-
-// Walks over the output pixels of a range and asks for what the output transform will touch of them, so that it comes
-// from L3 while the products are computed.
-class OutputWalk {
- public:
-  OutputWalk(const WinogradConvolution& w, const TileRange& range, int64_t panel)
-      : y_(w.y.data + panel * kPanel), y_stride_(w.y.stride), W_(w.y.W), streams_(w.y.streams()) {
-    const Finish& f = w.y.finish;
-    const Tensor& read = f.finishing == Finishing::sum ? f.residual : f.x;
-    if (f.finishing != Finishing::plain && read.data) {
-      read_ = f32(read) + panel * kPanel;
-      read_stride_ = read.row_stride;
-    }
-    const TileGrid grid = w.grid();
-    // Rows of pixels; those of a last row of tiles that reach over the edge are none.
-    const auto pixel_row = [&](int64_t row) {
-      return row / grid.image_rows * w.y.H + at_most(row % grid.image_rows * kTile, w.y.H);
-    };
-    row_ = pixel_row(range.row);
-    rows_ = at_most(pixel_row(range.row + range.rows), w.y.N * w.y.H);
-    begin_ = column_ = range.column * kTile;
-    end_ = at_most(begin_ + range.columns * kTile, w.y.W);
-  }
-
-  int64_t pixels() const { return (rows_ - row_) * (end_ - begin_); }
-
-  void ask(int64_t pixels) {
-    for (; pixels > 0 && row_ < rows_; pixels--) {
-      const int64_t pixel = row_ * W_ + column_;
-      DIFFUSE_UNROLL
-      for (int v = 0; v < kPanel; v += kLineFloats) {
-        if (!streams_) __builtin_prefetch(y_ + pixel * y_stride_ + v, 1, 2);
-        if (read_) __builtin_prefetch(read_ + pixel * read_stride_ + v, 0, 2);
-      }
-      if (++column_ == end_) {
-        column_ = begin_;
-        row_++;
-      }
-    }
-  }
-
- private:
-  const float *y_, *read_ = nullptr;
-  int64_t y_stride_, read_stride_ = 0, W_, row_, rows_, column_, begin_, end_;
-  bool streams_;
-};
 
 // M = V U at every point, for `tiles` tiles from `first` on and one panel.
 static void multiply_points(const TransformedTiles& v, int64_t first, int64_t tiles, const float* u, bool more_panels,
@@ -159,78 +94,11 @@ static void multiply_points(const TransformedTiles& v, int64_t first, int64_t ti
   }
 }
 
-// write(i, j, y[i][j]) for the outputs y = Aᵀ M A of a tile, one vector of channels; rows x columns of them exist.
-template <typename Write>
-DIFFUSE_INLINE void transform_output(const float* m, int64_t point_step, int64_t rows, int64_t columns, Write&& write) {
-  // The rows of M first: they lie one after the other.
-  Vec lines[4][6], y[4][4];
-  DIFFUSE_UNROLL
-  for (int i = 0; i < 6; i++) {
-    Vec d[6], o[4];
-    DIFFUSE_UNROLL
-    for (int j = 0; j < 6; j++) {
-      d[j] = load(m);
-      next_point(m, point_step);
-    }
-    map_outputs(d, o);
-    DIFFUSE_UNROLL
-    for (int j = 0; j < 4; j++) lines[j][i] = o[j];
-  }
-  DIFFUSE_UNROLL
-  for (int j = 0; j < 4; j++) {
-    Vec o[4];
-    map_outputs(lines[j], o);
-    DIFFUSE_UNROLL
-    for (int i = 0; i < 4; i++) y[i][j] = o[i];
-  }
-  DIFFUSE_UNROLL
-  for (int i = 0; i < 4; i++) {
-    if (i >= rows) return;
-    DIFFUSE_UNROLL
-    for (int j = 0; j < 4; j++)
-      if (j < columns) write(i, j, y[i][j]);
-  }
-}
-
-// The outputs of some rows of tiles, or of a part of one, for one panel; M holds them in this order.
-template <Finishing F>
-static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t panel) {
-  const TileGrid grid = w.grid();
-  const int64_t point_step = product_step(range.count());
-  for (int v = 0; v < kTileVectors; v++) {
-    const int64_t k = panel * kPanel + v * kLanes, left = at_most(w.y.K - k, kLanes);
-    if (left <= 0) return;
-    OutputVector<F> output(w.y, k, left);
-    const float* from = m + v * kLanes;
-    for (int64_t row = range.row; row < range.row + range.rows; row++) {
-      const int64_t n = row / grid.image_rows, i = row % grid.image_rows * kTile, rows = at_most(w.y.H - i, kTile);
-      output.begin_row(n);
-      for (int64_t column = range.column; column < range.column + range.columns; column++, from += kPanel) {
-        const int64_t j = column * kTile, pixel = (n * w.y.H + i) * w.y.W + j;
-        transform_output(
-            from, point_step, rows, at_most(w.y.W - j, kTile),
-            [&](int64_t down, int64_t right, Vec value) { output.write(pixel + down * w.y.W + right, value); });
-      }
-      output.end_row(row, rows * w.y.W);
-    }
-  }
-  finish_streams();
-}
-
-static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t panel) {
-  switch (w.y.finish.finishing) {
-    case Finishing::plain:
-      return transform_outputs<Finishing::plain>(w, range, m, panel);
-    case Finishing::sum:
-      return transform_outputs<Finishing::sum>(w, range, m, panel);
-    case Finishing::norm_backward:
-      return transform_outputs<Finishing::norm_backward>(w, range, m, panel);
-  }
-}
-
 // How the work is cut.
+enum class WinogradWalk { tiles_outside, panels_outside, few_tiles };
+
 struct WinogradTiling {
-  bool panels_outside;
+  WinogradWalk walk;
   TileCuts cuts;
   int64_t panels, panels_together, panel_groups;
   int64_t product_rows;   // of tiles that are multiplied together when panels are outside
@@ -251,11 +119,16 @@ static WinogradTiling choose_winograd_tiling(const WinogradConvolution& w, int t
   const TransformedTiles all{nullptr, grid.count(), w.x.image.C, kBlock},
       some{nullptr, g.cuts.tiles(), w.x.image.C, kBlock};
   const int64_t u = g.panels * panel_floats(w), v = all.floats();
-  g.panels_outside = grid.columns <= kProductTiles && v * (1 + g.panels) < u * (1 + g.cuts.ranges());
+  if (takes_few_tiles(w))
+    g.walk = WinogradWalk::few_tiles;
+  else if (grid.columns <= kProductTiles && v * (1 + g.panels) < u * (1 + g.cuts.ranges()))
+    g.walk = WinogradWalk::panels_outside;
+  const bool tiles_outside = g.walk == WinogradWalk::tiles_outside;
   g.product_rows = at_least(1, kProductTiles / grid.columns);
-  g.shared_floats = round_up(g.panels_outside ? v : u, kLineFloats);
-  g.own_floats = round_up(g.panels_outside ? panel_floats(w) : some.floats(), kLineFloats);
-  g.product_floats = kPoints * product_step(g.panels_outside ? kProductTiles : g.cuts.tiles());
+  g.shared_floats = round_up(tiles_outside ? u : v, kLineFloats);
+  g.own_floats = round_up(tiles_outside ? some.floats() : panel_floats(w), kLineFloats);
+  if (g.walk == WinogradWalk::few_tiles) g.own_floats = packed_tap_floats(w);
+  g.product_floats = kPoints * product_step(tiles_outside ? g.cuts.tiles() : kProductTiles);
   g.pixel_floats = pixel_floats(g.cuts);
   g.line_floats = line_floats(g.cuts);
   const int64_t wanted = threads > 1 ? 8 * threads : 1;
@@ -283,26 +156,37 @@ static void winograd_tiles_outside(const Call& call, const WinogradConvolution& 
     float* pixels = m + g.product_floats;
     const TransformedTiles v{own, range.count(), w.x.image.C, kBlock};
     if (held[thread] != of)
-      transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, 0, pixels, pixels + g.pixel_floats);
+      transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, 0, pixels, pixels + g.pixel_floats, 0, v.blocks());
     held[thread] = of;
     for (int64_t panel = first; panel < last; panel++) {
       multiply_points(v, 0, range.count(), shared + panel * panel_floats(w), panel + 1 < g.panels,
                       OutputWalk(w, range, panel), m);
-      transform_outputs(w, range, m, panel);
+      transform_outputs(w, range, m, panel * kPanel, kTileVectors);
     }
   });
+}
+
+// V of all tiles.
+static TransformedTiles transform_all_inputs(const Call& call, const WinogradConvolution& w, const WinogradTiling& g,
+                                             float* shared, float* scratch) {
+  const TileGrid grid = w.grid();
+  const TransformedTiles v{shared, grid.count(), w.x.image.C, kBlock};
+  // A few tiles are shared out by channels.
+  const int64_t blocks = divide_up(w.x.image.C, kBlock), groups = at_most(blocks, divide_up(16, g.cuts.ranges()));
+  parallel_for(call, g.cuts.ranges() * groups, [&](int64_t index, int thread) {
+    const TileRange range = tile_range(grid, g.cuts, index / groups);
+    const int64_t group = index % groups;
+    float* pixels = scratch + thread * g.thread_floats() + g.own_floats + g.product_floats;
+    transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, first_tile(grid, range), pixels,
+                     pixels + g.pixel_floats, group * blocks / groups, (group + 1) * blocks / groups);
+  });
+  return v;
 }
 
 static void winograd_panels_outside(const Call& call, const WinogradConvolution& w, const WinogradTiling& g,
                                     float* shared, float* scratch) {
   const TileGrid grid = w.grid();
-  const TransformedTiles v{shared, grid.count(), w.x.image.C, kBlock};
-  parallel_for(call, g.cuts.ranges(), [&](int64_t index, int thread) {
-    const TileRange range = tile_range(grid, g.cuts, index);
-    float* pixels = scratch + thread * g.thread_floats() + g.own_floats + g.product_floats;
-    transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, first_tile(grid, range), pixels,
-                     pixels + g.pixel_floats);
-  });
+  const TransformedTiles v = transform_all_inputs(call, w, g, shared, scratch);
   parallel_for(call, g.panels, [&](int64_t panel, int thread) {
     float* u = scratch + thread * g.thread_floats();
     float* m = u + g.own_floats;
@@ -310,8 +194,17 @@ static void winograd_panels_outside(const Call& call, const WinogradConvolution&
     for (int64_t row = 0; row < grid.rows(); row += g.product_rows) {
       const TileRange range{row, at_most(g.product_rows, grid.rows() - row), 0, grid.columns};
       multiply_points(v, first_tile(grid, range), range.count(), u, false, OutputWalk(w, range, panel), m);
-      transform_outputs(w, range, m, panel);
+      transform_outputs(w, range, m, panel * kPanel, kTileVectors);
     }
+  });
+}
+
+static void winograd_few_tiles(const Call& call, const WinogradConvolution& w, const WinogradTiling& g, float* shared,
+                               float* scratch) {
+  const TransformedTiles v = transform_all_inputs(call, w, g, shared, scratch);
+  parallel_for(call, g.panels, [&](int64_t panel, int thread) {
+    float* taps = scratch + thread * g.thread_floats();
+    few_tiles(w, v, panel, taps, taps + g.own_floats);
   });
 }
 
@@ -331,10 +224,17 @@ static void winograd_convolution(const Call& call, WinogradConvolution w) {
   // Where rows of tiles are cut, no task sees a whole chunk.
   const bool apart = g.cuts.column_ranges > 1 && finish.finishing != Finishing::plain;
   if (apart) w.y.finish = {};
-  if (g.panels_outside)
-    winograd_panels_outside(call, w, g, shared, scratch);
-  else
-    winograd_tiles_outside(call, w, g, shared, scratch);
+  switch (g.walk) {
+    case WinogradWalk::tiles_outside:
+      winograd_tiles_outside(call, w, g, shared, scratch);
+      break;
+    case WinogradWalk::panels_outside:
+      winograd_panels_outside(call, w, g, shared, scratch);
+      break;
+    case WinogradWalk::few_tiles:
+      winograd_few_tiles(call, w, g, shared, scratch);
+      break;
+  }
   w.y.finish = finish;
   if (apart) finish_outputs(call, w.y);
 }

@@ -72,8 +72,9 @@ struct TransformedTiles {
   float* data;
   int64_t tiles, channels, width;
 
+  int64_t blocks() const { return divide_up(channels, width); }
   int64_t block_step() const { return tiles * width; }
-  int64_t point_step() const { return divide_up(channels, width) * block_step() + kPointPadding; }
+  int64_t point_step() const { return blocks() * block_step() + kPointPadding; }
   int64_t floats() const { return kPoints * point_step(); }
 };
 
@@ -118,13 +119,15 @@ static void transform_tile_row(const float* pixels, int64_t columns, float* line
   }
 }
 
-// Transforms the tiles of a range of x, padded by `top` and `left`, into the places of `v` from `first` on.
+// Transforms the tiles of a range of x, padded by `top` and `left`, into the places of `v` from `first` on; of the
+// blocks of channels from first_block to last_block.
 static void transform_inputs(const Source& x, int64_t top, int64_t left, const TileGrid& grid, const TileRange& range,
-                             const TransformedTiles& v, int64_t first, float* pixels, float* lines) {
+                             const TransformedTiles& v, int64_t first, float* pixels, float* lines, int64_t first_block,
+                             int64_t last_block) {
   const int64_t width = range.columns * kTile + 2;
   Numbers<kBlock> numbers;
   with_reading(x.reading, [&](auto reading) {
-    for (int64_t channel = 0; channel < x.image.C; channel += kBlock) {
+    for (int64_t channel = first_block * kBlock; channel < last_block * kBlock; channel += kBlock) {
       float* to = v.data + channel / kBlock * v.block_step() + first * kBlock;
       for_each_image(grid, range, [&](int64_t image, int64_t row, int64_t rows) {
         gather(numbers, x, image, channel);

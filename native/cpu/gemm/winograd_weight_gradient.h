@@ -217,7 +217,7 @@ static void winograd_own_sums(const Call& call, const WinogradWeightGradient& w,
       const TileRange range = tile_range(grid, g.cuts, index);
       const TransformedTiles v{own, range.count(), w.x.image.C, kBlock};
       const TransformedTiles z{own + v.floats(), range.count(), w.dy.image.C, kPanel};
-      transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, 0, pixels, lines);
+      transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, 0, pixels, lines, 0, v.blocks());
       transform_gradients(w, grid, range, z, 0, sums + index * g.sum_row, pixels, lines);
       for (int point = 0; point < kPoints; point++)
         reduce_point(v, z, point, range.count(), 0, g.panels, d + part * g.d_floats + point * g.d_point, g.d_row,
@@ -240,7 +240,7 @@ static void winograd_shared_sums(const Call& call, const WinogradWeightGradient&
       const TileRange range = tile_range(grid, g.cuts, begin + index);
       const int64_t at = first_tile(grid, range) - first;
       float *pixels = scratch + thread * g.thread_floats(), *lines = pixels + g.pixel_floats;
-      transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, at, pixels, lines);
+      transform_inputs(w.x, w.pad_top, w.pad_left, grid, range, v, at, pixels, lines, 0, v.blocks());
       transform_gradients(w, grid, range, z, at, sums + (begin + index) * g.sum_row, pixels, lines);
     });
     parallel_for(call, kPoints * g.panel_groups, [&](int64_t index, int) {

@@ -5,6 +5,8 @@ import { addChannels } from '../../src/graph/ops/add-channels.ts';
 import { conv2d } from '../../src/graph/ops/conv2d.ts';
 import { add } from '../../src/graph/ops/elementwise.ts';
 import { groupNorm } from '../../src/graph/ops/group-norm.ts';
+import { linear } from '../../src/graph/ops/linear.ts';
+import { silu } from '../../src/graph/ops/silu.ts';
 import { upsampleNearest } from '../../src/graph/ops/upsample-nearest.ts';
 import { plan } from '../../src/graph/plan.ts';
 import { compile } from '../../src/graph/program.ts';
@@ -120,6 +122,17 @@ describe('fused ops give what separate ones give', () => {
     const plain = study.norm('plain', study.conv('a', x, 16), false);
     const y = study.conv('b', plain, 16);
     await study.compare({ y, plain, moved: addChannels(y, study.input('time', [2, 16])) });
+  });
+
+  test('what is added to a product', async () => {
+    const study = new Study();
+    const x = study.input('x', [2, 6, 16]);
+    const map = (name: string, from: Value): Value => linear(from, study.input(name, [16, 16], 0.2));
+    // x has three gradients from the products and one from the sum.
+    const three = silu(concatChannels([map('q', x), map('k', x), map('v', x)]));
+    const y = add(x, linear(three, study.input('out', [48, 16], 0.2)));
+    const kernels = await study.compare({ y });
+    expect(count(kernels, 'add')).toBe(0);
   });
 
   test('a normalised image that other ops read too', async () => {

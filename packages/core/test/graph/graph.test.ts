@@ -35,6 +35,15 @@ describe('gradient', () => {
     expect(result.dx).toEqual(expected);
   });
 
+  test('sums the gradients of a concatenation once, not of each part', () => {
+    const graph = new Graph();
+    const [a, b] = [graph.input('a', [3, 4]), graph.input('b', [3, 5])];
+    const joined = concatChannels([scale(a, 2), reshape(scale(b, 3), [3, 5])]);
+    const before = graph.nodes.length;
+    gradient([{ value: add(silu(joined), scale(joined, 4)), gradient: graph.input('seed', [3, 9]) }], [a, b]);
+    expect(graph.nodes.slice(before).filter(({ kernel }) => kernel === 'add')).toHaveLength(2); // one is the forward's
+  });
+
   test('gives zeros where nothing depends on a value', async () => {
     const graph = new Graph();
     const x = graph.input('x', [3]);

@@ -31,6 +31,7 @@ describe('openDevice', () => {
   test.each([
     [() => openDevice('gpu' as never), 'ERR_DEVICE', "there is no device 'gpu'"],
     [() => openDevice('cpu', { threads: -1 }), 'ERR_ARGUMENT', 'threads is -1'],
+    [() => openDevice('cpu', { convolution: 'fft' as never }), 'ERR_ARGUMENT', "convolution is 'fft'"],
     [() => openDevice('cpu', { threads: 1.5 }), 'ERR_ARGUMENT', 'threads is 1.5'],
     [
       () => openDevice('cpu', { isa: 'sse9' }),

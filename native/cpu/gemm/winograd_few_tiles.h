@@ -1,0 +1,106 @@
+// Winograd's convolution of a few tiles: one image, deep in a U-Net. There is little to multiply, and writing the
+// transformed weights to memory and reading them again would take most of the time. So they stay in registers: for a
+// vector of output channels and a row of six points
+//
+//   M[point][tile] += V[point][tile][channel] U[point][channel]    for one channel after the other
+//
+// where the row of U is mapped anew for every few tiles. The weights of a panel are packed before: in memory their rows
+// lie a power of two apart and would compete for the same sets of the caches. The sums have the order of the other
+// walks, so the bits are the same.
+#pragma once
+
+#include "cpu/gemm/winograd_outputs.h"
+
+namespace diffuse::DIFFUSE_ISA {
+namespace {
+
+// Tiles from which on the weights are better transformed once.
+constexpr int64_t kManyTiles = 20;
+// Tiles whose sums at six points fit the registers.
+constexpr int kTilesTogether = kRegisters == 32 ? 4 : 1;
+constexpr int64_t kTapFloats = kBlock * kPanel;
+
+DIFFUSE_INLINE bool takes_few_tiles(const WinogradConvolution& w) { return w.grid().count() < kManyTiles; }
+
+// Floats of the packed weights of a panel: [block][tap][kBlock][kPanel].
+DIFFUSE_INLINE int64_t packed_tap_floats(const WinogradConvolution& w) {
+  return divide_up(w.x.image.C, kBlock) * 9 * kTapFloats;
+}
+
+// The nine taps of a block of channels.
+static void pack_taps(const WinogradConvolution& w, int64_t panel, int64_t channel, float* taps) {
+  const int64_t k = panel * kPanel;
+  const int64_t columns = at_most(w.y.K - k, kPanel), depth = at_most(w.x.image.C - channel, kBlock);
+  for (int tap = 0; tap < 9; tap++, taps += kTapFloats) {
+    if (w.mirrored)
+      pack_panel_transposed(w.weight + (8 - tap) * w.tap_step + k * w.k_step + channel, w.k_step, depth, columns, taps);
+    else
+      pack_panel(w.weight + tap * w.tap_step + channel * w.k_step + k, w.k_step, depth, columns, taps);
+  }
+}
+
+// Row I of the points, tiles [tile, tile + T), one vector of output channels, whose weights `taps` points to.
+template <int I, int T>
+static void multiply_point_row(const TransformedTiles& v, int64_t tile, const float* taps, float* m,
+                               int64_t product_step) {
+  const int64_t point_step = v.point_step();
+  Vec acc[6][T];
+  DIFFUSE_UNROLL
+  for (int j = 0; j < 6; j++) DIFFUSE_UNROLL
+  for (int t = 0; t < T; t++) acc[j][t] = zero();
+  const float* a_block = v.data + I * 6 * point_step + tile * kBlock;
+  for (int64_t channel = 0; channel < v.channels;
+       channel += kBlock, a_block += v.block_step(), taps += 9 * kTapFloats) {
+    const int64_t depth = at_most(v.channels - channel, kBlock);
+    for (int64_t c = 0; c < depth; c++) {
+      Vec row[3], u[6];
+      DIFFUSE_UNROLL
+      for (int b = 0; b < 3; b++) {
+        Vec g[3], mapped[6];
+        DIFFUSE_UNROLL
+        for (int a = 0; a < 3; a++) g[a] = load(taps + (a * 3 + b) * kTapFloats + c * kPanel);
+        map_weights(g, mapped);
+        row[b] = mapped[I];
+      }
+      map_weights(row, u);
+      DIFFUSE_UNROLL
+      for (int j = 0; j < 6; j++) DIFFUSE_UNROLL
+      for (int t = 0; t < T; t++) accumulate(acc[j][t], splat(a_block[j * point_step + t * kBlock + c]), u[j]);
+    }
+  }
+  // + 0 as in the products of the other walks.
+  DIFFUSE_UNROLL
+  for (int j = 0; j < 6; j++) DIFFUSE_UNROLL
+  for (int t = 0; t < T; t++) store(m + (I * 6 + j) * product_step + (tile + t) * kPanel, acc[j][t] + zero());
+}
+
+template <int T>
+static void multiply_all_points(const TransformedTiles& v, int64_t tile, const float* taps, float* m,
+                                int64_t product_step) {
+  multiply_point_row<0, T>(v, tile, taps, m, product_step);
+  multiply_point_row<1, T>(v, tile, taps, m, product_step);
+  multiply_point_row<2, T>(v, tile, taps, m, product_step);
+  multiply_point_row<3, T>(v, tile, taps, m, product_step);
+  multiply_point_row<4, T>(v, tile, taps, m, product_step);
+  multiply_point_row<5, T>(v, tile, taps, m, product_step);
+}
+
+// All tiles for one panel; `taps` has room for its packed weights.
+static void few_tiles(const WinogradConvolution& w, const TransformedTiles& v, int64_t panel, float* taps, float* m) {
+  const TileGrid grid = w.grid();
+  const int64_t step = product_step(grid.count());
+  for (int64_t channel = 0; channel < v.channels; channel += kBlock)
+    pack_taps(w, panel, channel, taps + channel / kBlock * 9 * kTapFloats);
+  for (int part = 0; part < kPanel; part += kLanes) {
+    int64_t tile = 0;
+    for (; tile + kTilesTogether <= v.tiles; tile += kTilesTogether)
+      multiply_all_points<kTilesTogether>(v, tile, taps + part, m + part, step);
+    if constexpr (kTilesTogether > 2)
+      for (; tile + 2 <= v.tiles; tile += 2) multiply_all_points<2>(v, tile, taps + part, m + part, step);
+    for (; tile < v.tiles; tile++) multiply_all_points<1>(v, tile, taps + part, m + part, step);
+  }
+  transform_outputs(w, {0, grid.rows(), 0, grid.columns}, m, panel * kPanel, kTileVectors);
+}
+
+}  // namespace
+}  // namespace diffuse::DIFFUSE_ISA
