@@ -1,5 +1,5 @@
-// `pnpm test:isa`: runs the native tests on emulated CPUs without AVX-512 and without AVX2. That the program gets through proves that
-// dispatch picks the right kernels there and that no instruction of a newer CPU leaked into older code.
+// `pnpm test:isa`: runs the native tests on this CPU, in full, and on emulated CPUs without AVX-512 and without AVX2. That the program
+// gets through there proves that dispatch picks the right kernels and that no instruction of a newer CPU leaked into older code.
 import { buildNativeTests } from './lib/native-tests.mjs';
 import { has, run } from './lib/project.mjs';
 
@@ -14,10 +14,18 @@ function skip(why) {
   process.exit(0);
 }
 
+const program = buildNativeTests('build-tests');
+console.log('this CPU:');
+const here = run(program, [], { timeoutMs: 900_000 });
+process.stdout.write(here.output);
+if (here.status !== 0) {
+  console.error(`the native tests failed (${here.status})`);
+  process.exit(1);
+}
+
 if (process.arch !== 'x64') skip(`this is ${process.arch}; instruction sets are chosen at run time on x64 only`);
 if (!has('qemu-x86_64')) skip('qemu-x86_64 was not found (Debian, Ubuntu: apt-get install -y qemu-user)');
 
-const program = buildNativeTests('build-tests');
 let failed = false;
 for (const { model, isa } of cpus) {
   console.log(`${model}, expecting ${isa}:`);

@@ -14,6 +14,7 @@
 #include "engine/workers.h"
 #include "tests/harness.h"
 #include "tests/kernel_cases.h"
+#include "tests/resources.h"
 
 namespace diffuse::testing {
 namespace {
@@ -111,28 +112,39 @@ std::string describe(const KernelCase& c, const std::string& isa, int threads, b
   return c.kernel + "(" + shapes + ") on " + isa + text(", %d threads%s", threads, view ? ", views" : "");
 }
 
+// A case with its memory.
+struct PreparedCase {
+  std::vector<Operand> operands;
+  std::vector<Tensor> tensors;
+  Bytes scratch{nullptr, &std::free};
+  Call call{};
+
+  PreparedCase(const KernelCase& c, const std::string& isa, Workers& workers, bool view) {
+    const int index = index_of(c.kernel);
+    const Signature& signature = signatures()[static_cast<size_t>(index)];
+    check(c.tensors.size() == signature.tensors.size() && c.attributes.size() == signature.attributes.size(),
+          describe(c, isa, workers.threads(), view) + ": the case does not fit the signature " + signature.text);
+    for (size_t i = 0; i < c.tensors.size(); i++) {
+      // What a kernel changes in place has contents before; other outputs begin as NaN.
+      bool fill = !signature.tensors[i].output || signature.uninterruptible;
+      operands.emplace_back(c.tensors[i], view, fill, i + 1);
+      tensors.push_back(operands.back().tensor);
+    }
+    call = {tensors.data(), c.attributes.data(), nullptr, &workers};
+    scratch = allocate(cpu_kernels(isa)[index].prepare(call));
+    call.scratch = scratch.get();
+  }
+};
+
 // Runs a case; returns what it wrote, without the gaps of views.
 Outputs run(const KernelCase& c, const std::string& isa, Workers& workers, bool view) {
   const int index = index_of(c.kernel);
   const Signature& signature = signatures()[static_cast<size_t>(index)];
-  const Kernel& kernel = cpu_kernels(isa)[index];
   const std::string what = describe(c, isa, workers.threads(), view);
-  check(c.tensors.size() == signature.tensors.size() && c.attributes.size() == signature.attributes.size(),
-        what + ": the case does not fit the signature " + signature.text);
+  PreparedCase prepared(c, isa, workers, view);
+  cpu_kernels(isa)[index].run(prepared.call);
 
-  std::vector<Operand> operands;
-  std::vector<Tensor> tensors;
-  for (size_t i = 0; i < c.tensors.size(); i++) {
-    // What a kernel changes in place has contents before; other outputs begin as NaN.
-    bool fill = !signature.tensors[i].output || signature.uninterruptible;
-    operands.emplace_back(c.tensors[i], view, fill, i + 1);
-    tensors.push_back(operands.back().tensor);
-  }
-  Call call{tensors.data(), c.attributes.data(), nullptr, &workers};
-  Bytes scratch = allocate(kernel.prepare(call));
-  call.scratch = scratch.get();
-  kernel.run(call);
-
+  const std::vector<Operand>& operands = prepared.operands;
   Outputs outputs;
   for (size_t i = 0; i < operands.size(); i++) {
     const TensorSpec& spec = signature.tensors[i];
@@ -216,6 +228,28 @@ TEST(kernels_write_their_outputs_with_equal_bits_for_any_number_of_threads) {
       }
     }
   }
+}
+
+TEST(kernels_in_a_steady_step_allocate_nothing_and_touch_no_new_page) {
+  if (quick()) return;  // emulators and sanitizers have allocations and pages of their own
+  Workers workers(2);
+  for (const auto& isa : supported_isas())
+    for (const auto& c : kernel_cases()) {
+      PreparedCase prepared(c, isa, workers, false);
+      const Kernel& kernel = cpu_kernels(isa)[index_of(c.kernel)];
+      size_t allocated = 0, faults = 0;
+      // Stacks and tables are touched in the first run. The system may move a page now and then: a fault must come back
+      // every time to count.
+      for (int attempt = 0; attempt < 4; attempt++) {
+        const size_t allocated_before = allocations(), faults_before = page_faults();
+        kernel.run(prepared.call);
+        allocated = allocations() - allocated_before;
+        faults = page_faults() - faults_before;
+        if (attempt > 0 && allocated == 0 && faults == 0) break;
+      }
+      check(allocated == 0, describe(c, isa, 2, false) + text(": %zu allocations", allocated));
+      check(faults == 0, describe(c, isa, 2, false) + text(": %zu page faults", faults));
+    }
 }
 
 TEST(kernels_refuse_tensors_that_do_not_fit) {
