@@ -57,6 +57,7 @@ void add_products(Cases& cases) {
   add_convolution(cases, 2, 16, 16, 16, 16, 3, 1, true);
   add_convolution(cases, 3, 5, 9, 19, 37, 3, 1, true);
   add_convolution(cases, 1, 4, 130, 16, 16, 3, 1, false);
+  add_convolution(cases, 3, 12, 12, 80, 80, 3, 1, true);
   add_convolution(cases, 1, 9, 5, 6, 7, 7, 1, false);
   for (int64_t C : kChannels) {
     TensorCase x = noise({2, 3, C}), y = noise({2, 3, 19}), weight = dense({C, 19});
