@@ -151,7 +151,7 @@ size_t group_norm_statistics_prepare(const Call& call) {
   expect_groups(kernel, mean, rstd, N, C);
   if (!(eps >= 0)) fail("ERR_ARGUMENT", kernel, "eps must be 0 or more, got %g", eps);
   expect_chunk_count(kernel, pixels, chunk, moments.shape[1]);
-  return 0;
+  return 2 * sizeof(double) * N * C;
 }
 
 void group_norm_statistics(const Call& call) {
@@ -161,23 +161,34 @@ void group_norm_statistics(const Call& call) {
   const int64_t G = mean.shape[1], C = channels(moments), count = C / G, chunks = moments.shape[1];
   const double elements = static_cast<double>(pixels * count);
   float *means = f32(mean), *rstds = f32(rstd);
-  parallel_items(call, mean.shape[0] * G, chunks * count, [&, &m = moments](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const int64_t n = i / G, first = i % G * count;
-      double center = 0, square = 0;
+  parallel_items(call, mean.shape[0], 2 * chunks * C, [&, &m = moments](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; n++) {
+      // Of every channel: its sum, and its squared deviations from the mean of its group.
+      double *sum = reinterpret_cast<double*>(call.scratch) + 2 * n * C, *square = sum + C;
+      for (int64_t c = 0; c < C; c++) sum[c] = square[c] = 0;
       for (int64_t q = 0; q < chunks; q++) {
-        const double weight = smaller(chunk, pixels - q * chunk) / elements;
-        for (int64_t c = first; c < first + count; c++) center += chunk_mean(m, n, q, c) * weight;
+        const double size = smaller(chunk, pixels - q * chunk);
+        for (int64_t c = 0; c < C; c++) sum[c] += chunk_mean(m, n, q, c) * size;
+      }
+      for (int64_t first = 0; first < C; first += count) {
+        double total = 0;
+        for (int64_t c = first; c < first + count; c++) total += sum[c];
+        for (int64_t c = first; c < first + count; c++) sum[c] = total / elements;
+        means[n * G + first / count] = static_cast<float>(total / elements);
       }
       for (int64_t q = 0; q < chunks; q++) {
         const double size = smaller(chunk, pixels - q * chunk);
-        for (int64_t c = first; c < first + count; c++) {
-          const double deviation = chunk_mean(m, n, q, c) - center;
-          square += chunk_row(m, n, q, 2)[c] + deviation * deviation * size;
+        const float* squares = chunk_row(m, n, q, 2);
+        for (int64_t c = 0; c < C; c++) {
+          const double deviation = chunk_mean(m, n, q, c) - sum[c];
+          square[c] += squares[c] + deviation * deviation * size;
         }
       }
-      means[i] = static_cast<float>(center);
-      rstds[i] = static_cast<float>(1 / ::sqrt(square / elements + eps));
+      for (int64_t first = 0; first < C; first += count) {
+        double total = 0;
+        for (int64_t c = first; c < first + count; c++) total += square[c];
+        rstds[n * G + first / count] = static_cast<float>(1 / ::sqrt(total / elements + eps));
+      }
     }
   });
 }
@@ -335,46 +346,48 @@ void group_norm_gradient(const Call& call) {
   double* totals = reinterpret_cast<double*>(call.scratch);  // [N, 2, C]: Σ dz and Σ dz h of a sample
   float* table = f32(coefficients);
   const float *means = f32(mean), *rstds = f32(rstd), *gammas = f32(gamma);
-  parallel_items(call, N * G, chunks * count, [&, &sums = sums](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const int64_t n = i / G, first = i % G * count;
-      const double r = rstds[i];
-      double *dz = totals + 2 * n * C + first, *dz_h = dz + C;
-      for (int64_t c = 0; c < count; c++) dz[c] = dz_h[c] = 0;
+  parallel_items(call, N, 2 * chunks * C, [&, &sums = sums](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; n++) {
+      double *dz = totals + 2 * n * C, *dz_h = dz + C;
+      for (int64_t c = 0; c < C; c++) dz[c] = dz_h[c] = 0;
       for (int64_t q = 0; q < chunks; q++) {
-        for (int64_t c = 0; c < count; c++) dz[c] += chunk_row(sums, n, q, 0)[first + c];
-        for (int64_t c = 0; c < count; c++) dz_h[c] += chunk_row(sums, n, q, 1)[first + c] * r;
+        const float *first = chunk_row(sums, n, q, 0), *second = chunk_row(sums, n, q, 1);
+        for (int64_t c = 0; c < C; c++) dz[c] += first[c];
+        for (int64_t c = 0; c < C; c++) dz_h[c] += second[c];
       }
-      double A = 0, B = 0;
-      for (int64_t c = 0; c < count; c++) {
-        A += gammas[first + c] * dz[c];
-        B += gammas[first + c] * dz_h[c];
-      }
-      float* to = table + n * 4 * C + first;
-      for (int64_t c = 0; c < count; c++) {
-        to[c] = means[i];
-        to[C + c] = static_cast<float>(r * gammas[first + c]);
-        to[2 * C + c] = static_cast<float>(r * r * B / M);
-        to[3 * C + c] = static_cast<float>(r * A / M);
-      }
-      if (!pixel_sums.data) continue;
-      for (int64_t c = 0; c < count; c++) {
-        double deviation = 0;
-        for (int64_t q = 0; q < chunks; q++)
-          deviation += (chunk_mean(moments, n, q, first + c) - means[i]) * smaller(chunk, pixels - q * chunk);
-        row(pixel_sums, n)[first + c] =
-            static_cast<float>(r * gammas[first + c] * dz[c] - r * r * B / M * deviation - r * A / M * pixels);
+      for (int64_t g = 0; g < G; g++) {
+        const double m = means[n * G + g], r = rstds[n * G + g];
+        const int64_t from = g * count, to = from + count;
+        double A = 0, B = 0;
+        for (int64_t c = from; c < to; c++) {
+          dz_h[c] *= r;
+          A += gammas[c] * dz[c];
+          B += gammas[c] * dz_h[c];
+        }
+        float* row_of = table + n * 4 * C;
+        for (int64_t c = from; c < to; c++) {
+          row_of[c] = static_cast<float>(m);
+          row_of[C + c] = static_cast<float>(r * gammas[c]);
+          row_of[2 * C + c] = static_cast<float>(r * r * B / M);
+          row_of[3 * C + c] = static_cast<float>(r * A / M);
+        }
+        if (!pixel_sums.data) continue;
+        for (int64_t c = from; c < to; c++) {
+          double deviation = 0;
+          for (int64_t q = 0; q < chunks; q++)
+            deviation += (chunk_mean(moments, n, q, c) - m) * smaller(chunk, pixels - q * chunk);
+          row(pixel_sums, n)[c] =
+              static_cast<float>(r * gammas[c] * dz[c] - r * r * B / M * deviation - r * A / M * pixels);
+        }
       }
     }
   });
+  // Sums over the samples, into those of the first.
+  for (int64_t n = 1; n < N; n++)
+    for (int64_t i = 0; i < 2 * C; i++) totals[i] += totals[2 * n * C + i];
   for (int64_t c = 0; c < C; c++) {
-    double dz = 0, dz_h = 0;
-    for (int64_t n = 0; n < N; n++) {
-      dz += totals[2 * n * C + c];
-      dz_h += totals[(2 * n + 1) * C + c];
-    }
-    f32(dbeta)[c] = static_cast<float>(dz);
-    f32(dgamma)[c] = static_cast<float>(dz_h);
+    f32(dbeta)[c] = static_cast<float>(totals[c]);
+    f32(dgamma)[c] = static_cast<float>(totals[C + c]);
   }
 }
 
