@@ -19,6 +19,7 @@
 // it may therefore depend on the number of threads.
 #pragma once
 
+#include "cpu/gemm/narrow_outputs.h"
 #include "cpu/gemm/strip.h"
 #include "cpu/parallel.h"
 
@@ -59,6 +60,7 @@ struct Tiling {
   int64_t panels, panels_together, panel_groups;
   int64_t depth;                        // channels of a strip; with more channels the sums are continued in y
   bool packs_weights;                   // false: the weights are read where they lie
+  bool narrow;                          // a few output channels: narrow_outputs.h
   int64_t weight_floats, strip_floats;  // strip_floats: of each thread
 
   int64_t strips() const { return groups * row_strips * column_strips; }
@@ -126,8 +128,9 @@ static Tiling choose_tiling(const TapConvolution& t, int threads) {
   g.panels_together = divide_up(g.panels, at_most(g.panels, groups));
   g.panel_groups = divide_up(g.panels, g.panels_together);
 
+  g.narrow = t.K <= kNarrow && C % kBlock == 0 && !t.weight_transposed && t.class_count == 1;
   // Copying the weights pays when they are read several times.
-  g.packs_weights = t.weight_transposed || t.K % kLanes || t.x.image.N * I * J > 8 * kTileRows;
+  g.packs_weights = g.narrow || t.weight_transposed || t.K % kLanes || t.x.image.N * I * J > 8 * kTileRows;
   for (int c = 0; c < t.class_count && g.packs_weights; c++)
     g.weight_floats += t.classes[c].tap_count * part_depth(t, g) * g.panels * kPanel;
   g.strip_floats = round_up(strip_floats(t.window, {0, g.images, 0, g.rows, 0, g.columns, 0, at_most(C, g.depth)}), 16);
@@ -168,6 +171,44 @@ static void pack_weights(const Call& call, const TapConvolution& t, const Tiling
     for (int64_t p = panel; p < at_most(panel + task_panels, g.panels); p++)
       for (int64_t b = block; b < at_most(block + task_blocks, blocks); b++) pack(p, b);
   });
+}
+
+// The same for few output channels: weight → [k][block][tap][kBlock].
+static void pack_narrow_weights(const TapConvolution& t, const Tiling& g, int64_t channel, float* packed) {
+  const TapClass& taps = t.classes[0];
+  const int64_t end = at_most(channel + g.depth, t.x.image.C);
+  for (int64_t k = 0; k < t.K; k++)
+    for (int64_t block = channel; block < end; block += kBlock)
+      for (int64_t tap = 0; tap < taps.tap_count; tap++)
+        for (int64_t c = 0; c < kBlock; c++)
+          *packed++ = t.weight[taps.weight[tap] * t.tap_step + (block + c) * t.k_step + k];
+}
+
+// All outputs of one strip, where there are few output channels.
+static void sum_strip_narrow(const TapConvolution& t, const StripPart& part, const StripLayout& layout,
+                             const float* strip, const float* packed) {
+  const TapClass& taps = t.classes[0];
+  int64_t offsets[kMaxTaps];
+  for (int64_t tap = 0; tap < taps.tap_count; tap++)
+    offsets[tap] = tap_offset(t.window, layout, taps.dy[tap], taps.dx[tap]);
+  const int64_t run = part.columns * part.images, blocks = divide_up(part.depth, kBlock);
+  const bool begins = part.channel == 0;
+  float sums[kStripRun];
+  for (int64_t k = 0; k < t.K; k++)
+    for (int64_t i = 0; i < part.rows; i++) {
+      const NarrowSums s{
+          strip + t.window.S * i * layout.row_step,     layout.block_step, offsets, taps.tap_count, blocks,
+          packed + k * blocks * taps.tap_count * kBlock};
+      sum_run_narrow(s, run, sums);
+      const int64_t first = (part.n * t.H + part.i + i) * t.W + part.j;
+      for (int64_t r = 0; r < run; r++) {
+        const int64_t pixel = first + r % part.images * t.H * t.W + r / part.images;
+        float& y = t.y[pixel * t.y_stride + k];
+        float before = begins ? (t.bias ? t.bias[k] : 0) : y;
+        if (begins && t.addend) before += t.addend[pixel * t.addend_stride + k];
+        y = before + sums[r];
+      }
+    }
 }
 
 // One class of outputs of one strip, for the panels [first_panel, last_panel).
@@ -247,7 +288,10 @@ static void tap_convolution(const Call& call, const TapConvolution& t) {
   // Which strip each thread's scratch holds.
   int64_t held[kMaxThreads];
   for (int64_t channel = 0; channel < t.x.image.C; channel += g.depth) {
-    if (g.packs_weights) pack_weights(call, t, g, channel, packed);
+    if (g.narrow)
+      pack_narrow_weights(t, g, channel, packed);
+    else if (g.packs_weights)
+      pack_weights(call, t, g, channel, packed);
     for (int64_t& strip : held) strip = -1;
     parallel_for(call, g.strips() * g.panel_groups, [&](int64_t index, int thread) {
       // Consecutive tasks have the same strip.
@@ -266,6 +310,7 @@ static void tap_convolution(const Call& call, const TapConvolution& t) {
       StripLayout layout = strip_layout(t.window, part);
       if (held[thread] != strip) pack_strip(t.x, t.window, part, layout, own);
       held[thread] = strip;
+      if (g.narrow) return sum_strip_narrow(t, part, layout, own, packed);
       for (int c = 0; c < t.class_count; c++)
         multiply_strip(t, g, c, part, layout, own, packed, first_panel, last_panel);
     });

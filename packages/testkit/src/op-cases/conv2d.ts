@@ -77,6 +77,8 @@ export const conv2dCases: readonly OpCase[] = [
   convolution('primes', [3, 5, 7, 11], [3, 3], [3, 5, 7, 13], same),
   convolution('first layer of a U-Net', [2, 8, 8, 3], [3, 3], [2, 8, 8, 32], same),
   convolution('last layer of a U-Net', [2, 8, 8, 33], [3, 3], [2, 8, 8, 1], same),
+  convolution('last layer, whole blocks', [2, 5, 7, 32], [3, 3], [2, 5, 7, 3], same),
+  convolution('last layer, stride 2', [1, 6, 9, 16], [3, 3], [1, 3, 5, 4], { ...same, stride: 2 }),
   convolution('without bias', [2, 4, 4, 16], [3, 3], [2, 4, 4, 16], { ...same, bias: false }),
   convolution('tails of blocks and panels', [1, 3, 15, 17], [3, 3], [1, 3, 15, 33], same),
   convolution('more pixels in a row than tiles divide', [1, 2, 29, 4], [3, 3], [1, 2, 29, 40], same),
