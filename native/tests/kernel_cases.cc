@@ -56,6 +56,9 @@ void add_products(Cases& cases) {
   add_convolution(cases, 1, 4, 3, 40, 64, 1, 1, false);
   add_convolution(cases, 2, 16, 16, 16, 16, 3, 1, true);
   add_convolution(cases, 3, 5, 9, 19, 37, 3, 1, true);
+  // Winograd's walks: few tiles, rows of tiles cut, panels outside.
+  add_convolution(cases, 3, 8, 9, 19, 37, 3, 1, true);
+  add_convolution(cases, 1, 4, 230, 16, 16, 3, 1, true);
   add_convolution(cases, 1, 4, 130, 16, 16, 3, 1, false);
   add_convolution(cases, 3, 12, 12, 80, 80, 3, 1, true);
   add_convolution(cases, 1, 9, 5, 6, 7, 7, 1, false);

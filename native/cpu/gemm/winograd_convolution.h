@@ -161,7 +161,7 @@ static void winograd_tiles_outside(const Call& call, const WinogradConvolution& 
     for (int64_t panel = first; panel < last; panel++) {
       multiply_points(v, 0, range.count(), shared + panel * panel_floats(w), panel + 1 < g.panels,
                       OutputWalk(w, range, panel), m);
-      transform_outputs(w, range, m, panel * kPanel, kTileVectors);
+      transform_outputs(w, range, m, panel);
     }
   });
 }
@@ -194,7 +194,7 @@ static void winograd_panels_outside(const Call& call, const WinogradConvolution&
     for (int64_t row = 0; row < grid.rows(); row += g.product_rows) {
       const TileRange range{row, at_most(g.product_rows, grid.rows() - row), 0, grid.columns};
       multiply_points(v, first_tile(grid, range), range.count(), u, false, OutputWalk(w, range, panel), m);
-      transform_outputs(w, range, m, panel * kPanel, kTileVectors);
+      transform_outputs(w, range, m, panel);
     }
   });
 }

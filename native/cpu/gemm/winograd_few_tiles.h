@@ -99,7 +99,7 @@ static void few_tiles(const WinogradConvolution& w, const TransformedTiles& v, i
       for (; tile + 2 <= v.tiles; tile += 2) multiply_all_points<2>(v, tile, taps + part, m + part, step);
     for (; tile < v.tiles; tile++) multiply_all_points<1>(v, tile, taps + part, m + part, step);
   }
-  transform_outputs(w, {0, grid.rows(), 0, grid.columns}, m, panel * kPanel, kTileVectors);
+  transform_outputs(w, {0, grid.rows(), 0, grid.columns}, m, panel);
 }
 
 }  // namespace

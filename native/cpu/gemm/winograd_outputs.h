@@ -105,12 +105,11 @@ DIFFUSE_INLINE void transform_output(const float* m, int64_t point_step, int64_t
 
 // The outputs of some rows of tiles, or of a part of one, for one panel; M holds them in this order.
 template <Finishing F>
-static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t first,
-                              int vectors) {
+static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t panel) {
   const TileGrid grid = w.grid();
   const int64_t point_step = product_step(range.count());
-  for (int v = 0; v < vectors; v++) {
-    const int64_t k = first + v * kLanes, left = at_most(w.y.K - k, kLanes);
+  for (int v = 0; v < kTileVectors; v++) {
+    const int64_t k = panel * kPanel + v * kLanes, left = at_most(w.y.K - k, kLanes);
     if (left <= 0) return;
     OutputVector<F> output(w.y, k, left);
     const float* from = m + v * kLanes;
@@ -129,15 +128,14 @@ static void transform_outputs(const WinogradConvolution& w, const TileRange& ran
   finish_streams();
 }
 
-static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t first,
-                              int vectors) {
+static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t panel) {
   switch (w.y.finish.finishing) {
     case Finishing::plain:
-      return transform_outputs<Finishing::plain>(w, range, m, first, vectors);
+      return transform_outputs<Finishing::plain>(w, range, m, panel);
     case Finishing::sum:
-      return transform_outputs<Finishing::sum>(w, range, m, first, vectors);
+      return transform_outputs<Finishing::sum>(w, range, m, panel);
     case Finishing::norm_backward:
-      return transform_outputs<Finishing::norm_backward>(w, range, m, first, vectors);
+      return transform_outputs<Finishing::norm_backward>(w, range, m, panel);
   }
 }
 

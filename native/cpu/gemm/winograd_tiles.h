@@ -86,37 +86,44 @@ DIFFUSE_INLINE void next_point(Float*& p, int64_t point_step) {
   asm("" : "+r"(p));
 }
 
-// One row of tiles: V = Bᵀ d B. `pixels` is the first of six rows of 4 * columns + 2 pixels; `lines` holds the six
-// numbers of Bᵀ d of every column of pixels, which neighbouring tiles share.
-static void transform_tile_row(const float* pixels, int64_t columns, float* lines, float* v, int64_t point_step) {
-  const int64_t pixel_columns = columns * kTile + 2, row = pixel_columns * kBlock;
-  for (int part = 0; part < kBlock; part += kLanes) {
-    for (int64_t column = 0; column < pixel_columns; column++) {
-      const float* from = pixels + column * kBlock + part;
-      Vec d[6], o[6];
+// One row of tiles at all points, one vector of channels: map(numbers of a line of pixels, six points), in both
+// directions. `pixels` is that vector of the first of Inputs rows of 4 * columns + Inputs - 4 pixels; `lines` holds the
+// six numbers of every column of pixels, which neighbouring tiles share; tiles are `tile_step` floats apart.
+template <int Inputs, typename Map>
+DIFFUSE_INLINE void map_tile_row(const float* pixels, int64_t columns, float* lines, float* to, int64_t tile_step,
+                                 int64_t point_step, Map&& map) {
+  const int64_t pixel_columns = columns * kTile + Inputs - kTile, row = pixel_columns * kBlock;
+  for (int64_t column = 0; column < pixel_columns; column++) {
+    Vec d[Inputs], o[6];
+    DIFFUSE_UNROLL
+    for (int i = 0; i < Inputs; i++) d[i] = load(pixels + column * kBlock + i * row);
+    map(d, o);
+    DIFFUSE_UNROLL
+    for (int i = 0; i < 6; i++) store(lines + (column * 6 + i) * kLanes, o[i]);
+  }
+  for (int64_t tile = 0; tile < columns; tile++) {
+    const float* from = lines + tile * kTile * 6 * kLanes;
+    float* at = to + tile * tile_step;
+    DIFFUSE_UNROLL
+    for (int i = 0; i < 6; i++) {
+      Vec d[Inputs], o[6];
       DIFFUSE_UNROLL
-      for (int i = 0; i < 6; i++) d[i] = load(from + i * row);
-      map_inputs(d, o);
+      for (int j = 0; j < Inputs; j++) d[j] = load(from + (j * 6 + i) * kLanes);
+      map(d, o);
       DIFFUSE_UNROLL
-      for (int i = 0; i < 6; i++) store(lines + (column * 6 + i) * kLanes, o[i]);
-    }
-    for (int64_t tile = 0; tile < columns; tile++) {
-      const float* from = lines + tile * kTile * 6 * kLanes;
-      float* to = v + tile * kBlock + part;
-      DIFFUSE_UNROLL
-      for (int i = 0; i < 6; i++) {
-        Vec d[6], o[6];
-        DIFFUSE_UNROLL
-        for (int j = 0; j < 6; j++) d[j] = load(from + (j * 6 + i) * kLanes);
-        map_inputs(d, o);
-        DIFFUSE_UNROLL
-        for (int j = 0; j < 6; j++) {
-          store(to, o[j]);
-          next_point(to, point_step);
-        }
+      for (int j = 0; j < 6; j++) {
+        store(at, o[j]);
+        next_point(at, point_step);
       }
     }
   }
+}
+
+// V = Bᵀ d B of one row of tiles, a block of channels.
+static void transform_tile_row(const float* pixels, int64_t columns, float* lines, float* v, int64_t point_step) {
+  for (int part = 0; part < kBlock; part += kLanes)
+    map_tile_row<6>(pixels + part, columns, lines, v + part, kBlock, point_step,
+                    [](const Vec(&d)[6], Vec(&o)[6]) { map_inputs(d, o); });
 }
 
 // Transforms the tiles of a range of x, padded by `top` and `left`, into the places of `v` from `first` on; of the

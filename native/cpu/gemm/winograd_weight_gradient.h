@@ -25,39 +25,14 @@ struct WinogradWeightGradient {
   TileGrid grid() const { return tile_grid(dy.image.N, dy.image.H, dy.image.W); }
 };
 
-// One row of tiles: Z = A e Aᵀ, for the block of channels that begins at `channel`, into the places from `first` on.
-// `pixels` is the first of four rows of 4 * columns pixels; `lines` holds the six numbers of A e of every column.
+// Z = A e Aᵀ of one row of tiles, for the block of channels that begins at `channel`, into the places from `first` on.
 static void transform_gradient_row(const float* pixels, int64_t columns, float* lines, const TransformedTiles& z,
                                    int64_t channel, int64_t first) {
-  const int64_t pixel_columns = columns * kTile, row = pixel_columns * kBlock, point_step = z.point_step();
-  for (int part = 0; part < kBlock; part += kLanes) {
-    if (channel + part >= z.channels) return;
-    for (int64_t column = 0; column < pixel_columns; column++) {
-      const float* from = pixels + column * kBlock + part;
-      Vec e[4], o[6];
-      DIFFUSE_UNROLL
-      for (int i = 0; i < 4; i++) e[i] = load(from + i * row);
-      map_output_gradients(e, o);
-      DIFFUSE_UNROLL
-      for (int i = 0; i < 6; i++) store(lines + (column * 6 + i) * kLanes, o[i]);
-    }
-    const int64_t panel = (channel + part) / kPanel;
-    for (int64_t tile = 0; tile < columns; tile++) {
-      const float* from = lines + tile * kTile * 6 * kLanes;
-      float* to = z.data + panel * z.block_step() + (first + tile) * kPanel + (channel + part) % kPanel;
-      DIFFUSE_UNROLL
-      for (int i = 0; i < 6; i++) {
-        Vec e[4], o[6];
-        DIFFUSE_UNROLL
-        for (int j = 0; j < 4; j++) e[j] = load(from + (j * 6 + i) * kLanes);
-        map_output_gradients(e, o);
-        DIFFUSE_UNROLL
-        for (int j = 0; j < 6; j++) {
-          store(to, o[j]);
-          next_point(to, point_step);
-        }
-      }
-    }
+  for (int part = 0; part < kBlock && channel + part < z.channels; part += kLanes) {
+    const int64_t k = channel + part;
+    float* to = z.data + k / kPanel * z.block_step() + first * kPanel + k % kPanel;
+    map_tile_row<4>(pixels + part, columns, lines, to, kPanel, z.point_step(),
+                    [](const Vec(&e)[4], Vec(&o)[6]) { map_output_gradients(e, o); });
   }
 }
 

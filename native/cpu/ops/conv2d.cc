@@ -2,7 +2,7 @@
 // decides how a convolution is computed, tap_convolution.h and weight_gradient.h compute it.
 #include "ops/conv2d.h"
 
-#include "cpu/expect.h"
+#include "cpu/expect_norm.h"
 #include "cpu/gemm/conv_plan.h"
 #include "ops/group_norm.h"
 
@@ -46,20 +46,11 @@ Conv2dShape expect_convolution(const char* kernel, const Call& call, const char*
 }
 
 void expect_norm(const char* kernel, const Conv2dNorm& norm, int64_t N, int64_t C) {
-  const bool all = norm.mean.data && norm.rstd.data && norm.gamma.data && norm.beta.data;
-  if (!all && (norm.mean.data || norm.rstd.data || norm.gamma.data || norm.beta.data))
+  const auto& [mean, rstd, gamma, beta] = norm;
+  const bool all = mean.data && rstd.data && gamma.data && beta.data;
+  if (!all && (mean.data || rstd.data || gamma.data || beta.data))
     fail("ERR_ARGUMENT", kernel, "mean, rstd, gamma and beta come together");
-  if (!all) return;
-  expect_rank(kernel, "mean", norm.mean, 2, 2);
-  const int64_t groups = norm.mean.shape[1];
-  expect_shape(kernel, "mean", norm.mean, N, groups);
-  expect_shape(kernel, "rstd", norm.rstd, N, groups);
-  expect_shape(kernel, "gamma", norm.gamma, C);
-  expect_shape(kernel, "beta", norm.beta, C);
-  expect_contiguous(kernel, "mean", norm.mean);
-  expect_contiguous(kernel, "rstd", norm.rstd);
-  if (C % groups)
-    fail("ERR_SHAPE", kernel, "%lld channels cannot be divided into %lld groups", (long long)C, (long long)groups);
+  if (all) expect_norm(kernel, mean, rstd, gamma, beta, N, C);
 }
 
 void expect_normalised(const char* kernel, const Tensor& normalised, const Tensor& coefficients, const Tensor& dy) {

@@ -1,19 +1,17 @@
 // The ONNX runtime as a peer of the benchmark, in a process of its own: its threads spin, and its memory is not ours.
 //
-// Reads one JSON request a line on stdin and answers with one JSON line on stdout:
+// Requests and answers (json-lines.mjs):
 //
 //   {"command": "hello", "threads": 2, "home": folder}     → {"name", "version"} or {"missing": reason}
 //   {"command": "prepare", "path": file, "variant": name}  → {}; feeds of ones, in the shapes that the file fixes
 //   {"command": "run"}                                     → {"ms": milliseconds of one forward pass}
 //   {"command": "release"}                                 → {}
-//
-// Anything that fails is answered with {"error": message}.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
+import { answerLines } from '../json-lines.mjs';
 
 let runtime;
 let threads = 1;
@@ -64,15 +62,4 @@ async function release() {
   return {};
 }
 
-const commands = { hello, prepare, run: measure, release };
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const request = JSON.parse(line);
-  let answer;
-  try {
-    answer = await commands[request.command](request);
-  } catch (error) {
-    answer = { error: error.message.split('\n')[0] };
-  }
-  process.stdout.write(`${JSON.stringify(answer)}\n`);
-}
+await answerLines({ hello, prepare, run: measure, release });

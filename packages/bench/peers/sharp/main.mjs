@@ -1,19 +1,17 @@
 // sharp alone as a peer of the benchmark: what decoding a folder of images takes without hashes, cache and checks.
 //
-// Reads one JSON request a line on stdin and answers with one JSON line on stdout:
+// Requests and answers (json-lines.mjs):
 //
 //   {"command": "hello", "threads": 2}                              → {"name", "version"}
 //   {"command": "make", "folder": name, "count": 10, "side": 256}   → {}, with so many JPEG files in that folder
 //   {"command": "prepare", "work": {folder, side}, "variant": name} → {}
 //   {"command": "run"}                                              → {"ms": milliseconds of decoding all files once}
 //   {"command": "release"}                                          → {}
-//
-// Anything that fails is answered with {"error": message}.
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { createInterface } from 'node:readline';
+import { answerLines } from '../json-lines.mjs';
 
 // It belongs to the package that reads images.
 const sharp = createRequire(new URL('../../../data/package.json', import.meta.url))('sharp');
@@ -72,15 +70,4 @@ async function run() {
   return { ms: performance.now() - begin };
 }
 
-const commands = { hello, make, prepare, run, release: async () => ({}) };
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const request = JSON.parse(line);
-  let answer;
-  try {
-    answer = await commands[request.command](request);
-  } catch (error) {
-    answer = { error: error.message.split('\n')[0] };
-  }
-  process.stdout.write(`${JSON.stringify(answer)}\n`);
-}
+await answerLines({ hello, make, prepare, run, release: async () => ({}) });

@@ -2,6 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { DiffuseError } from '@diffuse/core';
 import type { Command } from './command.ts';
+import type { PreparedWork } from './peer.ts';
 
 /** A process that answers one line of JSON with one line of JSON. */
 export interface JsonProcess {
@@ -40,6 +41,21 @@ export async function startJsonProcess({ program, args, env = {} }: Command): Pr
       return parseAnswer(program, value);
     },
     close: () => end(child, gone),
+  };
+}
+
+/** Prepares work in such a process, which is then asked to `run` and to `release` it. @param request of the command `prepare`. */
+export async function prepareIn(
+  process: JsonProcess,
+  request: Readonly<Record<string, unknown>>,
+  variant: string,
+): Promise<PreparedWork> {
+  await process.ask({ command: 'prepare', ...request });
+  return {
+    pid: process.pid,
+    variant,
+    run: async () => Number((await process.ask({ command: 'run' })).ms),
+    release: async () => void (await process.ask({ command: 'release' })),
   };
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DiffuseError } from '@diffuse/core';
 import type { Command } from './command.ts';
-import { type JsonProcess, startJsonProcess } from './json-process.ts';
+import { type JsonProcess, prepareIn, startJsonProcess } from './json-process.ts';
 import type { FoundPeer, Peer, PeerOptions, PreparedWork, Work } from './peer.ts';
 import { pytorchCommand } from './pytorch.ts';
 import { tryVariants } from './trial.ts';
@@ -77,15 +77,8 @@ async function createPeer(
   closeProcesses: () => Promise<void>,
 ): Promise<Peer> {
   const folder = await mkdtemp(join(tmpdir(), 'diffuse-bench-onnx-'));
-  const prepareVariant = async (path: string, variant: string): Promise<PreparedWork> => {
-    await runtime.ask({ command: 'prepare', path, variant });
-    return {
-      pid: runtime.pid,
-      variant,
-      run: async () => Number((await runtime.ask({ command: 'run' })).ms),
-      release: async () => void (await runtime.ask({ command: 'release' })),
-    };
-  };
+  const prepareVariant = (path: string, variant: string): Promise<PreparedWork> =>
+    prepareIn(runtime, { path, variant }, variant);
   return {
     name: String(hello.name),
     version: String(hello.version),

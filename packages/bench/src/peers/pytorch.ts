@@ -3,6 +3,7 @@ import { peakResidentBytes } from '../load-meter.ts';
 import { peerPrecision } from '../precision.ts';
 import { type Command, timeUntilOutput } from './command.ts';
 import { environments, limits } from './environments.ts';
+import { prepareIn } from './json-process.ts';
 import type { FoundPeer, Peer, PeerOptions, PreparedWork, Work } from './peer.ts';
 import { type Trial, tryVariants } from './trial.ts';
 import { type Worker, type WorkerPool, workerPool } from './worker-pool.ts';
@@ -49,13 +50,7 @@ function createPeer(hello: Worker['hello'], command: Command, workers: WorkerPoo
 
   const prepareVariant = async (work: Work, variant: Variant): Promise<PreparedWork> => {
     const { process } = await worker(variant.environment);
-    await process.ask({ command: 'prepare', work, variant: variant.name });
-    return {
-      pid: process.pid,
-      variant: nameOf(variant),
-      run: async () => Number((await process.ask({ command: 'run' })).ms),
-      release: async () => void (await process.ask({ command: 'release' })),
-    };
+    return prepareIn(process, { work, variant: variant.name }, nameOf(variant));
   };
   const variantsOf = async (work: Work): Promise<string[]> => {
     const { process } = await worker('');

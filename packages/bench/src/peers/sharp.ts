@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { startJsonProcess } from './json-process.ts';
+import { prepareIn, startJsonProcess } from './json-process.ts';
 import type { Peer, PreparedWork } from './peer.ts';
 import { tryVariants } from './trial.ts';
 
@@ -24,15 +24,7 @@ export async function openSharp(threads: number): Promise<SharpPeer> {
       await process.ask({ command: 'make', folder, count, side });
     },
     async prepare(work) {
-      const prepareVariant = async (variant: string): Promise<PreparedWork> => {
-        await process.ask({ command: 'prepare', work, variant });
-        return {
-          pid: process.pid,
-          variant,
-          run: async () => Number((await process.ask({ command: 'run' })).ms),
-          release: async () => void (await process.ask({ command: 'release' })),
-        };
-      };
+      const prepareVariant = (variant: string): Promise<PreparedWork> => prepareIn(process, { work, variant }, variant);
       const variants = ['all threads an image', 'a thread an image'];
       const { best, tried } = await tryVariants(variants, String, prepareVariant, false);
       return { ...(await prepareVariant(best)), tried };

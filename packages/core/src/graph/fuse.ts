@@ -6,11 +6,12 @@ import { momentChunks } from './ops/group-norm.ts';
 /**
  * Merges ops that one kernel can do in passing, so that images are written and read less often:
  *
- * - a convolution adds the time embedding and the residual to what it writes, and takes its moments (1, 2);
- * - a convolution normalises and activates what it reads, forward and in its weight gradient (3);
- * - a data gradient passes through the activation that it leads to (4);
- * - gradients of convolutions read dx of a normalisation as what it is made of, dz and x (5);
- * - the gradient of a residual block's input is summed as it is written (6).
+ * - a convolution adds the time embedding to what it writes, and takes its moments;
+ * - a convolution, a linear map or the data gradient of either adds a residual, or another gradient, to what it writes;
+ * - a convolution normalises and activates what it reads, forward and in its weight gradient;
+ * - a data gradient passes through the activation that it leads to;
+ * - gradients of convolutions read dx of a normalisation as what it is made of, dz and x; where dx is one term of a sum, the sum is
+ *   taken as dx is written.
  *
  * Models stay plain topology, and the result is that of the separate ops up to rounding (a test compares them). Nodes that are left
  * without use are not removed here.
@@ -149,6 +150,10 @@ function changed(
 const input = (node: Node, name: string): Value => node.inputs.get(name) as Value;
 const output = (node: Node, name: string): Value => node.outputs.get(name) as Value;
 
+/** What a convolution is given to normalise x in passing. */
+const normTensors = (node: Node): Record<string, Value> =>
+  Object.fromEntries(['x', 'mean', 'rstd', 'gamma', 'beta'].map((name) => [name, input(node, name)]));
+
 /** `y = conv(x)`, `z = y + t` → `z = conv(x) + t`. */
 function fuseShift(work: FusionList, node: Node): void {
   const y = input(node, 'x');
@@ -229,7 +234,7 @@ function fuseNormalisation(work: FusionList, node: Node): void {
   const uses = work.uses(output(node, 'y'));
   const readers: readonly KernelName[] = ['conv2d_forward', 'conv2d_weight_gradient'];
   if (!uses?.every((use) => use.tensor === 'x' && readers.includes(use.node.kernel))) return;
-  const tensors = Object.fromEntries(['x', 'mean', 'rstd', 'gamma', 'beta'].map((name) => [name, input(node, name)]));
+  const tensors = normTensors(node);
   for (const use of uses) {
     work.replace(use.node, changed(use.node, tensors, {}, { silu: node.attributes.silu ?? 0 }));
   }
@@ -243,7 +248,7 @@ function fuseActivationGradient(work: FusionList, node: Node): void {
   if (convolution?.inputs.has('residual')) return;
   const dz = node.outputs.get('dz');
   if (!convolution || dy.shape.length !== 4 || (dz && !work.readOnce(dy))) return;
-  const tensors = Object.fromEntries(['x', 'mean', 'rstd', 'gamma', 'beta'].map((name) => [name, input(node, name)]));
+  const tensors = normTensors(node);
   work.remove(convolution);
   work.replace(
     node,
