@@ -17,7 +17,7 @@ namespace diffuse::binding {
 namespace {
 
 // Raised whenever the meaning of the exports changes; addon.ts refuses another number.
-constexpr int kAbi = 4;
+constexpr int kAbi = 5;
 
 [[noreturn]] void disposed(const char* what) { throw Error("ERR_DISPOSED", std::string(what) + " has been disposed"); }
 
@@ -278,14 +278,14 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   std::shared_ptr<Device> device_;
 };
 
-// ({ kind, threads, isa, direct }) → Device
+// ({ kind, threads, isa, direct, fast }) → Device
 Napi::Value open_device(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto options = info[0].As<Napi::Object>();
     std::string kind = options.Get("kind").ToString();
     if (kind != "cpu") throw Error("ERR_DEVICE", "this build has no '" + kind + "' backend; available: cpu");
     auto device = open_cpu_device(options.Get("threads").ToNumber().Int32Value(), options.Get("isa").ToString(),
-                                  options.Get("direct").ToBoolean());
+                                  {options.Get("direct").ToBoolean(), options.Get("fast").ToBoolean()});
     auto object = info.Env().GetInstanceData<Classes>()->device.New({});
     DeviceHandle::Unwrap(object)->adopt(std::move(device));
     return object;

@@ -120,7 +120,7 @@ PlannedTensor read_tensor(Reader& code) {
   int64_t byte_offset = code.integer();
   int64_t dtype = code.integer();
   int64_t rank = code.count();
-  if (byte_offset < 0 || dtype < 0 || dtype > 2 || rank > kMaxRank)
+  if (byte_offset < 0 || dtype < 0 || dtype > 3 || rank > kMaxRank)
     throw Error("ERR_ARGUMENT", "the program's code describes an impossible tensor");
   planned.byte_offset = static_cast<size_t>(byte_offset);
   planned.tensor.dtype = static_cast<DType>(dtype);

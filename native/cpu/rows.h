@@ -22,7 +22,20 @@ DIFFUSE_INLINE Sizes sizes(const Tensor& t) {
   return {N, rows(t) / N, channels(t)};
 }
 
-DIFFUSE_INLINE float* row(const Tensor& t, int64_t index) { return f32(t) + index * t.row_stride; }
+// Row `index` of a tensor; of an image the element type T is to be said.
+template <typename T = float>
+DIFFUSE_INLINE T* row(const Tensor& t, int64_t index) {
+  return data_of<T>(t) + index * t.row_stride;
+}
+
+// body(T{}) for the element type of an image, float or bf16.
+template <typename Body>
+DIFFUSE_INLINE void with_images(const Tensor& image, Body&& body) {
+  if (image.dtype == DType::bf16)
+    body(bf16{});
+  else
+    body(float{});
+}
 
 DIFFUSE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 DIFFUSE_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -37,15 +50,27 @@ template <int Vectors>
 struct WholePanel {
   static constexpr int vectors = Vectors;
   static constexpr int64_t channels = Vectors * kLanes;
-  DIFFUSE_INLINE Vec load(const float* p, int v) { return DIFFUSE_ISA::load(p + v * kLanes); }
-  DIFFUSE_INLINE void store(float* p, int v, Vec x) { DIFFUSE_ISA::store(p + v * kLanes, x); }
+  template <typename T>
+  DIFFUSE_INLINE Vec load(const T* p, int v) {
+    return DIFFUSE_ISA::load(p + v * kLanes);
+  }
+  template <typename T>
+  DIFFUSE_INLINE void store(T* p, int v, Vec x) {
+    DIFFUSE_ISA::store(p + v * kLanes, x);
+  }
 };
 // The last channels, fewer than a vector. Lanes beyond them read as zero and are never written.
 struct TailPanel {
   static constexpr int vectors = 1;
   int64_t channels;
-  __attribute__((always_inline)) Vec load(const float* p, int) const { return load_first(p, channels); }
-  __attribute__((always_inline)) void store(float* p, int, Vec x) const { store_first(p, x, channels); }
+  template <typename T>
+  DIFFUSE_INLINE_MEMBER Vec load(const T* p, int) const {
+    return load_first(p, channels);
+  }
+  template <typename T>
+  DIFFUSE_INLINE_MEMBER void store(T* p, int, Vec x) const {
+    store_first(p, x, channels);
+  }
 };
 
 // body(panel, c) for consecutive panels that cover [0, count); c is the first channel of the panel.
@@ -91,15 +116,15 @@ DIFFUSE_INLINE void parallel_channels(const Call& call, const Sizes& size, int64
   });
 }
 
-// y = f(x...), element by element. All shapes are equal; y may be one of x.
-template <typename Function, typename... Input>
-DIFFUSE_INLINE void transform(const Call& call, Function&& f, const Tensor& y, const Input&... x) {
+// y = f(x...), element by element. All shapes and element types are equal; y may be one of x.
+template <typename T, typename Function, typename... Input>
+DIFFUSE_INLINE void transform_elements(const Call& call, Function&& f, const Tensor& y, const Input&... x) {
   const bool flat = is_contiguous(y) && (is_contiguous(x) && ...);
   const int64_t height = flat ? 1 : rows(y), width = flat ? elements(y) : channels(y);
   const auto run = [&](int64_t r, int64_t begin, int64_t end) {
     for_each_panel(end - begin, [&](auto panel, int64_t c) {
       DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-          panel.store(row(y, r) + begin + c, v, f(panel.load(row(x, r) + begin + c, v)...));
+          panel.store(row<T>(y, r) + begin + c, v, f(panel.load(row<T>(x, r) + begin + c, v)...));
     });
   };
   if (height == 1) {
@@ -111,18 +136,26 @@ DIFFUSE_INLINE void transform(const Call& call, Function&& f, const Tensor& y, c
   }
 }
 
-// y[n, p, c] = f(x[n, p, c], a[n, c]...), where each `a` has one row of C numbers a sample. y may be x.
+template <typename Function, typename... Input>
+DIFFUSE_INLINE void transform(const Call& call, Function&& f, const Tensor& y, const Input&... x) {
+  with_images(y, [&](auto element) { transform_elements<decltype(element)>(call, f, y, x...); });
+}
+
+// y[n, p, c] = f(x[n, p, c], a[n, c]...), where each `a` has one row of C float32 a sample. y may be x.
 template <typename Function, typename... Parameter>
 DIFFUSE_INLINE void transform_pixels(const Call& call, Function&& f, const Tensor& y, const Tensor& x,
                                      const Parameter&... a) {
   const Sizes size = sizes(y);
-  parallel_pixels(call, size, [&](int64_t n, int64_t begin, int64_t end) {
-    for (int64_t p = n * size.P + begin; p < n * size.P + end; p++) {
-      for_each_panel(size.C, [&](auto panel, int64_t c) {
-        DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-            panel.store(row(y, p) + c, v, f(panel.load(row(x, p) + c, v), panel.load(a(n) + c, v)...));
-      });
-    }
+  with_images(y, [&](auto element) {
+    using T = decltype(element);
+    parallel_pixels(call, size, [&](int64_t n, int64_t begin, int64_t end) {
+      for (int64_t p = n * size.P + begin; p < n * size.P + end; p++) {
+        for_each_panel(size.C, [&](auto panel, int64_t c) {
+          DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
+              panel.store(row<T>(y, p) + c, v, f(panel.load(row<T>(x, p) + c, v), panel.load(a(n) + c, v)...));
+        });
+      }
+    });
   });
 }
 

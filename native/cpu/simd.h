@@ -1,5 +1,5 @@
 // One vector type over every instruction set. Each kernel file is compiled once per instruction set with DIFFUSE_ISA
-// (the name of the namespace: portable, avx2, avx512) defined; everything below has internal linkage, so that no
+// (the name of the namespace: portable, avx2, avx512, amx) defined; everything below has internal linkage, so that no
 // function compiled for a newer CPU can replace the portable one at link time.
 //
 // Floating point contraction is off (-ffp-contract=off): a*b+c rounds twice unless madd() is written. So noise, which
@@ -8,6 +8,8 @@
 
 #include <cstdint>
 #include <cstring>
+
+#include "engine/tensor.h"
 
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
@@ -41,12 +43,52 @@ DIFFUSE_INLINE Vec load(const float* p) {
 }
 DIFFUSE_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 
+// Numbers of storage format bf16 (engine/tensor.h), widened and rounded to the nearest, ties to even.
+typedef uint16_t VecBits __attribute__((vector_size(2 * kLanes)));
+DIFFUSE_INLINE Vec widen(VecBits bits) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_slli_epi32(0xffff, _mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)bits), 16);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32((__m128i)bits), 16);
+#else
+  typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
+  return (Vec)(__builtin_convertvector(bits, Words) << 16);
+#endif
+}
+DIFFUSE_INLINE VecBits narrow(Vec x) {
+#if defined(__AVX512BF16__)
+  return (VecBits)_mm512_cvtneps_pbh((__m512)x);
+#else
+  typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
+  const Words word = (Words)x;
+  const Words rounded = (word + (0x7fff + ((word >> 16) & 1))) >> 16;
+  const Words quiet_nan = (word >> 16) | 0x40;
+  return __builtin_convertvector(x == x ? rounded : quiet_nan, VecBits);
+#endif
+}
+DIFFUSE_INLINE Vec load(const bf16* p) {
+  VecBits bits;
+  std::memcpy(&bits, p, sizeof bits);
+  return widen(bits);
+}
+DIFFUSE_INLINE void store(bf16* p, Vec v) {
+  const VecBits bits = narrow(v);
+  std::memcpy(p, &bits, sizeof bits);
+}
+
 // Past the caches, for what is not read soon: the line need not be fetched before it is written, and what the caches
 // hold stays. Only where a vector is a whole cache line, aligned; else an ordinary store.
 constexpr bool kStreams = kLanes == 16;
 DIFFUSE_INLINE void stream(float* p, Vec v) {
 #if defined(__AVX512F__)
   _mm512_stream_ps(p, (__m512)v);
+#else
+  store(p, v);
+#endif
+}
+DIFFUSE_INLINE void stream(bf16* p, Vec v) {
+#if defined(__AVX512F__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)narrow(v));
 #else
   store(p, v);
 #endif
@@ -130,6 +172,16 @@ DIFFUSE_INLINE void store_first(float* p, Vec v, int64_t n) {
 #else
   std::memcpy(p, &v, 4 * n);
 #endif
+}
+
+DIFFUSE_INLINE Vec load_first(const bf16* p, int64_t n) {
+  VecBits bits{};
+  std::memcpy(&bits, p, 2 * n);
+  return widen(bits);
+}
+DIFFUSE_INLINE void store_first(bf16* p, Vec v, int64_t n) {
+  const VecBits bits = narrow(v);
+  std::memcpy(p, &bits, 2 * n);
 }
 
 // Sum of the lanes, in a fixed order (pairwise halves).

@@ -13,4 +13,7 @@ const Kernel* kernel_table();
 namespace avx512 {
 const Kernel* kernel_table();
 }
+namespace amx {
+const Kernel* kernel_table();
+}
 }  // namespace diffuse

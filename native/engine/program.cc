@@ -11,7 +11,18 @@ namespace diffuse {
 
 namespace {
 
-size_t element_size(DType dtype) { return dtype == DType::u8 ? 1 : 4; }
+size_t element_size(DType dtype) {
+  switch (dtype) {
+    case DType::u8:
+      return 1;
+    case DType::bf16:
+      return 2;
+    case DType::f32:
+    case DType::i32:
+      return 4;
+  }
+  return 4;
+}
 
 // Bytes from the first to just behind the last element of a view.
 size_t extent(const Tensor& t) { return ((rows(t) - 1) * t.row_stride + channels(t)) * element_size(t.dtype); }
@@ -28,6 +39,7 @@ Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
       throw Error("ERR_ARGUMENT", planned.name + ": the number of tensors or attributes does not fit " +
                                       signature.kernel + "(" + signature.text + ")");
     BoundCall call{planned.kernel, signature.uninterruptible, {}, {}, {}};
+    check_images(planned, signature);
     for (size_t i = 0; i < planned.tensors.size(); i++) {
       check_tensor(planned, signature.tensors[i], planned.tensors[i]);
       Tensor tensor = planned.tensors[i].tensor;
@@ -42,7 +54,7 @@ Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
       if (attribute.slot >= 0) call.slots.emplace_back(static_cast<int>(i), attribute.slot);
     }
     char plan[kPlanText] = "";
-    Call view{call.tensors.data(), call.attributes.data(), nullptr, nullptr, false, plan};
+    Call view{call.tensors.data(), call.attributes.data(), nullptr, nullptr, {}, plan};
     try {
       scratch_bytes_ = std::max(scratch_bytes_, device_->prepare(call.kernel, view));
     } catch (Error& error) {
@@ -53,8 +65,21 @@ Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
   }
   for (const auto* list : {&spec_.inputs, &spec_.outputs})
     for (const auto& tensor : *list)
-      check_tensor(PlannedCall{0, "program", {}, {}}, TensorSpec{"input or output", false, false, true, DType::f32},
-                   tensor);
+      check_tensor(PlannedCall{0, "program", {}, {}},
+                   TensorSpec{"input or output", false, false, true, false, DType::f32}, tensor);
+}
+
+// All images of a call have one element type, so that kernels are written once for either.
+void Program::check_images(const PlannedCall& call, const Signature& signature) {
+  const PlannedTensor* first = nullptr;
+  for (size_t i = 0; i < call.tensors.size(); i++) {
+    const PlannedTensor& tensor = call.tensors[i];
+    if (!signature.tensors[i].image || tensor.buffer == PlannedTensor::kAbsent) continue;
+    if (!first) first = &tensor;
+    if (tensor.tensor.dtype != first->tensor.dtype)
+      throw Error("ERR_DTYPE", call.name + ": tensor '" + signature.tensors[i].name +
+                                   "' has another element type than the images before it");
+  }
 }
 
 void Program::check_tensor(const PlannedCall& call, const TensorSpec& spec, const PlannedTensor& planned) const {
@@ -64,7 +89,9 @@ void Program::check_tensor(const PlannedCall& call, const TensorSpec& spec, cons
     return;
   }
   const Tensor& t = planned.tensor;
-  if (!spec.any_dtype && t.dtype != spec.dtype) throw Error("ERR_DTYPE", what + " has the wrong element type");
+  const bool fits =
+      spec.any_dtype || (spec.image ? t.dtype == DType::f32 || t.dtype == DType::bf16 : t.dtype == spec.dtype);
+  if (!fits) throw Error("ERR_DTYPE", what + " has the wrong element type");
   if (t.rank < 1 || t.rank > kMaxRank) throw Error("ERR_SHAPE", what + " has no valid rank");
   for (int i = 0; i < t.rank; i++)
     if (t.shape[i] < 1 || t.shape[i] > (int64_t{1} << 40))
@@ -129,7 +156,7 @@ void Program::execute(Run& run) {
     committed |= calls_[c].uninterruptible;
     BoundCall& bound = calls_[c];
     for (auto [attribute, slot] : bound.slots) bound.attributes[attribute] = run.scalars[slot];
-    Call call{bound.tensors.data(), bound.attributes.data(), scratch_->data(), nullptr};
+    Call call{bound.tensors.data(), bound.attributes.data(), scratch_->data(), nullptr, {}, nullptr};
     auto begin = Clock::now();
     try {
       device_->launch(bound.kernel, call, committed ? nullptr : &run.cancelled);
@@ -161,14 +188,19 @@ void Program::require_finite(const PlannedCall& planned, const BoundCall& call) 
   const Signature& signature = signatures()[call.kernel];
   for (size_t i = 0; i < call.tensors.size(); i++) {
     const Tensor& t = call.tensors[i];
-    if (!signature.tensors[i].output || !t.data || t.dtype != DType::f32) continue;
-    std::vector<float> row(channels(t));
+    if (!signature.tensors[i].output || !t.data || (t.dtype != DType::f32 && t.dtype != DType::bf16)) continue;
+    const size_t size = element_size(t.dtype);
+    std::vector<std::byte> row(channels(t) * size);
     for (int64_t r = 0; r < rows(t); r++) {
-      device_->download(row.data(), static_cast<const std::byte*>(t.data) + r * t.row_stride * 4, row.size() * 4);
-      for (float value : row)
+      device_->download(row.data(), static_cast<const std::byte*>(t.data) + r * t.row_stride * size, row.size());
+      for (size_t at = 0; at < row.size(); at += size) {
+        // A bf16 is the upper half of a float32, which is little-endian here.
+        float value = 0;
+        std::memcpy(reinterpret_cast<std::byte*>(&value) + sizeof value - size, row.data() + at, size);
         if (!std::isfinite(value))
           throw Error("ERR_NON_FINITE", planned.name + " (" + signature.tensors[i].name + ") holds " +
                                             (std::isnan(value) ? "NaN" : "an infinity"));
+      }
     }
   }
 }

@@ -82,6 +82,7 @@ class Program {
     std::vector<std::pair<int, int>> slots;  // attribute, scalar
   };
   void check_tensor(const PlannedCall& call, const TensorSpec& spec, const PlannedTensor& tensor) const;
+  static void check_images(const PlannedCall& call, const Signature& signature);
   void bind();
   Tensor bind(const PlannedTensor& planned) const;
   void require_finite(const PlannedCall& planned, const BoundCall& call) const;

@@ -32,6 +32,7 @@ TensorSpec parse_tensor(const std::string& text) {
   if (colon == std::string::npos) return spec;
   std::string dtype = text.substr(colon + 1);
   spec.any_dtype = dtype == "any";
+  spec.image = dtype == "image";
   if (dtype == "u8") spec.dtype = DType::u8;
   if (dtype == "i32") spec.dtype = DType::i32;
   return spec;

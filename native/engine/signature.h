@@ -10,7 +10,9 @@ namespace diffuse {
 
 struct TensorSpec {
   std::string name;
-  bool output = false, optional = false, any_dtype = false;
+  bool output = false, optional = false;
+  bool any_dtype = false;
+  bool image = false;  // float32 or bf16, as all images of the call
   DType dtype = DType::f32;
 };
 

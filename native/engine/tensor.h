@@ -6,7 +6,12 @@
 
 namespace diffuse {
 
-enum class DType : uint8_t { f32, u8, i32 };
+enum class DType : uint8_t { f32, u8, i32, bf16 };
+
+// The upper half of a float32: as wide a range, 8 bits of precision. A format of storage; computing is done in float32.
+struct bf16 {
+  uint16_t bits;
+};
 
 constexpr int kMaxRank = 5;
 
@@ -25,6 +30,11 @@ struct Tensor {
 // Free functions with internal linkage, since files that are compiled once per instruction set include this header: a
 // shared inline function could be linked in its AVX-512 version and crash an older CPU.
 static inline float* f32(const Tensor& t) { return static_cast<float*>(t.data); }
+// The elements of an image, whose T is float or bf16 (ops/kernels.def).
+template <typename T>
+static inline T* data_of(const Tensor& t) {
+  return static_cast<T*>(t.data);
+}
 static inline const uint8_t* u8(const Tensor& t) { return static_cast<const uint8_t*>(t.data); }
 static inline const int32_t* i32(const Tensor& t) { return static_cast<const int32_t*>(t.data); }
 static inline int64_t channels(const Tensor& t) { return t.rank ? t.shape[t.rank - 1] : 1; }

@@ -56,7 +56,7 @@ DIFFUSE_INLINE bool uses_winograd(const Call& call, const Conv2dShape& s) {
   const bool can =
       s.kh == 3 && s.kw == 3 && s.stride == 1 && s.pad_top <= 2 && s.pad_left <= 2 && s.C >= kBlock && s.K >= kBlock;
   const ConvolutionCost cost = convolution_cost(s);
-  return can && !call.direct && cost.winograd < cost.direct;
+  return can && !call.algorithms.direct && cost.winograd < cost.direct;
 }
 
 static void say_direct(const Call& call, const Conv2dShape& s) {

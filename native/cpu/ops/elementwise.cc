@@ -20,6 +20,32 @@ void copy(const Call& call) {
       call, [](Vec x) { return x; }, y, x);
 }
 
+// --- cast
+
+size_t cast_prepare(const Call& call) {
+  const auto& [y, x] = tensors<2>(call);
+  expect_same_shape("cast", "y", y, x);
+  const auto is_image = [](const Tensor& t) { return t.dtype == DType::f32 || t.dtype == DType::bf16; };
+  if (!is_image(y) || !is_image(x)) fail("ERR_DTYPE", "cast", "both tensors must be float32 or bf16");
+  return 0;
+}
+
+void cast(const Call& call) {
+  const auto& [y, x] = tensors<2>(call);
+  const Sizes size = sizes(y);
+  with_images(y, [&, &y = y, &x = x](auto to) {
+    with_images(x, [&](auto from) {
+      parallel_pixels(call, size, [&](int64_t n, int64_t begin, int64_t end) {
+        for (int64_t p = n * size.P + begin; p < n * size.P + end; p++)
+          for_each_panel(size.C, [&](auto panel, int64_t c) {
+            DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
+                panel.store(row<decltype(to)>(y, p) + c, v, panel.load(row<decltype(from)>(x, p) + c, v));
+          });
+      });
+    });
+  });
+}
+
 // --- fill
 
 size_t fill_prepare(const Call&) { return 0; }

@@ -1,5 +1,5 @@
 import { DiffuseError } from '../native/errors.ts';
-import { type KernelName, kernelSignature } from '../native/kernels.ts';
+import { type KernelName, type KernelTensor, kernelSignature } from '../native/kernels.ts';
 
 /** Element type of a value. Computing is done in float32; bytes are images, integers are class indices. */
 export type DType = 'f32' | 'u8' | 'i32';
@@ -253,12 +253,13 @@ export class Graph {
     return { graph: this, id: this.#nextId++, name, shape, dtype, source };
   }
 
-  #checkInput(node: string, tensor: string, dtype: DType | 'any', value: Value): void {
+  #checkInput(node: string, tensor: string, dtype: KernelTensor['dtype'], value: Value): void {
     if (value.graph !== this) {
       throw new DiffuseError('ERR_ARGUMENT', `${node}: '${tensor}' (${value.name}) belongs to another graph`);
     }
-    if (dtype !== 'any' && value.dtype !== dtype) {
-      throw new DiffuseError('ERR_DTYPE', `${node}: '${tensor}' is ${value.dtype}, expected ${dtype}`);
+    const expected = dtype === 'image' ? 'f32' : dtype;
+    if (expected !== 'any' && value.dtype !== expected) {
+      throw new DiffuseError('ERR_DTYPE', `${node}: '${tensor}' is ${value.dtype}, expected ${expected}`);
     }
   }
 }

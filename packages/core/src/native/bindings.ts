@@ -6,11 +6,11 @@ export interface Addon {
   readonly kernels: Readonly<Record<string, string>>;
   /** Instruction sets that this build contains and this CPU runs, best first. */
   readonly isas: readonly string[];
-  openDevice(options: { kind: string; threads: number; isa: string; direct: boolean }): NativeDevice;
+  openDevice(options: { kind: string; threads: number; isa: string; direct: boolean; fast: boolean }): NativeDevice;
 }
 
 /** The number of the interface below. */
-export const expectedAbi = 4;
+export const expectedAbi = 5;
 
 /** A backend with its own thread. Every method may throw an Error with a `code`. */
 export interface NativeDevice {
@@ -52,7 +52,7 @@ export interface NativeBuffer {
  * A program as numbers. `code` holds: count of inputs, count of outputs, the input tensors, the output tensors, then for each
  * call: kernel index, count of tensors, count of attributes, the tensors, and for each attribute its value and the index of the
  * scalar that replaces it (-1: none). A tensor is: buffer index (-1 the arena, -2 absent), byte offset, dtype (0 f32, 1 u8,
- * 2 i32), rank, sizes, row stride.
+ * 2 i32, 3 bf16), rank, sizes, row stride.
  */
 export interface NativeProgramDescription {
   readonly arenaBytes: number;

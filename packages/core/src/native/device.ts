@@ -93,7 +93,7 @@ export async function openDevice(kind: 'auto' | 'cpu' = 'auto', options: DeviceO
   }
   const addon = loadAddon();
   const direct = convolution === 'direct';
-  const native = translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa, direct }));
+  const native = translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa, direct, fast: false }));
   return wrapDevice(native, memoryLimit);
 }
 

@@ -1,54 +1,57 @@
 /**
  * Every kernel that a backend provides, with its signature: `tensors; attributes`. Outputs stand first and end in `!`, optional
- * tensors end in `?`; a tensor is float32 unless `:u8`, `:i32` or `:any` says otherwise. The same list stands in
+ * tensors end in `?`; a tensor is float32 unless `:u8`, `:i32` or `:any` says otherwise; an
+ * `:image` is float32 or bf16, all images of a call alike. The same list stands in
  * `native/ops/kernels.def`; opening a device compares the two.
  */
 export const kernelSignatures = {
   // native/ops/conv2d.h
   conv2d_forward:
-    'y!, moments?!, x, weight, bias?, mean?, rstd?, gamma?, beta?, shift?, residual?; stride, padTop, padLeft, silu',
+    'y!:image, moments?!, x:image, weight, bias?, mean?, rstd?, gamma?, beta?, shift?, residual?:image; stride, padTop, padLeft, silu',
   conv2d_data_gradient:
-    'dx!, sums?!, dy, weight, normalised?, coefficients?, x?, mean?, rstd?, gamma?, beta?, residual?; stride, padTop, padLeft, silu',
+    'dx!:image, sums?!, dy:image, weight, normalised?:image, coefficients?, x?:image, mean?, rstd?, gamma?, beta?, residual?:image; stride, padTop, padLeft, silu',
   conv2d_weight_gradient:
-    'dweight!, dbias?!, x, dy, mean?, rstd?, gamma?, beta?, normalised?, coefficients?; stride, padTop, padLeft, silu',
+    'dweight!, dbias?!, x:image, dy:image, mean?, rstd?, gamma?, beta?, normalised?:image, coefficients?; stride, padTop, padLeft, silu',
   // native/ops/linear.h
-  linear_forward: 'y!, x, weight, bias?, residual?;',
-  linear_data_gradient: 'dx!, dy, weight, residual?;',
-  linear_weight_gradient: 'dweight!, dbias?!, x, dy;',
+  linear_forward: 'y!:image, x:image, weight, bias?, residual?:image;',
+  linear_data_gradient: 'dx!:image, dy:image, weight, residual?:image;',
+  linear_weight_gradient: 'dweight!, dbias?!, x:image, dy:image;',
   // native/ops/matmul.h
   matmul: 'c!, a, b; transposeA, transposeB',
   // native/ops/attention.h
-  attention_forward: 'y!, logSumExp!, q, k, v; heads, scale',
-  attention_backward: 'dq!, dk!, dv!, dy, y, logSumExp, q, k, v; heads, scale',
+  attention_forward: 'y!:image, logSumExp!, q:image, k:image, v:image; heads, scale',
+  attention_backward:
+    'dq!:image, dk!:image, dv!:image, dy:image, y:image, logSumExp, q:image, k:image, v:image; heads, scale',
   // native/ops/group_norm.h
-  channel_moments: 'moments!, x; chunk',
+  channel_moments: 'moments!, x:image; chunk',
   group_norm_statistics: 'mean!, rstd!, moments; eps, pixels, chunk',
-  normalise_forward: 'y!, x, mean, rstd, gamma, beta; silu',
-  normalise_backward: 'dz?!, sums!, dy, x, mean, rstd, gamma, beta; silu, chunk',
+  normalise_forward: 'y!:image, x:image, mean, rstd, gamma, beta; silu',
+  normalise_backward: 'dz?!:image, sums!, dy:image, x:image, mean, rstd, gamma, beta; silu, chunk',
   group_norm_gradient: 'coefficients!, dgamma!, dbeta!, pixelSums?!, sums, mean, rstd, gamma, moments?; pixels, chunk',
-  normalise_gradient: 'dx!, dz, x, coefficients, addend?;',
+  normalise_gradient: 'dx!:image, dz:image, x:image, coefficients, addend?:image;',
   // native/ops/silu.h
-  silu_forward: 'y!, x;',
-  silu_backward: 'dx!, dy, x;',
+  silu_forward: 'y!:image, x:image;',
+  silu_backward: 'dx!:image, dy:image, x:image;',
   // native/ops/elementwise.h
-  copy: 'y!, x;',
-  fill: 'y!; value',
-  scale: 'y!, x; factor',
-  add: 'y!, a, b; alpha, beta',
-  add_channels: 'y!, x, t;',
-  multiply: 'y!, a, b;',
+  copy: 'y!:image, x:image;',
+  cast: 'y!:any, x:any;',
+  fill: 'y!:image; value',
+  scale: 'y!:image, x:image; factor',
+  add: 'y!:image, a:image, b:image; alpha, beta',
+  add_channels: 'y!:image, x:image, t;',
+  multiply: 'y!:image, a:image, b:image;',
   multiply_samples: 'y!, x, factor;',
   divide_samples: 'y!, x, divisor;',
   // native/ops/reductions.h
-  sum_pixels: 'y!, x;',
+  sum_pixels: 'y!, x:image;',
   sum_samples: 'y!, x;',
   sum: 'y!, x;',
   // native/ops/scale_shift.h
-  scale_shift_forward: 'y!, x, scaleShift;',
-  scale_shift_backward: 'dx!, dscaleShift!, dy, x, scaleShift;',
+  scale_shift_forward: 'y!:image, x:image, scaleShift;',
+  scale_shift_backward: 'dx!:image, dscaleShift!, dy:image, x:image, scaleShift;',
   // native/ops/upsample_nearest.h
-  upsample_nearest_forward: 'y!, x;',
-  upsample_nearest_backward: 'dx!, dy;',
+  upsample_nearest_forward: 'y!:image, x:image;',
+  upsample_nearest_backward: 'dx!:image, dy:image;',
   // native/ops/time_embedding.h
   time_embedding_forward: 'y!, t; frequencyShift, flipSinToCos, maxPeriod',
   fourier_embedding_forward: 'y!, t, frequencies; flipSinToCos',
@@ -56,7 +59,7 @@ export const kernelSignatures = {
   embedding_forward: 'y!, table, index:i32;',
   embedding_backward: 'dtable!, dy, index:i32;',
   // native/ops/dropout.h
-  dropout: 'y!, x; probability, seedLow, seedHigh, step, layer, sampleOffset',
+  dropout: 'y!:image, x:image; probability, seedLow, seedHigh, step, layer, sampleOffset',
   // native/ops/weighted_mse.h
   weighted_mse_forward: 'loss!, perSample!, prediction, target, weight;',
   weighted_mse_backward: 'dprediction!, dloss, prediction, target, weight;',
@@ -101,7 +104,7 @@ export type KernelName = keyof typeof kernelSignatures;
 /** One tensor of a kernel's signature. */
 export interface KernelTensor {
   readonly name: string;
-  readonly dtype: 'f32' | 'u8' | 'i32' | 'any';
+  readonly dtype: 'f32' | 'u8' | 'i32' | 'any' | 'image';
   readonly output: boolean;
   readonly optional: boolean;
 }
