@@ -30,11 +30,8 @@ DIFFUSE_INLINE T* row(const Tensor& t, int64_t index) {
 
 // body(T{}) for the element type of an image, float or bf16.
 template <typename Body>
-DIFFUSE_INLINE void with_images(const Tensor& image, Body&& body) {
-  if (image.dtype == DType::bf16)
-    body(bf16{});
-  else
-    body(float{});
+DIFFUSE_INLINE auto with_images(const Tensor& image, Body&& body) {
+  return image.dtype == DType::bf16 ? body(bf16{}) : body(float{});
 }
 
 DIFFUSE_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }

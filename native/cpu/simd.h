@@ -76,6 +76,17 @@ DIFFUSE_INLINE void store(bf16* p, Vec v) {
   std::memcpy(p, &bits, sizeof bits);
 }
 
+// One number of an image.
+DIFFUSE_INLINE float number(const float* p) { return *p; }
+DIFFUSE_INLINE float number(const bf16* p) {
+  const uint32_t word = static_cast<uint32_t>(p->bits) << 16;
+  float x;
+  std::memcpy(&x, &word, sizeof x);
+  return x;
+}
+DIFFUSE_INLINE void set_number(float* p, float x) { *p = x; }
+DIFFUSE_INLINE void set_number(bf16* p, float x) { p->bits = narrow(x - Vec{})[0]; }
+
 // Past the caches, for what is not read soon: the line need not be fetched before it is written, and what the caches
 // hold stays. Only where a vector is a whole cache line, aligned; else an ordinary store.
 constexpr bool kStreams = kLanes == 16;
@@ -86,11 +97,15 @@ DIFFUSE_INLINE void stream(float* p, Vec v) {
   store(p, v);
 #endif
 }
-DIFFUSE_INLINE void stream(bf16* p, Vec v) {
+// The vectors of one such cache line.
+DIFFUSE_INLINE void stream(float* p, const Vec (&v)[1]) { stream(p, v[0]); }
+DIFFUSE_INLINE void stream(bf16* p, const Vec (&v)[2]) {
 #if defined(__AVX512F__)
-  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)narrow(v));
+  const __m512i low = _mm512_castsi256_si512((__m256i)narrow(v[0]));
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(p), _mm512_inserti64x4(low, (__m256i)narrow(v[1]), 1));
 #else
-  store(p, v);
+  store(p, v[0]);
+  store(p + kLanes, v[1]);
 #endif
 }
 // Before others may read what was streamed.

@@ -2,9 +2,7 @@
 // up. The kernels of ops/conv2d.cc only check and say what is to be computed.
 #pragma once
 
-#include "cpu/gemm/finish.h"
-#include "cpu/gemm/tap_convolution.h"
-#include "cpu/gemm/weight_gradient.h"
+#include "cpu/gemm/products.h"
 #include "cpu/gemm/winograd_convolution.h"
 #include "cpu/gemm/winograd_weight_gradient.h"
 #include "ops/conv2d.h"
@@ -13,18 +11,20 @@ namespace diffuse::DIFFUSE_ISA {
 namespace {
 
 // A convolution or its data gradient: from what, to what.
+template <typename T>
 struct ConvolutionPlan {
   Conv2dShape shape;
   bool data_gradient;
-  Source from;
-  Outputs to;
+  Source<T> from;
+  Outputs<T> to;
   const float* weight;
   int64_t k_step;  // floats from one stored row of the weights to the next
 };
 
+template <typename T>
 struct WeightGradientPlan {
   Conv2dShape shape;
-  Source x, dy;
+  Source<T> x, dy;
   float *dweight, *dbias;
 };
 
@@ -51,21 +51,29 @@ DIFFUSE_INLINE ConvolutionCost convolution_cost(const Conv2dShape& s) {
   return {pixels * s.kh * s.kw * pairs / kMultiplyAdds, tiles * (kPoints * pairs / kMultiplyAdds + maps) + weights};
 }
 
-// Whether Winograd's algorithm computes it.
+// Whether Winograd's algorithm computes it. Never where a matrix unit multiplies: its multiplications cost less than
+// the maps.
+template <typename T>
 DIFFUSE_INLINE bool uses_winograd(const Call& call, const Conv2dShape& s) {
+  if (kOnMatrixUnit<T>) return false;
   const bool can =
       s.kh == 3 && s.kw == 3 && s.stride == 1 && s.pad_top <= 2 && s.pad_left <= 2 && s.C >= kBlock && s.K >= kBlock;
   const ConvolutionCost cost = convolution_cost(s);
   return can && !call.algorithms.direct && cost.winograd < cost.direct;
 }
 
+template <typename T>
 static void say_direct(const Call& call, const Conv2dShape& s) {
-  say_plan(call, "direct, %.2f Mcycles an image", convolution_cost(s).direct / 1e6);
+  if (kOnMatrixUnit<T>)
+    say_plan(call, "direct, matrix unit");
+  else
+    say_plan(call, "direct, %.2f Mcycles an image", convolution_cost(s).direct / 1e6);
 }
 
-DIFFUSE_INLINE WinogradConvolution winograd_of(const ConvolutionPlan& p) {
+template <typename T>
+DIFFUSE_INLINE WinogradConvolution<T> winograd_of(const ConvolutionPlan<T>& p) {
   const Conv2dShape& s = p.shape;
-  WinogradConvolution w{};
+  WinogradConvolution<T> w{};
   w.x = p.from;
   // dx is dy convolved with the mirrored weights.
   w.mirrored = p.data_gradient;
@@ -79,7 +87,8 @@ DIFFUSE_INLINE WinogradConvolution winograd_of(const ConvolutionPlan& p) {
 }
 
 // Widens the window of `t` by tap (dy, dx), and adds the tap to a class.
-DIFFUSE_INLINE void add_tap(TapConvolution& t, TapClass& to, int64_t dy, int64_t dx, int64_t weight, bool& first) {
+template <typename T>
+DIFFUSE_INLINE void add_tap(TapConvolution<T>& t, TapClass& to, int64_t dy, int64_t dx, int64_t weight, bool& first) {
   Window& w = t.window;
   w.dy_min = first ? dy : at_most(dy, w.dy_min);
   w.dy_max = first ? dy : at_least(dy, w.dy_max);
@@ -91,7 +100,8 @@ DIFFUSE_INLINE void add_tap(TapConvolution& t, TapClass& to, int64_t dy, int64_t
   to.weight[to.tap_count++] = weight;
 }
 
-static void add_forward_taps(TapConvolution& t, const Conv2dShape& s) {
+template <typename T>
+static void add_forward_taps(TapConvolution<T>& t, const Conv2dShape& s) {
   t.P = 1;
   t.window.S = s.stride;
   t.class_count = 1;
@@ -102,7 +112,8 @@ static void add_forward_taps(TapConvolution& t, const Conv2dShape& s) {
 
 // Pixel u of dx was read by output o through tap a where stride * o + a - pad = u. So in the class u = f + stride * i
 // the taps are those with a = f + pad modulo the stride, and o = i + (f + pad - a) / stride.
-static void add_gradient_taps(TapConvolution& t, const Conv2dShape& s) {
+template <typename T>
+static void add_gradient_taps(TapConvolution<T>& t, const Conv2dShape& s) {
   t.P = s.stride;
   t.weight_transposed = true;
   t.window.S = 1;
@@ -118,31 +129,24 @@ static void add_gradient_taps(TapConvolution& t, const Conv2dShape& s) {
     }
 }
 
-static void tap_convolution_of(TapConvolution& t, const ConvolutionPlan& p) {
+template <typename T>
+static void tap_convolution_of(TapConvolution<T>& t, const ConvolutionPlan<T>& p) {
   t = {};
   t.x = p.from;
-  t.y = p.to.data;
-  t.y_stride = p.to.stride;
-  t.H = p.to.H;
-  t.W = p.to.W;
-  t.K = p.to.K;
+  t.y = p.to;
   t.weight = p.weight;
   t.tap_step = p.shape.C * p.k_step;
   t.k_step = p.k_step;
-  t.bias = p.to.bias;
-  if (adds_only(p.to.finish)) {
-    t.addend = f32(p.to.finish.residual);
-    t.addend_stride = p.to.finish.residual.row_stride;
-  }
   if (p.data_gradient)
     add_gradient_taps(t, p.shape);
   else
     add_forward_taps(t, p.shape);
 }
 
-static size_t convolution_scratch(const Call& call, const ConvolutionPlan& p) {
-  if (uses_winograd(call, p.shape)) {
-    const WinogradConvolution w = winograd_of(p);
+template <typename T>
+static size_t convolution_scratch(const Call& call, const ConvolutionPlan<T>& p) {
+  if (uses_winograd<T>(call, p.shape)) {
+    const WinogradConvolution<T> w = winograd_of(p);
     const WinogradTiling g = choose_winograd_tiling(w, thread_count(call.workers));
     const ConvolutionCost cost = convolution_cost(p.shape);
     const char* walks[] = {"tiles outside", "panels outside", "few tiles"};
@@ -150,46 +154,52 @@ static size_t convolution_scratch(const Call& call, const ConvolutionPlan& p) {
              cost.winograd / 1e6, cost.direct / 1e6);
     return winograd_convolution_scratch(call, w);
   }
-  TapConvolution t;
+  TapConvolution<T> t;
   tap_convolution_of(t, p);
-  say_direct(call, p.shape);
-  return tap_convolution_scratch(call, t);
+  say_direct<T>(call, p.shape);
+  return product_scratch(call, t);
 }
 
-static void convolution(const Call& call, const ConvolutionPlan& p) {
-  if (uses_winograd(call, p.shape)) return winograd_convolution(call, winograd_of(p));
-  TapConvolution t;
+template <typename T>
+static void convolution(const Call& call, const ConvolutionPlan<T>& p) {
+  if constexpr (!kOnMatrixUnit<T>)
+    if (uses_winograd<T>(call, p.shape)) return winograd_convolution(call, winograd_of(p));
+  TapConvolution<T> t;
   tap_convolution_of(t, p);
-  tap_convolution(call, t);
-  if (!adds_only(p.to.finish)) finish_outputs(call, p.to);
+  run_product(call, t);
 }
 
-DIFFUSE_INLINE WinogradWeightGradient winograd_of(const WeightGradientPlan& p) {
+template <typename T>
+DIFFUSE_INLINE WinogradWeightGradient<T> winograd_of(const WeightGradientPlan<T>& p) {
   return {p.x, p.dy, p.shape.pad_top, p.shape.pad_left, p.dweight, p.dbias};
 }
 
-DIFFUSE_INLINE WeightGradient direct_of(const WeightGradientPlan& p) {
+template <typename T>
+DIFFUSE_INLINE WeightGradient<T> direct_of(const WeightGradientPlan<T>& p) {
   const Conv2dShape& s = p.shape;
   return {
       p.x, p.dy, p.dweight, p.dbias, {s.stride, -s.pad_top, s.kh - 1 - s.pad_top, -s.pad_left, s.kw - 1 - s.pad_left}};
 }
 
-static size_t convolution_weight_scratch(const Call& call, const WeightGradientPlan& p) {
-  if (uses_winograd(call, p.shape)) {
-    const WinogradWeightGradient w = winograd_of(p);
+template <typename T>
+static size_t convolution_weight_scratch(const Call& call, const WeightGradientPlan<T>& p) {
+  if (uses_winograd<T>(call, p.shape)) {
+    const WinogradWeightGradient<T> w = winograd_of(p);
     const WinogradReductionTiling g = choose_winograd_reduction(w, thread_count(call.workers));
     const ConvolutionCost cost = convolution_cost(p.shape);
     say_plan(call, "Winograd, sums %s, %lld parts, %.2f Mcycles an image (direct %.2f)",
              g.own_sums ? "within L2" : "by point", (long long)g.parts, cost.winograd / 1e6, cost.direct / 1e6);
     return winograd_weight_gradient_scratch(call, w);
   }
-  say_direct(call, p.shape);
-  return weight_gradient_scratch(call, direct_of(p));
+  say_direct<T>(call, p.shape);
+  return reduction_scratch(call, direct_of(p));
 }
 
-static void convolution_weight_gradient(const Call& call, const WeightGradientPlan& p) {
-  if (uses_winograd(call, p.shape)) return winograd_weight_gradient(call, winograd_of(p));
-  weight_gradient(call, direct_of(p));
+template <typename T>
+static void convolution_weight_gradient(const Call& call, const WeightGradientPlan<T>& p) {
+  if constexpr (!kOnMatrixUnit<T>)
+    if (uses_winograd<T>(call, p.shape)) return winograd_weight_gradient(call, winograd_of(p));
+  run_reduction(call, direct_of(p));
 }
 
 }  // namespace

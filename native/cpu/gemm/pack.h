@@ -3,7 +3,7 @@
 //   rows    A[row][k]     → [block][row][kBlock], blocks `block_step` floats apart
 //   panel   B[k][column]  → [k][kPanel], for up to kPanel columns; columns that do not exist are zero
 //
-// Each has a twin for a matrix that is stored the other way round.
+// Each has a twin for a matrix that is stored the other way round. Images may be bf16, what is packed is float32.
 #pragma once
 
 #include "cpu/gemm/micro_kernel.h"
@@ -67,7 +67,8 @@ DIFFUSE_INLINE void transpose_square(const float* from, int64_t from_step, int64
 }
 
 // to[0 .. count) = from[0 .. count), count <= kBlock.
-DIFFUSE_INLINE void copy_block(const float* from, float* to, int64_t count) {
+template <typename T>
+DIFFUSE_INLINE void copy_block(const T* from, float* to, int64_t count) {
   if (count == kBlock) {
     DIFFUSE_UNROLL
     for (int i = 0; i < kBlock; i += kLanes) store(to + i, load(from + i));
@@ -80,8 +81,8 @@ DIFFUSE_INLINE void copy_block(const float* from, float* to, int64_t count) {
 }
 
 // from[row][k], rows `from_step` apart.
-static void pack_rows(const float* from, int64_t from_step, int64_t rows, int64_t depth, float* to,
-                      int64_t block_step) {
+template <typename T>
+static void pack_rows(const T* from, int64_t from_step, int64_t rows, int64_t depth, float* to, int64_t block_step) {
   for (int64_t r = 0; r < rows; r++, from += from_step, to += kBlock)
     for (int64_t k = 0; k < depth; k += kBlock)
       copy_block(from + k, to + k / kBlock * block_step, depth - k < kBlock ? depth - k : kBlock);
@@ -98,7 +99,8 @@ static void pack_rows_transposed(const float* from, int64_t from_step, int64_t r
 }
 
 // from[k][column], k `from_step` apart, columns <= kPanel.
-static void pack_panel(const float* from, int64_t from_step, int64_t depth, int64_t columns, float* to) {
+template <typename T>
+static void pack_panel(const T* from, int64_t from_step, int64_t depth, int64_t columns, float* to) {
   for (int64_t k = 0; k < depth; k++, from += from_step, to += kPanel) {
     if (columns == kPanel) {
       DIFFUSE_UNROLL

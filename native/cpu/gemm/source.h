@@ -8,11 +8,13 @@
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
+// Of elements T, float or bf16.
+template <typename T>
 struct Image {
-  const float* data;
-  int64_t stride;  // floats from one pixel to the next
+  const T* data;
+  int64_t stride;  // elements from one pixel to the next
   int64_t N, H, W, C;
-  bool transposed;  // a matrix stored [C][W], `stride` floats from one channel to the next; N = H = 1
+  bool transposed;  // a matrix stored [C][W], `stride` elements from one channel to the next; N = H = 1
 };
 
 enum class Reading {
@@ -22,11 +24,12 @@ enum class Reading {
   gradient,   // dx of dz: the image is dz, `second` is x
 };
 
+template <typename T>
 struct Source {
-  Image image;
+  Image<T> image;
   Reading reading = Reading::plain;
   Tensor mean, rstd, gamma, beta;  // of norm and norm_silu
-  const float* second = nullptr;
+  const T* second = nullptr;
   int64_t second_stride = 0;
   const float* coefficients = nullptr;  // [N, 4, C], of gradient
 };
@@ -38,8 +41,8 @@ struct Numbers {
   float values[4][Count];
 };
 
-template <int Count>
-DIFFUSE_INLINE void gather(Numbers<Count>& to, const Source& s, int64_t n, int64_t channel) {
+template <int Count, typename T>
+DIFFUSE_INLINE void gather(Numbers<Count>& to, const Source<T>& s, int64_t n, int64_t channel) {
   std::memset(&to, 0, sizeof to);
   const int64_t C = s.image.C, count = at_most(C - channel, Count);
   if (s.reading == Reading::gradient) {
@@ -85,10 +88,10 @@ DIFFUSE_INLINE void with_reading(Reading reading, Body&& body) {
 }
 
 // A rectangle of pixels of image n, a block of channels, packed; zeros where it leaves the image.
-template <Reading R>
-DIFFUSE_INLINE void gather_pixels(const Source& s, const Numbers<kBlock>& numbers, int64_t n, int64_t first_row,
+template <Reading R, typename T>
+DIFFUSE_INLINE void gather_pixels(const Source<T>& s, const Numbers<kBlock>& numbers, int64_t n, int64_t first_row,
                                   int64_t rows, int64_t first_column, int64_t columns, int64_t channel, float* to) {
-  const Image& x = s.image;
+  const Image<T>& x = s.image;
   const int64_t depth = at_most(x.C - channel, kBlock);
   // The columns that lie inside the image.
   const int64_t begin = at_least(-first_column, 0), end = at_most(x.W - first_column, columns);
@@ -104,8 +107,8 @@ DIFFUSE_INLINE void gather_pixels(const Source& s, const Numbers<kBlock>& number
     clear(0, begin);
     clear(end, columns);
     const int64_t pixel = (n * x.H + y) * x.W + first_column;
-    const float* from = x.data + (pixel + begin) * x.stride + channel;
-    const float* second = R == Reading::gradient ? s.second + (pixel + begin) * s.second_stride + channel : nullptr;
+    const T* from = x.data + (pixel + begin) * x.stride + channel;
+    const T* second = R == Reading::gradient ? s.second + (pixel + begin) * s.second_stride + channel : nullptr;
     float* at = to + begin * kBlock;
     for (int64_t c = begin; c < end; c++, at += kBlock, from += x.stride) {
       DIFFUSE_UNROLL

@@ -35,13 +35,15 @@ struct StripLayout {
   int64_t row_step, block_step;
 };
 
+// In blocks of `Block` channels.
+template <int64_t Block = kBlock>
 DIFFUSE_INLINE StripLayout strip_layout(const Window& w, const StripPart& part) {
   int64_t rows = w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1;
   int64_t half = divide_up(w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1, w.S);
-  StripLayout layout{half, part.images * kBlock, 0, 0};
+  StripLayout layout{half, part.images * Block, 0, 0};
   layout.row_step = w.S * half * layout.pixel_step;
   layout.block_step =
-      rows * layout.row_step + kBlock;  // blocks a power of two apart would compete for the same sets of L1
+      rows * layout.row_step + Block;  // blocks a power of two apart would compete for the same sets of L1
   return layout;
 }
 
@@ -56,9 +58,10 @@ DIFFUSE_INLINE int64_t tap_offset(const Window& w, const StripLayout& layout, in
 }
 
 // Changes a packed strip as `s` is to be read; padding stays zero.
-static void change_strip(const Source& s, const Window& w, const StripPart& part, const StripLayout& layout,
+template <typename T>
+static void change_strip(const Source<T>& s, const Window& w, const StripPart& part, const StripLayout& layout,
                          float* strip) {
-  const Image& x = s.image;
+  const Image<T>& x = s.image;
   const int64_t rows = w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1;
   const int64_t columns = w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1;
   const int64_t first_row = w.S * part.i + w.dy_min, first_column = w.S * part.j + w.dx_min;
@@ -84,20 +87,22 @@ static void change_strip(const Source& s, const Window& w, const StripPart& part
   });
 }
 
-static void pack_strip(const Image& x, const Window& w, const StripPart& part, const StripLayout& layout,
+template <typename T>
+static void pack_strip(const Image<T>& x, const Window& w, const StripPart& part, const StripLayout& layout,
                        float* strip) {
-  if (x.transposed) {
-    pack_rows_transposed(x.data + part.channel * x.stride + part.j, x.stride, part.columns, part.depth, strip,
-                         layout.block_step);
-    return;
-  }
+  if constexpr (sizeof(T) == sizeof(float))
+    if (x.transposed) {
+      pack_rows_transposed(x.data + part.channel * x.stride + part.j, x.stride, part.columns, part.depth, strip,
+                           layout.block_step);
+      return;
+    }
   int64_t rows = w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1;
   int64_t columns = w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1;
   int64_t first_row = w.S * part.i + w.dy_min, first_column = w.S * part.j + w.dx_min;
   for (int64_t n = 0; n < part.images; n++)
     for (int64_t r = 0; r < rows; r++) {
       int64_t y = first_row + r;
-      const float* image_row = x.data + ((part.n + n) * x.H + y) * x.W * x.stride + part.channel;
+      const T* image_row = x.data + ((part.n + n) * x.H + y) * x.W * x.stride + part.channel;
       for (int64_t q = 0; q < columns; q++) {
         int64_t column = first_column + q;
         bool inside = y >= 0 && y < x.H && column >= 0 && column < x.W;
@@ -111,7 +116,8 @@ static void pack_strip(const Image& x, const Window& w, const StripPart& part, c
     }
 }
 
-static void pack_strip(const Source& s, const Window& w, const StripPart& part, const StripLayout& layout,
+template <typename T>
+static void pack_strip(const Source<T>& s, const Window& w, const StripPart& part, const StripLayout& layout,
                        float* strip) {
   pack_strip(s.image, w, part, layout, strip);
   if (s.reading != Reading::plain) change_strip(s, w, part, layout, strip);

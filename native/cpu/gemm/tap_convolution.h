@@ -19,6 +19,7 @@
 // it may therefore depend on the number of threads.
 #pragma once
 
+#include "cpu/gemm/finish.h"
 #include "cpu/gemm/narrow_outputs.h"
 #include "cpu/gemm/strip.h"
 #include "cpu/parallel.h"
@@ -36,21 +37,21 @@ struct TapClass {
   int64_t weight[kMaxTaps];  // index of the tap in the weights
 };
 
+template <typename T>
 struct TapConvolution {
-  Source x;
-  float* y;
-  int64_t y_stride;  // floats from one pixel to the next
-  int64_t H, W, K;   // of y
+  Source<T> x;
+  Outputs<T> y;
   int64_t P;
   const float* weight;       // [tap][C][K]
   int64_t tap_step, k_step;  // floats from one tap to the next, and from one stored row to the next
   bool weight_transposed;    // stored [tap][K][C]
-  const float* bias;         // [K] or null
-  const float* addend;       // as y, or null
-  int64_t addend_stride;
   Window window;
   int class_count;
   TapClass classes[4];
+
+  // What is added to y as it is written, or null; all else that is to be done to it is a pass of its own.
+  const T* addend() const { return adds_only(y.finish) ? data_of<T>(y.finish.residual) : nullptr; }
+  int64_t addend_stride() const { return y.finish.residual.row_stride; }
 };
 
 // How the work is cut.
@@ -75,18 +76,22 @@ constexpr int64_t kStripsAThread = 12;
 constexpr int64_t kTasksAThread = 24;  // strips times groups of panels
 
 // Channels of packed weights.
-DIFFUSE_INLINE int64_t part_depth(const TapConvolution& t, const Tiling& g) {
+template <typename T>
+DIFFUSE_INLINE int64_t part_depth(const TapConvolution<T>& t, const Tiling& g) {
   return at_most(round_up(t.x.image.C, kBlock), g.depth);
 }
 
-static Tiling choose_tiling(const TapConvolution& t, int threads) {
-  const int64_t I = divide_up(t.H, t.P), J = divide_up(t.W, t.P), C = t.x.image.C;
+template <typename T>
+static Tiling choose_tiling(const TapConvolution<T>& t, int threads) {
+  const int64_t I = divide_up(t.y.H, t.P), J = divide_up(t.y.W, t.P), C = t.x.image.C;
   int64_t taps = 1;
   for (int c = 0; c < t.class_count; c++) taps = at_least(taps, t.classes[c].tap_count);
   Tiling g{};
   int64_t deepest = at_most(kPanelBytes / 4 / kPanel / taps, taps == 1 ? kOneTapDepth : kDepth);
   g.depth = round_up(divide_up(C, divide_up(C, deepest)), kBlock);
-  g.panels = divide_up(t.K, kPanel);
+  // Sums cannot be continued in y where it is rounded.
+  if (sizeof(T) < sizeof(float)) g.depth = round_up(C, kBlock);
+  g.panels = divide_up(t.y.K, kPanel);
 
   auto fits = [&] {
     return strip_floats(t.window, {0, g.images, 0, g.rows, 0, g.columns, 0, at_most(C, g.depth)}) * 4 <= kStripBytes;
@@ -128,9 +133,9 @@ static Tiling choose_tiling(const TapConvolution& t, int threads) {
   g.panels_together = divide_up(g.panels, at_most(g.panels, groups));
   g.panel_groups = divide_up(g.panels, g.panels_together);
 
-  g.narrow = t.K <= kNarrow && C % kBlock == 0 && !t.weight_transposed && t.class_count == 1;
+  g.narrow = t.y.K <= kNarrow && C % kBlock == 0 && !t.weight_transposed && t.class_count == 1;
   // Copying the weights pays when they are read several times.
-  g.packs_weights = g.narrow || t.weight_transposed || t.K % kLanes || t.x.image.N * I * J > 8 * kTileRows;
+  g.packs_weights = g.narrow || t.weight_transposed || t.y.K % kLanes || t.x.image.N * I * J > 8 * kTileRows;
   for (int c = 0; c < t.class_count && g.packs_weights; c++)
     g.weight_floats += t.classes[c].tap_count * part_depth(t, g) * g.panels * kPanel;
   g.strip_floats = round_up(strip_floats(t.window, {0, g.images, 0, g.rows, 0, g.columns, 0, at_most(C, g.depth)}), 16);
@@ -138,7 +143,8 @@ static Tiling choose_tiling(const TapConvolution& t, int threads) {
 }
 
 // Floats of packed weights before those of class `c`.
-DIFFUSE_INLINE int64_t class_offset(const TapConvolution& t, const Tiling& g, int c) {
+template <typename T>
+DIFFUSE_INLINE int64_t class_offset(const TapConvolution<T>& t, const Tiling& g, int c) {
   int64_t taps = 0;
   for (int i = 0; i < c; i++) taps += t.classes[i].tap_count;
   return taps * part_depth(t, g) * g.panels * kPanel;
@@ -146,14 +152,16 @@ DIFFUSE_INLINE int64_t class_offset(const TapConvolution& t, const Tiling& g, in
 
 // weight → [class][panel][block][tap][k][kPanel], for the channels from `channel` on that are one part. A task walks
 // along the rows as they are stored.
-static void pack_weights(const Call& call, const TapConvolution& t, const Tiling& g, int64_t channel, float* packed) {
+template <typename T>
+static void pack_weights(const Call& call, const TapConvolution<T>& t, const Tiling& g, int64_t channel,
+                         float* packed) {
   const int64_t part_blocks = part_depth(t, g) / kBlock;
   const int64_t end = at_most(channel + g.depth, t.x.image.C), blocks = divide_up(end - channel, kBlock);
   const int64_t task_panels = t.weight_transposed ? 1 : 8, task_blocks = t.weight_transposed ? 8 : 1;
   const int64_t across = divide_up(g.panels, task_panels);
   auto pack = [&](int64_t panel, int64_t block) {
     int64_t k = panel * kPanel, c = channel + block * kBlock;
-    int64_t columns = at_most(t.K - k, kPanel), depth = at_most(end - c, kBlock);
+    int64_t columns = at_most(t.y.K - k, kPanel), depth = at_most(end - c, kBlock);
     for (int i = 0; i < t.class_count; i++) {
       const TapClass& taps = t.classes[i];
       float* to = packed + class_offset(t, g, i) + (panel * part_blocks + block) * taps.tap_count * kBlock * kPanel;
@@ -174,10 +182,11 @@ static void pack_weights(const Call& call, const TapConvolution& t, const Tiling
 }
 
 // The same for few output channels: weight → [k][block][tap][kBlock].
-static void pack_narrow_weights(const TapConvolution& t, const Tiling& g, int64_t channel, float* packed) {
+template <typename T>
+static void pack_narrow_weights(const TapConvolution<T>& t, const Tiling& g, int64_t channel, float* packed) {
   const TapClass& taps = t.classes[0];
   const int64_t end = at_most(channel + g.depth, t.x.image.C);
-  for (int64_t k = 0; k < t.K; k++)
+  for (int64_t k = 0; k < t.y.K; k++)
     for (int64_t block = channel; block < end; block += kBlock)
       for (int64_t tap = 0; tap < taps.tap_count; tap++)
         for (int64_t c = 0; c < kBlock; c++)
@@ -185,7 +194,8 @@ static void pack_narrow_weights(const TapConvolution& t, const Tiling& g, int64_
 }
 
 // All outputs of one strip, where there are few output channels.
-static void sum_strip_narrow(const TapConvolution& t, const StripPart& part, const StripLayout& layout,
+template <typename T>
+static void sum_strip_narrow(const TapConvolution<T>& t, const StripPart& part, const StripLayout& layout,
                              const float* strip, const float* packed) {
   const TapClass& taps = t.classes[0];
   int64_t offsets[kMaxTaps];
@@ -193,44 +203,60 @@ static void sum_strip_narrow(const TapConvolution& t, const StripPart& part, con
     offsets[tap] = tap_offset(t.window, layout, taps.dy[tap], taps.dx[tap]);
   const int64_t run = part.columns * part.images, blocks = divide_up(part.depth, kBlock);
   const bool begins = part.channel == 0;
+  const T* addend = t.addend();
   float sums[kStripRun];
-  for (int64_t k = 0; k < t.K; k++)
+  for (int64_t k = 0; k < t.y.K; k++)
     for (int64_t i = 0; i < part.rows; i++) {
       const NarrowSums s{
           strip + t.window.S * i * layout.row_step,     layout.block_step, offsets, taps.tap_count, blocks,
           packed + k * blocks * taps.tap_count * kBlock};
       sum_run_narrow(s, run, sums);
-      const int64_t first = (part.n * t.H + part.i + i) * t.W + part.j;
+      const int64_t first = (part.n * t.y.H + part.i + i) * t.y.W + part.j;
       for (int64_t r = 0; r < run; r++) {
-        const int64_t pixel = first + r % part.images * t.H * t.W + r / part.images;
-        float& y = t.y[pixel * t.y_stride + k];
-        float before = begins ? (t.bias ? t.bias[k] : 0) : y;
-        if (begins && t.addend) before += t.addend[pixel * t.addend_stride + k];
-        y = before + sums[r];
+        const int64_t pixel = first + r % part.images * t.y.H * t.y.W + r / part.images;
+        T* y = t.y.data + pixel * t.y.stride + k;
+        float before = begins ? (t.y.bias ? t.y.bias[k] : 0) : number(y);
+        if (begins && addend) before += number(addend + pixel * t.addend_stride() + k);
+        set_number(y, before + sums[r]);
       }
     }
 }
 
+// Rounds the sums of a tile to where they belong.
+template <typename T>
+static void write_sums(const float* sums, int64_t rows, int64_t columns, T* y, const int64_t* y_rows, const T* addend,
+                       const int64_t* addend_rows) {
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t k = 0; k < columns; k += kLanes) {
+      const int64_t left = at_most(columns - k, kLanes);
+      Vec sum = load(sums + r * kPanel + k);
+      if (addend) sum = sum + load_first(addend + addend_rows[r] + k, left);
+      store_first(y + y_rows[r] + k, sum, left);
+    }
+}
+
 // One class of outputs of one strip, for the panels [first_panel, last_panel).
-static void multiply_strip(const TapConvolution& t, const Tiling& g, int c, const StripPart& part,
+template <typename T>
+static void multiply_strip(const TapConvolution<T>& t, const Tiling& g, int c, const StripPart& part,
                            const StripLayout& layout, const float* strip, const float* packed, int64_t first_panel,
                            int64_t last_panel) {
   const TapClass& taps = t.classes[c];
   // Outputs of this class in this strip: an odd size leaves the classes that begin at 1 a row or a column less.
-  const int64_t rows = at_most(part.rows, divide_up(t.H - taps.f, t.P) - part.i);
-  const int64_t columns = at_most(part.columns, divide_up(t.W - taps.g, t.P) - part.j);
+  const int64_t rows = at_most(part.rows, divide_up(t.y.H - taps.f, t.P) - part.i);
+  const int64_t columns = at_most(part.columns, divide_up(t.y.W - taps.g, t.P) - part.j);
   if (rows <= 0 || columns <= 0) return;
 
-  int64_t offsets[kMaxTaps], c_rows[kStripRun];
+  int64_t offsets[kMaxTaps], y_rows[kStripRun], addend_rows[kStripRun], sum_rows[kTileRows];
   for (int64_t tap = 0; tap < taps.tap_count; tap++)
     offsets[tap] = tap_offset(t.window, layout, taps.dy[tap], taps.dx[tap]);
   const int64_t run = columns * part.images;
-  int64_t addend_rows[kStripRun];
+  const T* addend = part.channel == 0 ? t.addend() : nullptr;  // sums that are continued in y have it already
   for (int64_t r = 0; r < run; r++) {
-    const int64_t pixel = r % part.images * t.H * t.W + t.P * (r / part.images);
-    c_rows[r] = pixel * t.y_stride;
-    addend_rows[r] = pixel * t.addend_stride;
+    const int64_t pixel = r % part.images * t.y.H * t.y.W + t.P * (r / part.images);
+    y_rows[r] = pixel * t.y.stride;
+    addend_rows[r] = addend ? pixel * t.addend_stride() : 0;
   }
+  for (int r = 0; r < kTileRows; r++) sum_rows[r] = r * kPanel;
 
   const int64_t panel_floats = part_depth(t, g) * taps.tap_count * kPanel;
   const TileCut cut = cut_rows(run);
@@ -248,43 +274,53 @@ static void multiply_strip(const TapConvolution& t, const Tiling& g, int c, cons
   const int64_t blocks = divide_up(part.depth, kBlock);
   const int64_t ahead_lines = divide_up(panel_floats / kLineFloats, rows * cut.tiles * blocks);
   for (int64_t panel = first_panel; panel < last_panel; panel++) {
-    tile.columns = at_most(t.K - panel * kPanel, kPanel);
-    tile.bias = t.bias ? t.bias + panel * kPanel : nullptr;
+    tile.columns = at_most(t.y.K - panel * kPanel, kPanel);
+    tile.bias = t.y.bias ? t.y.bias + panel * kPanel : nullptr;
     tile.b = g.packs_weights ? packed + class_offset(t, g, c) + panel * panel_floats
                              : t.weight + part.channel * t.k_step + panel * kPanel;
     tile.ahead_lines = g.packs_weights && panel + 1 < g.panels ? ahead_lines : 0;
     tile.ahead = tile.b + panel_floats;
     for (int64_t i = 0; i < rows; i++) {
-      int64_t y_row = (part.n * t.H + taps.f + t.P * (part.i + i)) * t.W + taps.g + t.P * part.j;
-      tile.c = t.y + y_row * t.y_stride + panel * kPanel;
+      const int64_t pixel = (part.n * t.y.H + taps.f + t.P * (part.i + i)) * t.y.W + taps.g + t.P * part.j;
+      T* y = t.y.data + pixel * t.y.stride + panel * kPanel;
+      const T* to_add = addend ? addend + pixel * t.addend_stride() + panel * kPanel : nullptr;
       tile.a = strip + t.window.S * i * layout.row_step;
-      tile.c_rows = c_rows;
-      // Sums that are continued in y have it already.
-      tile.addend = t.addend && part.channel == 0 ? t.addend + y_row * t.addend_stride + panel * kPanel : nullptr;
-      tile.addend_rows = addend_rows;
-      for (int64_t index = 0; index < cut.tiles; index++) {
-        int64_t height = cut.height + (index < cut.taller);
-        multiply_rows(tile, static_cast<int>(height));
+      for (int64_t index = 0, r = 0; index < cut.tiles; index++) {
+        const int64_t height = cut.height + (index < cut.taller);
+        if constexpr (sizeof(T) == sizeof(float)) {
+          tile.c = y;
+          tile.c_rows = y_rows + r;
+          tile.addend = to_add;
+          tile.addend_rows = addend_rows + r;
+          multiply_rows(tile, static_cast<int>(height));
+        } else {
+          float sums[kTileRows * kPanel];
+          tile.c = sums;
+          tile.c_rows = sum_rows;
+          multiply_rows(tile, static_cast<int>(height));
+          write_sums(sums, height, tile.columns, y, y_rows + r, to_add, addend_rows + r);
+        }
         tile.a += height * kBlock;
         tile.ahead += blocks * ahead_lines * kLineFloats;
-        tile.c_rows += height;
-        tile.addend_rows += height;
+        r += height;
       }
     }
   }
 }
 
-static size_t tap_convolution_scratch(const Call& call, const TapConvolution& t) {
+template <typename T>
+static size_t tap_convolution_scratch(const Call& call, const TapConvolution<T>& t) {
   int threads = thread_count(call.workers);
   Tiling g = choose_tiling(t, threads);
   return sizeof(float) * static_cast<size_t>(g.weight_floats + g.strip_floats * threads);
 }
 
-static void tap_convolution(const Call& call, const TapConvolution& t) {
+template <typename T>
+static void tap_convolution(const Call& call, const TapConvolution<T>& t) {
   const Tiling g = choose_tiling(t, thread_count(call.workers));
   float* packed = reinterpret_cast<float*>(call.scratch);
   float* strips = packed + g.weight_floats;
-  const int64_t I = divide_up(t.H, t.P), J = divide_up(t.W, t.P);
+  const int64_t I = divide_up(t.y.H, t.P), J = divide_up(t.y.W, t.P);
   // Which strip each thread's scratch holds.
   int64_t held[kMaxThreads];
   for (int64_t channel = 0; channel < t.x.image.C; channel += g.depth) {
@@ -317,24 +353,30 @@ static void tap_convolution(const Call& call, const TapConvolution& t) {
   }
 }
 
-// c[M][N] = op(a)[M][K] op(b)[K][N] (+ bias[N]) (+ addend[M][N]), as an image of one row of M pixels.
-DIFFUSE_INLINE TapConvolution product(int64_t M, int64_t N, int64_t K, const float* a, int64_t lda, bool a_transposed,
-                                      const float* b, int64_t ldb, bool b_transposed, float* c, int64_t ldc,
-                                      const float* bias, const float* addend = nullptr, int64_t addend_stride = 0) {
-  TapConvolution t{};
-  t.x.image = {a, lda, 1, 1, M, K, a_transposed};
-  t.y = c;
-  t.y_stride = ldc;
-  t.H = 1;
-  t.W = M;
-  t.K = N;
+// A matrix [rows][columns], `step` elements from one stored row to the next; stored [columns][rows] if transposed.
+template <typename T>
+struct Matrix {
+  T* data;
+  int64_t step;
+  bool transposed = false;
+};
+
+// c[M][N] = op(a)[M][K] op(b)[K][N] (+ bias[N]) (+ addend, as c), as an image of one row of M pixels.
+template <typename T>
+DIFFUSE_INLINE TapConvolution<T> product(int64_t M, int64_t N, int64_t K, const Matrix<const T>& a,
+                                         const Matrix<const float>& b, const Matrix<T>& c, const float* bias = nullptr,
+                                         const Tensor& addend = {}) {
+  TapConvolution<T> t{};
+  t.x.image = {a.data, a.step, 1, 1, M, K, a.transposed};
+  t.y = {c.data, c.step, 1, 1, M, N, bias, {}};
+  if (addend.data) {
+    t.y.finish.finishing = Finishing::sum;
+    t.y.finish.residual = addend;
+  }
   t.P = 1;
-  t.weight = b;
-  t.k_step = ldb;
-  t.weight_transposed = b_transposed;
-  t.bias = bias;
-  t.addend = addend;
-  t.addend_stride = addend_stride;
+  t.weight = b.data;
+  t.k_step = b.step;
+  t.weight_transposed = b.transposed;
   t.window = {1, 0, 0, 0, 0};
   t.class_count = 1;
   t.classes[0].tap_count = 1;

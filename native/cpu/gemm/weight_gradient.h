@@ -24,11 +24,12 @@ constexpr int kRowsOneTap = kRegisters == 32 ? 8 : 6;
 constexpr int kRowsThreeTaps = kRegisters == 32 ? 4 : 2;
 static_assert(kTileVectors == 2);
 
+template <typename T>
 struct WeightGradient {
-  Source x, dy;    // of dy: N, H x W outputs, C = output channels
-  float* dweight;  // [tap][C][K]
-  float* dbias;    // [K] or null
-  Window window;   // its taps are all positions from (dy_min, dx_min) to (dy_max, dx_max)
+  Source<T> x, dy;  // of dy: N, H x W outputs, C = output channels
+  float* dweight;   // [tap][C][K]
+  float* dbias;     // [K] or null
+  Window window;    // its taps are all positions from (dy_min, dx_min) to (dy_max, dx_max)
 
   int64_t kernel_width() const { return window.dx_max - window.dx_min + 1; }
   int64_t taps() const { return (window.dy_max - window.dy_min + 1) * kernel_width(); }
@@ -139,7 +140,8 @@ constexpr int64_t kParts = 32;              // tasks that even weights of 64 x 6
 constexpr int64_t kPartialBytes = 8 << 20;  // all partial sums together
 constexpr int64_t kReductionTasksAThread = 4;
 
-static ReductionTiling choose_reduction_tiling(const WeightGradient& w, int threads) {
+template <typename T>
+static ReductionTiling choose_reduction_tiling(const WeightGradient<T>& w, int threads) {
   const int64_t I = w.dy.image.H, J = w.dy.image.W, C = w.x.image.C, K = w.dy.image.C;
   ReductionTiling g{};
   g.images = images_together(w.dy.image.N, J, 32);
@@ -181,7 +183,9 @@ static ReductionTiling choose_reduction_tiling(const WeightGradient& w, int thre
 }
 
 // dy of the strip → [panel][row][column][image][kPanel]
-static void pack_outputs(const Image& dy, const StripPart& part, int64_t first_panel, int64_t last_panel, float* to) {
+template <typename T>
+static void pack_outputs(const Image<T>& dy, const StripPart& part, int64_t first_panel, int64_t last_panel,
+                         float* to) {
   for (int64_t panel = first_panel; panel < last_panel; panel++) {
     int64_t columns = at_most(dy.C - panel * kPanel, kPanel);
     for (int64_t i = 0; i < part.rows; i++)
@@ -193,9 +197,10 @@ static void pack_outputs(const Image& dy, const StripPart& part, int64_t first_p
 }
 
 // Changes packed outputs as dy is to be read.
-static void change_outputs(const Source& s, const StripPart& part, int64_t first_panel, int64_t last_panel,
+template <typename T>
+static void change_outputs(const Source<T>& s, const StripPart& part, int64_t first_panel, int64_t last_panel,
                            float* packed) {
-  const Image& dy = s.image;
+  const Image<T>& dy = s.image;
   const int64_t pixels = part.rows * part.columns;
   Numbers<kPanel> numbers;
   with_reading(s.reading, [&](auto reading) {
@@ -234,7 +239,8 @@ static void reduce_bias(const float* b, int64_t pixels, int64_t columns, float* 
 }
 
 // Adds one packed strip to the gradients of the task's channels and panels.
-static void reduce_strip(const WeightGradient& w, const StripPart& part, const StripLayout& layout, const float* x,
+template <typename T>
+static void reduce_strip(const WeightGradient<T>& w, const StripPart& part, const StripLayout& layout, const float* x,
                          const float* dy, int64_t first_panel, int64_t last_panel, float* dweight, bool first) {
   const int64_t K = w.dy.image.C, run = part.columns * part.images;
   const int64_t together = w.kernel_width() == 3 ? 3 : 1, most = together == 3 ? kRowsThreeTaps : kRowsOneTap;
@@ -267,7 +273,8 @@ static void reduce_strip(const WeightGradient& w, const StripPart& part, const S
   }
 }
 
-static void reduce_part(const WeightGradient& w, const ReductionTiling& g, int64_t part_index, int64_t channel,
+template <typename T>
+static void reduce_part(const WeightGradient<T>& w, const ReductionTiling& g, int64_t part_index, int64_t channel,
                         int64_t first_panel, int64_t last_panel, float* x, float* dy, float* dweight, float* dbias) {
   const int64_t begin = part_index * g.strips() / g.parts, end = (part_index + 1) * g.strips() / g.parts;
   for (int64_t strip = begin; strip < end; strip++) {
@@ -306,13 +313,15 @@ static void add_parts(const Call& call, float* to, int64_t count, const float* p
   });
 }
 
-static size_t weight_gradient_scratch(const Call& call, const WeightGradient& w) {
+template <typename T>
+static size_t weight_gradient_scratch(const Call& call, const WeightGradient<T>& w) {
   int threads = thread_count(call.workers);
   ReductionTiling g = choose_reduction_tiling(w, threads);
   return sizeof(float) * static_cast<size_t>((g.x_floats + g.dy_floats) * threads + g.partial_floats * g.parts);
 }
 
-static void weight_gradient(const Call& call, const WeightGradient& w) {
+template <typename T>
+static void weight_gradient(const Call& call, const WeightGradient<T>& w) {
   const ReductionTiling g = choose_reduction_tiling(w, thread_count(call.workers));
   float* partial = reinterpret_cast<float*>(call.scratch);
   float* strips = partial + g.partial_floats * g.parts;

@@ -30,10 +30,14 @@ constexpr int64_t kFewestTiles = 28, kMostTiles = 56;
 constexpr int64_t kProductTiles = 112;
 
 // Floats of U of a panel.
-DIFFUSE_INLINE int64_t panel_floats(const WinogradConvolution& w) { return kPoints * w.x.image.C * kPanel; }
+template <typename T>
+DIFFUSE_INLINE int64_t panel_floats(const WinogradConvolution<T>& w) {
+  return kPoints * w.x.image.C * kPanel;
+}
 
 // U of one panel, for one block of channels.
-static void transform_weights(const WinogradConvolution& w, int64_t panel, int64_t channel, float* u) {
+template <typename T>
+static void transform_weights(const WinogradConvolution<T>& w, int64_t panel, int64_t channel, float* u) {
   const int64_t depth = at_most(w.x.image.C - channel, kBlock), point_step = w.x.image.C * kPanel;
   float taps[9 * kTapFloats];
   pack_taps(w, panel, channel, taps);
@@ -58,8 +62,9 @@ static void transform_weights(const WinogradConvolution& w, int64_t panel, int64
 }
 
 // M = V U at every point, for `tiles` tiles from `first` on and one panel.
+template <typename T>
 static void multiply_points(const TransformedTiles& v, int64_t first, int64_t tiles, const float* u, bool more_panels,
-                            OutputWalk outputs, float* m) {
+                            OutputWalk<T> outputs, float* m) {
   int64_t c_rows[kProductTiles], no_offset = 0;
   for (int64_t r = 0; r < tiles; r++) c_rows[r] = r * kPanel;
   const TileCut cut = cut_rows(tiles);
@@ -109,7 +114,8 @@ struct WinogradTiling {
   int64_t thread_floats() const { return own_floats + product_floats + pixel_floats + line_floats; }
 };
 
-static WinogradTiling choose_winograd_tiling(const WinogradConvolution& w, int threads) {
+template <typename T>
+static WinogradTiling choose_winograd_tiling(const WinogradConvolution<T>& w, int threads) {
   WinogradTiling g{};
   const TileGrid grid = w.grid();
   const int64_t range_tiles = kTileBytes / 4 / kPoints / round_up(w.x.image.C, kBlock);
@@ -137,7 +143,8 @@ static WinogradTiling choose_winograd_tiling(const WinogradConvolution& w, int t
   return g;
 }
 
-static void winograd_tiles_outside(const Call& call, const WinogradConvolution& w, const WinogradTiling& g,
+template <typename T>
+static void winograd_tiles_outside(const Call& call, const WinogradConvolution<T>& w, const WinogradTiling& g,
                                    float* shared, float* scratch) {
   const TileGrid grid = w.grid();
   const int64_t blocks = divide_up(w.x.image.C, kBlock);
@@ -160,14 +167,15 @@ static void winograd_tiles_outside(const Call& call, const WinogradConvolution& 
     held[thread] = of;
     for (int64_t panel = first; panel < last; panel++) {
       multiply_points(v, 0, range.count(), shared + panel * panel_floats(w), panel + 1 < g.panels,
-                      OutputWalk(w, range, panel), m);
+                      OutputWalk<T>(w, range, panel), m);
       transform_outputs(w, range, m, panel);
     }
   });
 }
 
 // V of all tiles.
-static TransformedTiles transform_all_inputs(const Call& call, const WinogradConvolution& w, const WinogradTiling& g,
+template <typename T>
+static TransformedTiles transform_all_inputs(const Call& call, const WinogradConvolution<T>& w, const WinogradTiling& g,
                                              float* shared, float* scratch) {
   const TileGrid grid = w.grid();
   const TransformedTiles v{shared, grid.count(), w.x.image.C, kBlock};
@@ -183,7 +191,8 @@ static TransformedTiles transform_all_inputs(const Call& call, const WinogradCon
   return v;
 }
 
-static void winograd_panels_outside(const Call& call, const WinogradConvolution& w, const WinogradTiling& g,
+template <typename T>
+static void winograd_panels_outside(const Call& call, const WinogradConvolution<T>& w, const WinogradTiling& g,
                                     float* shared, float* scratch) {
   const TileGrid grid = w.grid();
   const TransformedTiles v = transform_all_inputs(call, w, g, shared, scratch);
@@ -193,14 +202,15 @@ static void winograd_panels_outside(const Call& call, const WinogradConvolution&
     for (int64_t channel = 0; channel < w.x.image.C; channel += kBlock) transform_weights(w, panel, channel, u);
     for (int64_t row = 0; row < grid.rows(); row += g.product_rows) {
       const TileRange range{row, at_most(g.product_rows, grid.rows() - row), 0, grid.columns};
-      multiply_points(v, first_tile(grid, range), range.count(), u, false, OutputWalk(w, range, panel), m);
+      multiply_points(v, first_tile(grid, range), range.count(), u, false, OutputWalk<T>(w, range, panel), m);
       transform_outputs(w, range, m, panel);
     }
   });
 }
 
-static void winograd_few_tiles(const Call& call, const WinogradConvolution& w, const WinogradTiling& g, float* shared,
-                               float* scratch) {
+template <typename T>
+static void winograd_few_tiles(const Call& call, const WinogradConvolution<T>& w, const WinogradTiling& g,
+                               float* shared, float* scratch) {
   const TransformedTiles v = transform_all_inputs(call, w, g, shared, scratch);
   parallel_for(call, g.panels, [&](int64_t panel, int thread) {
     float* taps = scratch + thread * g.thread_floats();
@@ -210,13 +220,15 @@ static void winograd_few_tiles(const Call& call, const WinogradConvolution& w, c
 
 static_assert(kTile == kChunkRows);
 
-static size_t winograd_convolution_scratch(const Call& call, const WinogradConvolution& w) {
+template <typename T>
+static size_t winograd_convolution_scratch(const Call& call, const WinogradConvolution<T>& w) {
   const int threads = thread_count(call.workers);
   const WinogradTiling g = choose_winograd_tiling(w, threads);
   return sizeof(float) * static_cast<size_t>(g.shared_floats + g.thread_floats() * threads);
 }
 
-static void winograd_convolution(const Call& call, WinogradConvolution w) {
+template <typename T>
+static void winograd_convolution(const Call& call, WinogradConvolution<T> w) {
   const Finish finish = w.y.finish;
   const WinogradTiling g = choose_winograd_tiling(w, thread_count(call.workers));
   float* shared = reinterpret_cast<float*>(call.scratch);

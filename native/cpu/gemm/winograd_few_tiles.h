@@ -20,15 +20,20 @@ constexpr int64_t kManyTiles = 20;
 constexpr int kTilesTogether = kRegisters == 32 ? 4 : 1;
 constexpr int64_t kTapFloats = kBlock * kPanel;
 
-DIFFUSE_INLINE bool takes_few_tiles(const WinogradConvolution& w) { return w.grid().count() < kManyTiles; }
+template <typename T>
+DIFFUSE_INLINE bool takes_few_tiles(const WinogradConvolution<T>& w) {
+  return w.grid().count() < kManyTiles;
+}
 
 // Floats of the packed weights of a panel: [block][tap][kBlock][kPanel].
-DIFFUSE_INLINE int64_t packed_tap_floats(const WinogradConvolution& w) {
+template <typename T>
+DIFFUSE_INLINE int64_t packed_tap_floats(const WinogradConvolution<T>& w) {
   return divide_up(w.x.image.C, kBlock) * 9 * kTapFloats;
 }
 
 // The nine taps of a block of channels.
-static void pack_taps(const WinogradConvolution& w, int64_t panel, int64_t channel, float* taps) {
+template <typename T>
+static void pack_taps(const WinogradConvolution<T>& w, int64_t panel, int64_t channel, float* taps) {
   const int64_t k = panel * kPanel;
   const int64_t columns = at_most(w.y.K - k, kPanel), depth = at_most(w.x.image.C - channel, kBlock);
   for (int tap = 0; tap < 9; tap++, taps += kTapFloats) {
@@ -86,7 +91,9 @@ static void multiply_all_points(const TransformedTiles& v, int64_t tile, const f
 }
 
 // All tiles for one panel; `taps` has room for its packed weights.
-static void few_tiles(const WinogradConvolution& w, const TransformedTiles& v, int64_t panel, float* taps, float* m) {
+template <typename T>
+static void few_tiles(const WinogradConvolution<T>& w, const TransformedTiles& v, int64_t panel, float* taps,
+                      float* m) {
   const TileGrid grid = w.grid();
   const int64_t step = product_step(grid.count());
   for (int64_t channel = 0; channel < v.channels; channel += kBlock)

@@ -10,10 +10,11 @@
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
+template <typename T>
 struct WinogradConvolution {
-  Source x;
+  Source<T> x;
   int64_t pad_top, pad_left;
-  Outputs y;
+  Outputs<T> y;
   const float* weight;       // [tap][C][K]
   int64_t tap_step, k_step;  // floats from one tap to the next, and from one stored row to the next
   bool mirrored;             // stored [tap][K][C], the last tap first: the data gradient's weights
@@ -26,14 +27,15 @@ DIFFUSE_INLINE int64_t product_step(int64_t tiles) { return tiles * kPanel + kPo
 
 // Walks over the output pixels of a range and asks for what the output transform will touch of them, so that it comes
 // from L3 while the products are computed.
+template <typename T>
 class OutputWalk {
  public:
-  OutputWalk(const WinogradConvolution& w, const TileRange& range, int64_t panel)
-      : y_(w.y.data + panel * kPanel), y_stride_(w.y.stride), W_(w.y.W), streams_(w.y.streams()) {
+  OutputWalk(const WinogradConvolution<T>& w, const TileRange& range, int64_t panel)
+      : y_(w.y.data + panel * kPanel), y_stride_(w.y.stride), W_(w.y.W), streams_(w.y.template streams<1>()) {
     const Finish& f = w.y.finish;
     const Tensor& read = f.finishing == Finishing::sum ? f.residual : f.x;
     if (f.finishing != Finishing::plain && read.data) {
-      read_ = f32(read) + panel * kPanel;
+      read_ = data_of<T>(read) + panel * kPanel;
       read_stride_ = read.row_stride;
     }
     const TileGrid grid = w.grid();
@@ -53,7 +55,7 @@ class OutputWalk {
     for (; pixels > 0 && row_ < rows_; pixels--) {
       const int64_t pixel = row_ * W_ + column_;
       DIFFUSE_UNROLL
-      for (int v = 0; v < kPanel; v += kLineFloats) {
+      for (int v = 0; v < kPanel; v += kLineBytes / sizeof(T)) {
         if (!streams_) __builtin_prefetch(y_ + pixel * y_stride_ + v, 1, 2);
         if (read_) __builtin_prefetch(read_ + pixel * read_stride_ + v, 0, 2);
       }
@@ -65,7 +67,7 @@ class OutputWalk {
   }
 
  private:
-  const float *y_, *read_ = nullptr;
+  const T *y_, *read_ = nullptr;
   int64_t y_stride_, read_stride_ = 0, W_, row_, rows_, column_, begin_, end_;
   bool streams_;
 };
@@ -104,14 +106,14 @@ DIFFUSE_INLINE void transform_output(const float* m, int64_t point_step, int64_t
 }
 
 // The outputs of some rows of tiles, or of a part of one, for one panel; M holds them in this order.
-template <Finishing F>
-static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t panel) {
+template <Finishing F, typename T>
+static void transform_outputs(const WinogradConvolution<T>& w, const TileRange& range, const float* m, int64_t panel) {
   const TileGrid grid = w.grid();
   const int64_t point_step = product_step(range.count());
   for (int v = 0; v < kTileVectors; v++) {
     const int64_t k = panel * kPanel + v * kLanes, left = at_most(w.y.K - k, kLanes);
     if (left <= 0) return;
-    OutputVector<F> output(w.y, k, left);
+    OutputVectors<F, T> output(w.y, k, left);
     const float* from = m + v * kLanes;
     for (int64_t row = range.row; row < range.row + range.rows; row++) {
       const int64_t n = row / grid.image_rows, i = row % grid.image_rows * kTile, rows = at_most(w.y.H - i, kTile);
@@ -120,7 +122,7 @@ static void transform_outputs(const WinogradConvolution& w, const TileRange& ran
         const int64_t j = column * kTile, pixel = (n * w.y.H + i) * w.y.W + j;
         transform_output(
             from, point_step, rows, at_most(w.y.W - j, kTile),
-            [&](int64_t down, int64_t right, Vec value) { output.write(pixel + down * w.y.W + right, value); });
+            [&](int64_t down, int64_t right, Vec value) { output.write(pixel + down * w.y.W + right, {value}); });
       }
       output.end_row(row, rows * w.y.W);
     }
@@ -128,7 +130,8 @@ static void transform_outputs(const WinogradConvolution& w, const TileRange& ran
   finish_streams();
 }
 
-static void transform_outputs(const WinogradConvolution& w, const TileRange& range, const float* m, int64_t panel) {
+template <typename T>
+static void transform_outputs(const WinogradConvolution<T>& w, const TileRange& range, const float* m, int64_t panel) {
   switch (w.y.finish.finishing) {
     case Finishing::plain:
       return transform_outputs<Finishing::plain>(w, range, m, panel);

@@ -128,9 +128,10 @@ static void transform_tile_row(const float* pixels, int64_t columns, float* line
 
 // Transforms the tiles of a range of x, padded by `top` and `left`, into the places of `v` from `first` on; of the
 // blocks of channels from first_block to last_block.
-static void transform_inputs(const Source& x, int64_t top, int64_t left, const TileGrid& grid, const TileRange& range,
-                             const TransformedTiles& v, int64_t first, float* pixels, float* lines, int64_t first_block,
-                             int64_t last_block) {
+template <typename T>
+static void transform_inputs(const Source<T>& x, int64_t top, int64_t left, const TileGrid& grid,
+                             const TileRange& range, const TransformedTiles& v, int64_t first, float* pixels,
+                             float* lines, int64_t first_block, int64_t last_block) {
   const int64_t width = range.columns * kTile + 2;
   Numbers<kBlock> numbers;
   with_reading(x.reading, [&](auto reading) {

@@ -16,8 +16,9 @@
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
+template <typename T>
 struct WinogradWeightGradient {
-  Source x, dy;
+  Source<T> x, dy;
   int64_t pad_top, pad_left;
   float* dweight;  // [tap][C][K]
   float* dbias;    // [K] or null
@@ -46,7 +47,8 @@ DIFFUSE_INLINE void add_pixels(const float* pixels, int64_t count, float* sums) 
 }
 
 // Transforms the tiles of a range of dy; leaves the sums of its pixels in `sums`, [channels in whole blocks].
-static void transform_gradients(const WinogradWeightGradient& w, const TileGrid& grid, const TileRange& range,
+template <typename T>
+static void transform_gradients(const WinogradWeightGradient<T>& w, const TileGrid& grid, const TileRange& range,
                                 const TransformedTiles& z, int64_t first, float* sums, float* pixels, float* lines) {
   const int64_t width = range.columns * kTile;
   Numbers<kBlock> numbers;
@@ -91,7 +93,8 @@ static void reduce_point(const TransformedTiles& v, const TransformedTiles& z, i
 }
 
 // dweight = Gᵀ D G for one input channel, D the sum of `parts` of them, in order.
-static void transform_weight_gradient(const WinogradWeightGradient& w, const float* d, int64_t point_step,
+template <typename T>
+static void transform_weight_gradient(const WinogradWeightGradient<T>& w, const float* d, int64_t point_step,
                                       int64_t part_step, int64_t parts, int64_t channel) {
   const int64_t tap_step = w.x.image.C * w.dy.image.C;
   for (int64_t k = 0; k < w.dy.image.C; k += kLanes) {
@@ -142,7 +145,8 @@ constexpr int64_t kPartBytes = 12 << 20;
 constexpr int64_t kOwnSumBytes = 640 << 10;
 constexpr int64_t kOwnSums = 16;
 
-static WinogradReductionTiling choose_winograd_reduction(const WinogradWeightGradient& w, int threads) {
+template <typename T>
+static WinogradReductionTiling choose_winograd_reduction(const WinogradWeightGradient<T>& w, int threads) {
   WinogradReductionTiling g{};
   const TileGrid grid = w.grid();
   g.cuts = cut_tiles(grid, kTransformTiles);
@@ -174,7 +178,8 @@ static WinogradReductionTiling choose_winograd_reduction(const WinogradWeightGra
   return g;
 }
 
-static size_t winograd_weight_gradient_scratch(const Call& call, const WinogradWeightGradient& w) {
+template <typename T>
+static size_t winograd_weight_gradient_scratch(const Call& call, const WinogradWeightGradient<T>& w) {
   const int threads = thread_count(call.workers);
   const WinogradReductionTiling g = choose_winograd_reduction(w, threads);
   return sizeof(float) *
@@ -182,7 +187,8 @@ static size_t winograd_weight_gradient_scratch(const Call& call, const WinogradW
 }
 
 // Small D: a part of the tiles is transformed and summed up within L2.
-static void winograd_own_sums(const Call& call, const WinogradWeightGradient& w, const WinogradReductionTiling& g,
+template <typename T>
+static void winograd_own_sums(const Call& call, const WinogradWeightGradient<T>& w, const WinogradReductionTiling& g,
                               float* d, float* sums, float* scratch) {
   const TileGrid grid = w.grid();
   parallel_for(call, g.parts, [&](int64_t part, int thread) {
@@ -202,7 +208,8 @@ static void winograd_own_sums(const Call& call, const WinogradWeightGradient& w,
 }
 
 // Large D: all tiles of a part are transformed, then each point is summed up by a task.
-static void winograd_shared_sums(const Call& call, const WinogradWeightGradient& w, const WinogradReductionTiling& g,
+template <typename T>
+static void winograd_shared_sums(const Call& call, const WinogradWeightGradient<T>& w, const WinogradReductionTiling& g,
                                  float* v_data, float* z_data, float* d, float* sums, float* scratch) {
   const TileGrid grid = w.grid();
   for (int64_t part = 0; part < g.parts; part++) {
@@ -227,7 +234,8 @@ static void winograd_shared_sums(const Call& call, const WinogradWeightGradient&
   }
 }
 
-static void winograd_weight_gradient(const Call& call, const WinogradWeightGradient& w) {
+template <typename T>
+static void winograd_weight_gradient(const Call& call, const WinogradWeightGradient<T>& w) {
   const WinogradReductionTiling g = choose_winograd_reduction(w, thread_count(call.workers));
   float* v_data = reinterpret_cast<float*>(call.scratch);
   float* z_data = v_data + g.v_floats;

@@ -4,6 +4,7 @@
 
 #include "cpu/expect_norm.h"
 #include "cpu/gemm/conv_plan.h"
+#include "cpu/rows.h"
 #include "ops/group_norm.h"
 
 namespace diffuse::DIFFUSE_ISA {
@@ -66,57 +67,63 @@ void expect_chunks(const char* kernel, const char* name, const Tensor& chunks, c
   expect_shape(kernel, name, chunks, image.shape[0], divide_up(image.shape[1], kChunkRows), numbers, image.shape[3]);
 }
 
-Source source_of(const Tensor& x) {
-  Source s;
-  s.image = {f32(x), x.row_stride, x.shape[0], x.shape[1], x.shape[2], x.shape[3], false};
+template <typename T>
+Source<T> source_of(const Tensor& x) {
+  Source<T> s;
+  s.image = {data_of<T>(x), x.row_stride, x.shape[0], x.shape[1], x.shape[2], x.shape[3], false};
   return s;
 }
 
-Source normalised_source(const Tensor& x, const Conv2dNorm& norm, bool silu) {
-  Source s = source_of(x);
+template <typename T>
+Source<T> normalised_source(const Tensor& x, const Conv2dNorm& norm, bool silu) {
+  Source<T> s = source_of<T>(x);
   if (!norm.mean.data) return s;
   s.reading = silu ? Reading::norm_silu : Reading::norm;
   s.mean = norm.mean, s.rstd = norm.rstd, s.gamma = norm.gamma, s.beta = norm.beta;
   return s;
 }
 
-Source gradient_source(const Tensor& dy, const Tensor& normalised, const Tensor& coefficients) {
-  Source s = source_of(dy);
+template <typename T>
+Source<T> gradient_source(const Tensor& dy, const Tensor& normalised, const Tensor& coefficients) {
+  Source<T> s = source_of<T>(dy);
   if (!normalised.data) return s;
   s.reading = Reading::gradient;
-  s.second = f32(normalised);
+  s.second = data_of<T>(normalised);
   s.second_stride = normalised.row_stride;
   s.coefficients = f32(coefficients);
   return s;
 }
 
-Outputs outputs_of(const Tensor& y, const Tensor* bias) {
-  Outputs to{};
-  to.data = f32(y);
+template <typename T>
+Outputs<T> outputs_of(const Tensor& y, const Tensor* bias) {
+  Outputs<T> to{};
+  to.data = data_of<T>(y);
   to.stride = y.row_stride;
   to.N = y.shape[0], to.H = y.shape[1], to.W = y.shape[2], to.K = y.shape[3];
   to.bias = bias ? f32(*bias) : nullptr;
   return to;
 }
 
-ConvolutionPlan forward_plan(const Call& call) {
+template <typename T>
+ConvolutionPlan<T> forward_plan(const Call& call) {
   const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
-  Outputs to = outputs_of(y, &bias);
+  Outputs<T> to = outputs_of<T>(y, &bias);
   if (moments.data || shift.data || residual.data) to.finish.finishing = Finishing::sum;
   to.finish.shift = shift;
   to.finish.residual = residual;
   to.finish.chunks = moments;
   return {conv2d_shape(call, x, y, weight),
           false,
-          normalised_source(x, norm, call.attributes[3] != 0),
+          normalised_source<T>(x, norm, call.attributes[3] != 0),
           to,
           f32(weight),
           weight.row_stride};
 }
 
-ConvolutionPlan data_gradient_plan(const Call& call) {
+template <typename T>
+ConvolutionPlan<T> data_gradient_plan(const Call& call) {
   const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
-  Outputs to = outputs_of(dx, nullptr);
+  Outputs<T> to = outputs_of<T>(dx, nullptr);
   if (x.data) {
     Finish& f = to.finish;
     f.finishing = Finishing::norm_backward;
@@ -130,16 +137,17 @@ ConvolutionPlan data_gradient_plan(const Call& call) {
   }
   return {conv2d_shape(call, dx, dy, weight),
           true,
-          gradient_source(dy, normalised, coefficients),
+          gradient_source<T>(dy, normalised, coefficients),
           to,
           f32(weight),
           weight.row_stride};
 }
 
-WeightGradientPlan weight_gradient_plan(const Call& call) {
+template <typename T>
+WeightGradientPlan<T> weight_gradient_plan(const Call& call) {
   const auto& [dweight, dbias, x, dy, norm, normalised, coefficients] = conv2d_weight_gradient_args(call);
-  return {conv2d_shape(call, x, dy, dweight), normalised_source(x, norm, call.attributes[3] != 0),
-          gradient_source(dy, normalised, coefficients), f32(dweight), f32(dbias)};
+  return {conv2d_shape(call, x, dy, dweight), normalised_source<T>(x, norm, call.attributes[3] != 0),
+          gradient_source<T>(dy, normalised, coefficients), f32(dweight), f32(dbias)};
 }
 
 }  // namespace
@@ -152,10 +160,12 @@ size_t conv2d_forward_prepare(const Call& call) {
   if (shift.data) expect_shape(kernel, "shift", shift, shape.N, shape.K);
   if (residual.data) expect_same_shape(kernel, "residual", residual, y);
   if (moments.data) expect_chunks(kernel, "moments", moments, y, kMoments);
-  return convolution_scratch(call, forward_plan(call));
+  return with_images(x, [&](auto e) { return convolution_scratch(call, forward_plan<decltype(e)>(call)); });
 }
 
-void conv2d_forward(const Call& call) { convolution(call, forward_plan(call)); }
+void conv2d_forward(const Call& call) {
+  with_images(conv2d_forward_args(call).x, [&](auto e) { convolution(call, forward_plan<decltype(e)>(call)); });
+}
 
 size_t conv2d_data_gradient_prepare(const Call& call) {
   const char* kernel = "conv2d_data_gradient";
@@ -170,10 +180,13 @@ size_t conv2d_data_gradient_prepare(const Call& call) {
   if (residual.data) expect_same_shape(kernel, "residual", residual, dx);
   if (residual.data && x.data)
     fail("ERR_ARGUMENT", kernel, "residual cannot be added to what goes through a normalisation");
-  return convolution_scratch(call, data_gradient_plan(call));
+  return with_images(dx, [&](auto e) { return convolution_scratch(call, data_gradient_plan<decltype(e)>(call)); });
 }
 
-void conv2d_data_gradient(const Call& call) { convolution(call, data_gradient_plan(call)); }
+void conv2d_data_gradient(const Call& call) {
+  with_images(conv2d_data_gradient_args(call).dx,
+              [&](auto e) { convolution(call, data_gradient_plan<decltype(e)>(call)); });
+}
 
 size_t conv2d_weight_gradient_prepare(const Call& call) {
   const char* kernel = "conv2d_weight_gradient";
@@ -182,9 +195,13 @@ size_t conv2d_weight_gradient_prepare(const Call& call) {
   expect_contiguous(kernel, "dweight", dweight);
   expect_norm(kernel, norm, shape.N, shape.C);
   expect_normalised(kernel, normalised, coefficients, dy);
-  return convolution_weight_scratch(call, weight_gradient_plan(call));
+  return with_images(x,
+                     [&](auto e) { return convolution_weight_scratch(call, weight_gradient_plan<decltype(e)>(call)); });
 }
 
-void conv2d_weight_gradient(const Call& call) { convolution_weight_gradient(call, weight_gradient_plan(call)); }
+void conv2d_weight_gradient(const Call& call) {
+  with_images(conv2d_weight_gradient_args(call).x,
+              [&](auto e) { convolution_weight_gradient(call, weight_gradient_plan<decltype(e)>(call)); });
+}
 
 }  // namespace diffuse::DIFFUSE_ISA

@@ -7,9 +7,10 @@
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
-TapConvolution plan(const Matmul& m) {
-  return product(m.c.shape[0], m.c.shape[1], m.a.shape[m.transpose_a ? 0 : 1], f32(m.a), m.a.row_stride, m.transpose_a,
-                 f32(m.b), m.b.row_stride, m.transpose_b, f32(m.c), m.c.row_stride, nullptr);
+TapConvolution<float> plan(const Matmul& m) {
+  return product<float>(m.c.shape[0], m.c.shape[1], m.a.shape[m.transpose_a ? 0 : 1],
+                        {f32(m.a), m.a.row_stride, m.transpose_a}, {f32(m.b), m.b.row_stride, m.transpose_b},
+                        {f32(m.c), m.c.row_stride});
 }
 
 }  // namespace

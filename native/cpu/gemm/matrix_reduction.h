@@ -1,0 +1,357 @@
+// Gradients of the weights of convolutions and linear maps of bf16 images on the matrix unit: the reduction over all
+// pixels of weight_gradient.h, whose legend holds.
+//
+//   dweight[t, c, k] = Σ over p of  A[c][p + offset of tap t]  B[p][k]
+//
+//   A   x turned over,  [group][c][plane][row][column][image]     bf16
+//   B   dy in pairs,    [group][16 outputs][p / 2][16][2]         bf16, zero where a row is padded
+//
+// Up to 16 images are a group, whose pixels lie side by side: p = (row * width + column) * images + image. Rows of both
+// are padded to what x needs at its edges, so that a tap is one offset and the sum one run. With stride 2 x is divided
+// into planes of equal parity.
+//
+// First all threads write A and B; then a task sums up 32 input channels and some output channels for all taps. Three
+// taps share the tiles of B, with six tiles of sums. Small weights, which give few tasks, get several parts of the run,
+// each with its own sums, which are added in order; their number depends on the shape alone.
+#pragma once
+
+#include "cpu/gemm/matrix_tiles.h"
+#include "cpu/gemm/weight_gradient.h"
+
+#if defined(__AMX_BF16__)
+
+namespace diffuse::DIFFUSE_ISA {
+namespace {
+
+constexpr int64_t kGroupImages = 16;
+constexpr int64_t kMatrixChannels = 2 * kTileLines;  // of a task
+constexpr int64_t kPackRows = 8;                     // rows of A or B that are written at a time
+constexpr int64_t kMatrixParts = 16;                 // tasks that even small weights should give
+constexpr int64_t kFewestSteps = 32;                 // of a part
+
+// How the work is cut; all but the outputs of a task depends on the shape alone.
+struct MatrixReductionTiling {
+  int64_t images, groups;
+  int64_t planes, plane_rows, width;  // of A
+  int64_t rows, run, steps;           // of B in a group: rows of dy, p's in whole tiles, tiles
+  int64_t channel, a_elements;        // elements of a channel of A, of A
+  int64_t outputs, b_elements;        // elements of 16 outputs of B, of B
+  int64_t channel_blocks, output_tiles, tiles_together, output_blocks, parts;
+  int64_t row_chunks, sum_row, sum_floats, partial_floats;
+};
+
+static MatrixReductionTiling choose_matrix_reduction(const WeightGradient<bf16>& w, int threads) {
+  const Window& o = w.window;
+  const int64_t C = w.x.image.C, K = w.dy.image.C, height = o.dy_max - o.dy_min + 1;
+  MatrixReductionTiling g{};
+  g.groups = divide_up(w.dy.image.N, kGroupImages);
+  g.images = divide_up(w.dy.image.N, g.groups);
+  g.planes = o.S * o.S;
+  g.rows = w.dy.image.H;
+  g.plane_rows = g.rows + (height - 1) / o.S;
+  g.width = w.dy.image.W + (w.kernel_width() - 1) / o.S;
+  // A pair must not belong to two rows.
+  if (g.images % 2) g.width = round_up(g.width, 2);
+  g.run = round_up(g.rows * g.width * g.images, kTileDepth);
+  g.steps = g.run / kTileDepth;
+  // The last tap reads as far as the window is wide beyond the last row. Channels a power of two apart would compete
+  // for the same sets of L1.
+  const int64_t beyond = (w.kernel_width() - 1) / o.S * g.images + kTileDepth;
+  g.channel = round_up(g.planes * g.plane_rows * g.width * g.images + beyond, 2 * kTileDepth) + kTileDepth;
+  g.channel_blocks = divide_up(C, kMatrixChannels);
+  g.a_elements = g.groups * g.channel_blocks * kMatrixChannels * g.channel;
+  g.outputs = g.run * kTileColumns;
+  g.output_tiles = divide_up(K, kTileColumns);
+  g.b_elements = g.groups * round_up(g.output_tiles, 2) * g.outputs;
+  const int64_t affordable = at_least(1, kPartialBytes / 4 / (w.weights() + K));
+  const int64_t wanted_parts = at_most(kMatrixParts / (g.channel_blocks * g.output_tiles), affordable);
+  g.parts = at_least(1, at_most(wanted_parts, g.groups * g.steps / kFewestSteps));
+  const int64_t wanted = threads > 1 ? kReductionTasksAThread * threads : 1;
+  const int64_t blocks = at_most(divide_up(g.output_tiles, 2), divide_up(wanted, g.parts * g.channel_blocks));
+  // In pairs, for windows of one tap.
+  g.tiles_together = round_up(divide_up(g.output_tiles, blocks), 2);
+  g.output_blocks = divide_up(g.output_tiles, g.tiles_together);
+  g.row_chunks = divide_up(g.rows, kPackRows);
+  g.sum_row = g.output_tiles * kTileColumns;
+  g.sum_floats = g.groups * g.row_chunks * g.sum_row;
+  g.partial_floats = g.parts > 1 ? round_up(w.weights(), kTileColumns) : 0;
+  return g;
+}
+
+// --- A and B
+
+// The numbers of 16 channels of each image of a group.
+struct GroupNumbers {
+  Numbers<kLanes> of[kGroupImages];
+};
+static void gather_group(GroupNumbers& to, const Source<bf16>& s, const MatrixReductionTiling& g, int64_t group,
+                         int64_t channel) {
+  for (int64_t n = 0; n < at_most(g.images, s.image.N - group * g.images); n++)
+    gather(to.of[n], s, group * g.images + n, channel);
+}
+
+// 16 channels of pixel (y, x) of an image of a group, as they are to be read.
+template <Reading R>
+DIFFUSE_INLINE Vec read_channels(const Source<bf16>& s, const GroupNumbers& numbers, int64_t first_image, int64_t n,
+                                 int64_t y, int64_t x, int64_t channel, int64_t left) {
+  const int64_t pixel = ((first_image + n) * s.image.H + y) * s.image.W + x;
+  const auto get = [&](const bf16* data, int64_t stride) {
+    const bf16* p = data + pixel * stride + channel;
+    return left == kLanes ? load(p) : load_first(p, left);
+  };
+  return change<R>(get(s.image.data, s.image.stride), s.second ? get(s.second, s.second_stride) : zero(), numbers.of[n],
+                   0);
+}
+
+// One row of a plane of A, 16 channels.
+template <Reading R>
+static void turn_row(const Source<bf16>& s, const Window& o, const MatrixReductionTiling& g,
+                     const GroupNumbers& numbers, int64_t group, int64_t channel, int64_t plane, int64_t row,
+                     bf16* to) {
+  const Image<bf16>& x = s.image;
+  const int64_t y = o.S * row + plane / o.S + o.dy_min, left_column = plane % o.S + o.dx_min;
+  const int64_t images = at_most(g.images, x.N - group * g.images), left = at_most(x.C - channel, kLanes);
+  const int64_t count = g.width * g.images;
+  for (int64_t p = 0; p < count; p += kLanes) {
+    const int64_t together = at_most(count - p, kLanes);
+    Vec v[kLanes];
+    int64_t column = p / g.images, n = p % g.images;
+    for (int64_t l = 0; l < kLanes; l++) {
+      const int64_t at = o.S * column + left_column;
+      const bool inside = l < together && n < images && y >= 0 && y < x.H && at >= 0 && at < x.W;
+      v[l] = inside ? read_channels<R>(s, numbers, group * g.images, n, y, at, channel, left) : zero();
+      if (++n == g.images) {
+        n = 0;
+        column++;
+      }
+    }
+    exchange_all<1>(v);
+    for (int64_t c = 0; c < kLanes; c++) {
+      bf16* line = to + c * g.channel + p;
+      together == kLanes ? store(line, v[c]) : store_first(line, v[c], together);
+    }
+  }
+}
+
+static void write_a(const Call& call, const WeightGradient<bf16>& w, const MatrixReductionTiling& g, bf16* a) {
+  const int64_t tiles = divide_up(w.x.image.C, kTileLines), rows = g.planes * g.plane_rows;
+  const int64_t chunks = divide_up(rows, kPackRows);
+  parallel_for(call, g.groups * tiles * chunks, [&](int64_t index, int) {
+    const int64_t group = index / chunks / tiles, channel = index / chunks % tiles * kTileLines;
+    bf16* to = a + (group * g.channel_blocks * kMatrixChannels + channel) * g.channel;
+    GroupNumbers numbers;
+    gather_group(numbers, w.x, g, group, channel);
+    with_reading(w.x.reading, [&](auto reading) {
+      for (int64_t row = index % chunks * kPackRows; row < at_most((index % chunks + 1) * kPackRows, rows); row++)
+        turn_row<decltype(reading)::value>(w.x, w.window, g, numbers, group, channel, row / g.plane_rows,
+                                           row % g.plane_rows, to + row * g.width * g.images);
+    });
+    // What lies beyond the last row is multiplied by zeros, so it must be numbers.
+    if (index % chunks == chunks - 1)
+      for (int64_t c = 0; c < kTileLines; c++) {
+        bf16* line = to + c * g.channel;
+        const int64_t end = rows * g.width * g.images;
+        std::memset(line + end, 0, (g.channel - end) * sizeof(bf16));
+      }
+  });
+}
+
+// Some rows of B, 16 outputs; leaves the sums of their pixels in `sums`.
+template <Reading R>
+static void pair_rows(const Source<bf16>& s, const MatrixReductionTiling& g, const GroupNumbers& numbers, int64_t group,
+                      int64_t channel, int64_t first_row, int64_t last_row, bf16* to, float* sums) {
+  const Image<bf16>& dy = s.image;
+  const int64_t images = at_most(g.images, dy.N - group * g.images), left = at_most(dy.C - channel, kLanes);
+  Vec sum = zero();
+  to += first_row * g.width * g.images * kTileColumns;
+  for (int64_t row = first_row; row < last_row; row++) {
+    int64_t column = 0, n = 0;
+    const auto next = [&] {
+      const bool inside = column < dy.W && n < images;
+      const Vec v = inside ? read_channels<R>(s, numbers, group * g.images, n, row, column, channel, left) : zero();
+      if (++n == g.images) {
+        n = 0;
+        column++;
+      }
+      return v;
+    };
+    for (int64_t p = 0; p < g.width * g.images; p += 2, to += 2 * kTileColumns) {
+      const Vec even = next(), odd = next();
+      sum = sum + even + odd;
+      store_pairs(to, even, odd);
+    }
+  }
+  store(sums, sum);
+}
+
+static void write_b(const Call& call, const WeightGradient<bf16>& w, const MatrixReductionTiling& g, bf16* b,
+                    float* sums) {
+  parallel_for(call, g.groups * g.output_tiles * g.row_chunks, [&](int64_t index, int) {
+    const int64_t group = index / g.row_chunks / g.output_tiles, tile = index / g.row_chunks % g.output_tiles;
+    const int64_t chunk = index % g.row_chunks, channel = tile * kTileColumns;
+    bf16* to = b + (group * round_up(g.output_tiles, 2) + tile) * g.outputs;
+    GroupNumbers numbers;
+    gather_group(numbers, w.dy, g, group, channel);
+    with_reading(w.dy.reading, [&](auto reading) {
+      pair_rows<decltype(reading)::value>(w.dy, g, numbers, group, channel, chunk * kPackRows,
+                                          at_most((chunk + 1) * kPackRows, g.rows), to,
+                                          sums + (group * g.row_chunks + chunk) * g.sum_row + channel);
+    });
+    const int64_t end = g.rows * g.width * g.images;
+    if (chunk == g.row_chunks - 1) std::memset(to + end * kTileColumns, 0, (g.run - end) * kTileColumns * sizeof(bf16));
+  });
+}
+
+// --- Sums
+
+// Tiles of sums under way, [tile][16][16], and where they belong.
+struct TileSums {
+  float* dweight;  // [tap][C][K]
+  int64_t C, K;
+  int64_t channel, output;  // first of the tile
+
+  void write(const float* tile, int64_t tap, int64_t channel_tile, int64_t output_tile) const {
+    const int64_t c = channel + channel_tile * kTileLines, k = output + output_tile * kTileColumns;
+    const int64_t rows = at_most(C - c, kTileLines), columns = at_most(K - k, kTileColumns);
+    if (columns <= 0) return;
+    for (int64_t r = 0; r < rows; r++)
+      store_first(dweight + (tap * C + c + r) * K + k, load(tile + r * kTileColumns), columns);
+  }
+};
+
+// A stretch of the sum that lies in one group.
+struct Stretch {
+  const bf16* a;  // of the first channel, at the first p
+  const bf16* b;  // of the first outputs, at the first p
+  int64_t steps;
+};
+
+constexpr int64_t kLineBytesOfC = kTileColumns * sizeof(float);
+
+// Three taps, 32 channels, 16 outputs.
+template <typename Stretches>
+static void reduce_three_taps(const Stretches& stretches, const int64_t* offsets, int64_t tap,
+                              const MatrixReductionTiling& g, const TileSums& sums) {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
+  const int64_t line = g.channel * sizeof(bf16);
+  stretches([&](const Stretch& s) {
+    const bf16 *low = s.a, *high = s.a + kTileLines * g.channel, *b = s.b;
+    const int64_t o0 = offsets[tap], o1 = offsets[tap + 1], o2 = offsets[tap + 2];
+    for (int64_t step = 0; step < s.steps; step++, low += kTileDepth, high += kTileDepth, b += kTileElements) {
+      _tile_loadd(7, b, 64);
+      _tile_loadd(6, low + o0, line);
+      _tile_dpbf16ps(0, 6, 7);
+      _tile_loadd(6, high + o0, line);
+      _tile_dpbf16ps(1, 6, 7);
+      _tile_loadd(6, low + o1, line);
+      _tile_dpbf16ps(2, 6, 7);
+      _tile_loadd(6, high + o1, line);
+      _tile_dpbf16ps(3, 6, 7);
+      _tile_loadd(6, low + o2, line);
+      _tile_dpbf16ps(4, 6, 7);
+      _tile_loadd(6, high + o2, line);
+      _tile_dpbf16ps(5, 6, 7);
+    }
+  });
+  alignas(64) float tiles[6][kTileLines * kTileColumns];
+  _tile_stored(0, tiles[0], kLineBytesOfC);
+  _tile_stored(1, tiles[1], kLineBytesOfC);
+  _tile_stored(2, tiles[2], kLineBytesOfC);
+  _tile_stored(3, tiles[3], kLineBytesOfC);
+  _tile_stored(4, tiles[4], kLineBytesOfC);
+  _tile_stored(5, tiles[5], kLineBytesOfC);
+  for (int i = 0; i < 6; i++) sums.write(tiles[i], tap + i / 2, i % 2, 0);
+}
+
+// One tap, 32 channels, 32 outputs.
+template <typename Stretches>
+static void reduce_one_tap(const Stretches& stretches, const int64_t* offsets, int64_t tap,
+                           const MatrixReductionTiling& g, const TileSums& sums) {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  const int64_t line = g.channel * sizeof(bf16);
+  stretches([&](const Stretch& s) {
+    const bf16 *low = s.a + offsets[tap], *high = low + kTileLines * g.channel, *b = s.b;
+    for (int64_t step = 0; step < s.steps; step++, low += kTileDepth, high += kTileDepth, b += kTileElements) {
+      _tile_loadd(4, low, line);
+      _tile_loadd(6, b, 64);
+      _tile_loadd(7, b + g.outputs, 64);
+      _tile_loadd(5, high, line);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  });
+  alignas(64) float tiles[4][kTileLines * kTileColumns];
+  _tile_stored(0, tiles[0], kLineBytesOfC);
+  _tile_stored(1, tiles[1], kLineBytesOfC);
+  _tile_stored(2, tiles[2], kLineBytesOfC);
+  _tile_stored(3, tiles[3], kLineBytesOfC);
+  for (int i = 0; i < 4; i++) sums.write(tiles[i], tap, i / 2, i % 2);
+}
+
+// Part `part` of the sums of a block of channels and some tiles of outputs.
+static void reduce_matrix_block(const WeightGradient<bf16>& w, const MatrixReductionTiling& g, const bf16* a,
+                                const bf16* b, int64_t part, int64_t block, int64_t first_tile, int64_t last_tile,
+                                float* dweight) {
+  const Window& o = w.window;
+  int64_t offsets[kMaxTaps];
+  for (int64_t tap = 0; tap < w.taps(); tap++) {
+    const int64_t down = tap / w.kernel_width(), right = tap % w.kernel_width();
+    const int64_t plane = down % o.S * o.S + right % o.S;
+    offsets[tap] = ((plane * g.plane_rows + down / o.S) * g.width + right / o.S) * g.images;
+  }
+  const int64_t begin = part * g.groups * g.steps / g.parts, end = (part + 1) * g.groups * g.steps / g.parts;
+  const bool three = w.taps() % 3 == 0;
+  for (int64_t tile = first_tile; tile < last_tile; tile += three ? 1 : 2) {
+    const auto stretches = [&](auto&& body) {
+      for (int64_t at = begin; at < end;) {
+        const int64_t group = at / g.steps, step = at % g.steps, steps = at_most(end - at, g.steps - step);
+        body(Stretch{a + (group * g.channel_blocks + block) * kMatrixChannels * g.channel + step * kTileDepth,
+                     b + (group * round_up(g.output_tiles, 2) + tile) * g.outputs + step * kTileElements, steps});
+        at += steps;
+      }
+    };
+    const TileSums sums{dweight, w.x.image.C, w.dy.image.C, block * kMatrixChannels, tile * kTileColumns};
+    for (int64_t tap = 0; tap < w.taps(); tap += three ? 3 : 1)
+      three ? reduce_three_taps(stretches, offsets, tap, g, sums) : reduce_one_tap(stretches, offsets, tap, g, sums);
+  }
+}
+
+static size_t matrix_reduction_scratch(const Call& call, const WeightGradient<bf16>& w) {
+  const MatrixReductionTiling g = choose_matrix_reduction(w, thread_count(call.workers));
+  return static_cast<size_t>(g.a_elements + g.b_elements) * sizeof(bf16) +
+         static_cast<size_t>(g.sum_floats + g.parts * g.partial_floats) * sizeof(float);
+}
+
+static void matrix_reduction(const Call& call, const WeightGradient<bf16>& w) {
+  const MatrixReductionTiling g = choose_matrix_reduction(w, thread_count(call.workers));
+  bf16* a = reinterpret_cast<bf16*>(call.scratch);
+  bf16* b = a + g.a_elements;
+  float* sums = reinterpret_cast<float*>(b + g.b_elements);
+  float* partial = sums + g.sum_floats;
+  write_a(call, w, g, a);
+  write_b(call, w, g, b, sums);
+  parallel_for(call, g.parts * g.channel_blocks * g.output_blocks, [&](int64_t index, int) {
+    const TileRegisters registers;
+    const int64_t part = index / g.output_blocks / g.channel_blocks, block = index / g.output_blocks % g.channel_blocks;
+    const int64_t tile = index % g.output_blocks * g.tiles_together;
+    reduce_matrix_block(w, g, a, b, part, block, tile, at_most(tile + g.tiles_together, g.output_tiles),
+                        g.parts > 1 ? partial + part * g.partial_floats : w.dweight);
+  });
+  if (g.parts > 1) add_parts(call, w.dweight, w.weights(), partial, g.partial_floats, g.parts);
+  if (w.dbias) add_parts(call, w.dbias, w.dy.image.C, sums, g.sum_row, g.groups * g.row_chunks);
+}
+
+}  // namespace
+}  // namespace diffuse::DIFFUSE_ISA
+
+#endif
