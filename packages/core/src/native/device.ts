@@ -11,7 +11,7 @@ export type { FileOrder } from './bindings.ts';
 export const precisions = {
   fp32: { description: 'everything in float32' },
   bf16: {
-    description: 'images inside a network are stored as bf16: half the memory; sums are float32, results round sooner',
+    description: 'images inside a network are stored as bf16: half the memory; sums stay float32',
   },
   'bf16-fast': {
     description: 'as bf16, and convolutions may round once more what they multiply, where that is faster',
@@ -24,7 +24,7 @@ export type Precision = keyof typeof precisions;
 /** Options of {@link openDevice}. */
 export interface DeviceOptions {
   /** Threads that compute, 1 … 1024; 0 (the default) means as many as the process has cores. Results do not depend on it. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Instruction set of the CPU backend: `amx`, `avx512`, `avx2` or `portable`; default the best that the CPU has. */
   readonly isa?: string;
   /**
@@ -33,7 +33,7 @@ export interface DeviceOptions {
    */
   readonly convolution?: 'auto' | 'direct';
   /** The number format of every program compiled for the device; default `fp32`. What `bf16` stores so, `storeImages` decides. */
-  readonly precision?: Precision;
+  readonly precision?: Precision | undefined;
   /** Bytes that programs and buffers may take; default what the system has free when a program is compiled. */
   readonly memoryLimit?: number;
 }
