@@ -174,6 +174,7 @@ describe('resuming', () => {
     ['--batch-size=8', /^diffuse: --batch-size cannot change when a run is resumed \(it was 4/],
     ['--model-channels=8,8', /^diffuse: --model-channels cannot change when a run is resumed \(it was 8,16/],
     ['--predict=eps', /^diffuse: --predict cannot change/],
+    ['--precision=bf16', /^diffuse: --precision cannot change when a run is resumed \(it was fp32/],
     ['--preset=mnist', /^diffuse: --preset cannot change/],
     ['--config=other.yaml', /^diffuse: --config cannot be given with --resume/],
   ])('refuses %s', async (flag, message) => {

@@ -64,7 +64,7 @@ export {
   type Value,
 } from './graph/graph.ts';
 export * from './graph/ops/index.ts';
-export { type Location, type Placement, type Plan, plan, planText } from './graph/plan.ts';
+export { type Location, type Placement, type Plan, type PlanOptions, plan, planText } from './graph/plan.ts';
 export {
   type CallTime,
   type CompileOptions,
@@ -75,6 +75,7 @@ export {
   type RunOptions,
   type TensorData,
 } from './graph/program.ts';
+export type { StorageType } from './graph/storage.ts';
 export { type AutoencodingOptions, autoencodingObjective } from './latent/autoencoding-objective.ts';
 export { type CodingOptions, decodeLatents, encodeImages, type Latents } from './latent/latents.ts';
 export {
@@ -116,6 +117,8 @@ export {
   type NativeInfo,
   nativeInfo,
   openDevice,
+  type Precision,
+  precisions,
 } from './native/device.ts';
 export { DiffuseError, type ErrorCode } from './native/errors.ts';
 export {

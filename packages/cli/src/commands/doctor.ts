@@ -50,8 +50,15 @@ function checkRow({ name, ok, detail }: CheckResult): string[] {
   return [ok ? 'ok' : 'FAILED', name, detail];
 }
 
+function formatsText({ names, bf16Products }: Environment['numberFormats']): string {
+  const products = bf16Products
+    ? 'this CPU multiplies bf16 (amx)'
+    : 'bf16 saves memory only: this CPU has no matrix unit for it (amx)';
+  return `${names.join(', ')}; ${products}`;
+}
+
 function describe(environment: Environment): string[][] {
-  const { node, platform, cpu, cores, addon, device, images, cacheDirectory } = environment;
+  const { node, platform, cpu, cores, addon, device, numberFormats, images, cacheDirectory } = environment;
   const [used, ...others] = 'isas' in addon ? addon.isas : [];
   return [
     ['node', node],
@@ -63,6 +70,7 @@ function describe(environment: Environment): string[][] {
       ? []
       : [['instruction sets', `${used} (used)${others.map((name) => `, ${name}`).join('')}`]]),
     ...(device ? [['device', `${device.name}, ${device.threads} threads`]] : []),
+    ['number formats', formatsText(numberFormats)],
     ['cuda', 'not used: this version has the CPU backend only'],
     ['images', 'sharp' in images ? `sharp ${images.sharp}, libvips ${images.libvips}` : `missing: ${images.error}`],
     ['cache', cacheDirectory],

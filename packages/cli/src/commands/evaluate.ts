@@ -1,4 +1,4 @@
-import { samplers, spacings } from '@diffuse/core';
+import { precisions, samplers, spacings } from '@diffuse/core';
 import type { Command } from '../command.ts';
 import { chooseMetrics, type EvaluateFlags, evaluateSettings, metrics } from '../settings/evaluate-settings.ts';
 
@@ -25,6 +25,7 @@ export const evaluateCommand: Command<EvaluateFlags> = {
     ['Keys of FILE.onnx.json, which stands beside FILE.onnx:', onnxOptions],
     ['Samplers:', samplers],
     ['Spacings:', spacings],
+    ['Number formats:', precisions],
   ],
   examples: [
     ['diffuse evaluate --model runs/digits --data digits/ --features runs/classifier', 'FID and the like'],

@@ -1,13 +1,14 @@
-import { schedules } from '@diffuse/core';
+import { type Precision, precisions, schedules } from '@diffuse/core';
 import type { Command, CommandContext } from '../command.ts';
 import { usageError } from '../failure.ts';
-import { integer, kebabCase, namedNumbers, type SettingTable, text } from '../settings/kinds.ts';
+import { integer, kebabCase, namedNumbers, oneOf, type SettingTable, text } from '../settings/kinds.ts';
 import { buildSchedule, type ScheduleChoice, scheduleChoice } from '../settings/schedule-choice.ts';
 
 /** The flags of `inspect`. */
 export interface InspectFlags {
   model?: string;
   batchSize?: number;
+  precision?: Precision;
   schedule?: ScheduleChoice;
   scheduleOptions?: Readonly<Record<string, number>>;
   timesteps?: number;
@@ -28,6 +29,12 @@ const settings: SettingTable<InspectFlags> = {
     description: 'for memory and FLOPs of a step',
     group: modelGroup,
     defaultText: '1',
+  },
+  precision: {
+    kind: oneOf(Object.keys(precisions) as Precision[]),
+    description: 'the number format that memory is counted for',
+    group: modelGroup,
+    defaultText: 'fp32',
   },
   schedule: {
     kind: scheduleChoice(),
@@ -59,7 +66,10 @@ export const inspectCommand: Command<InspectFlags> = {
   name: 'inspect',
   summary: 'what a model is: parameters, shapes, schedule, memory and FLOPs of a step; or what a schedule is',
   settings,
-  sections: [['Schedules:', schedules]],
+  sections: [
+    ['Schedules:', schedules],
+    ['Number formats:', precisions],
+  ],
   examples: [
     ['diffuse inspect runs/digits --batch-size 64', 'what training with 64 images a step takes'],
     ['diffuse inspect --schedule linear --timesteps 100', 'how much noise a schedule holds, and when'],
@@ -67,7 +77,7 @@ export const inspectCommand: Command<InspectFlags> = {
   async run(flags, context) {
     const { model, schedule } = flags;
     if (schedule !== undefined) {
-      refuseTogether('--schedule', flags, ['model', 'batchSize']);
+      refuseTogether('--schedule', flags, ['model', 'batchSize', 'precision']);
       return inspectSchedule(schedule, flags, context);
     }
     if (model === undefined) {
@@ -106,12 +116,12 @@ function chartWidth({ columns: terminalColumns }: CommandContext): number {
 
 async function inspectModel(
   directory: string,
-  { batchSize = 1 }: InspectFlags,
+  { batchSize = 1, precision }: InspectFlags,
   context: CommandContext,
 ): Promise<void> {
   const { openModel, runKinds } = await loadOpenModel();
   const { runReport } = await loadRunReport();
-  const run = await openModel(directory, { flag: 'MODEL', kinds: runKinds });
+  const run = await openModel(directory, { flag: 'MODEL', kinds: runKinds, precision });
   using _device = run.device;
   const { facts, text: lines } = runReport(run, { directory, batchSize, chartWidth: chartWidth(context) });
   context.report.event('model', facts);

@@ -1,5 +1,5 @@
 import { extname } from 'node:path';
-import { type ImageBatch, samplers, spacings } from '@diffuse/core';
+import { type ImageBatch, precisions, samplers, spacings } from '@diffuse/core';
 import type { Command } from '../command.ts';
 import { usageError } from '../failure.ts';
 import type { EditFlags } from '../run/given-images.ts';
@@ -85,6 +85,7 @@ export const sampleCommand: Command<SampleFlags> = {
   sections: [
     ['Samplers:', samplers],
     ['Spacings:', spacings],
+    ['Number formats:', precisions],
   ],
   examples: [
     ['diffuse sample --model runs/digits --out digits.png -n 64', 'one picture'],
@@ -99,8 +100,8 @@ export const sampleCommand: Command<SampleFlags> = {
     if (flags.invert !== undefined || flags.invertClass !== undefined) (await loadInvert()).checkInvert(flags);
     const { openModel } = await loadOpenModel();
     const { listenForStop } = await loadStopSignal();
-    const { device, threads, ema, out } = flags;
-    const opened = await openModel(flags.model, { flag: '--model', device, threads, ema });
+    const { device, threads, precision, ema, out } = flags;
+    const opened = await openModel(flags.model, { flag: '--model', device, threads, precision, ema });
     using _device = opened.device;
     const stop = listenForStop(() => report.note('stopping'));
     try {

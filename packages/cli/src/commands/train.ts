@@ -1,4 +1,4 @@
-import { schedules, targets, weightings } from '@diffuse/core';
+import { precisions, schedules, targets, weightings } from '@diffuse/core';
 import type { Command } from '../command.ts';
 import { usageError } from '../failure.ts';
 import type { TrainConfig } from '../settings/config-file.ts';
@@ -43,6 +43,7 @@ export const trainCommand: Command<TrainFlags> = {
     ['Predictions:', targets],
     ['Weightings:', weightings],
     ['Metrics of --eval-metrics:', trainMetrics],
+    ['Number formats:', precisions],
   ],
   examples: [
     ['diffuse train --data photos --resolution 32 --out runs/photos', 'train on a folder'],

@@ -1,5 +1,5 @@
 import { extname } from 'node:path';
-import { type SampleStep, sample, samplers, spacings } from '@diffuse/core';
+import { precisions, type SampleStep, sample, samplers, spacings } from '@diffuse/core';
 import type { Command } from '../command.ts';
 import { usageError } from '../failure.ts';
 import { checkGuidanceFlags } from '../settings/drawing-settings.ts';
@@ -57,6 +57,7 @@ export const trajectoryCommand: Command<TrajectoryFlags> = {
   sections: [
     ['Samplers:', samplers],
     ['Spacings:', spacings],
+    ['Number formats:', precisions],
   ],
   examples: [
     ['diffuse trajectory --model runs/digits --out steps.png', 'a picture'],
@@ -69,12 +70,8 @@ export const trajectoryCommand: Command<TrajectoryFlags> = {
     const { openModel } = await loadOpenModel();
     const { listenForStop } = await loadStopSignal();
     const { count = 1, seed = 0, out } = flags;
-    const opened = await openModel(flags.model, {
-      flag: '--model',
-      device: flags.device,
-      threads: flags.threads,
-      ema: flags.ema,
-    });
+    const { device: kind, threads, precision, ema } = flags;
+    const opened = await openModel(flags.model, { flag: '--model', device: kind, threads, precision, ema });
     using device = opened.device;
     const { model, diffusion, scheduler } = opened;
     const sampler = samplerFrom(flags, scheduler);

@@ -1,5 +1,5 @@
 import { availableParallelism, cpus } from 'node:os';
-import { type NativeInfo, nativeInfo, openDevice } from '@diffuse/core';
+import { type NativeInfo, nativeInfo, openDevice, type Precision, precisions } from '@diffuse/core';
 import { messageOf } from '../failure.ts';
 
 /** What the machine and the installation have. A field that could not be found out holds the reason instead. */
@@ -13,6 +13,8 @@ export interface Environment {
   readonly addon: NativeInfo | { readonly error: string };
   /** The device that `--device auto` opens. */
   readonly device: { readonly name: string; readonly threads: number } | undefined;
+  /** What `--precision` takes, and whether this CPU multiplies bf16; one that does not widens them to float32 first. */
+  readonly numberFormats: { readonly names: readonly Precision[]; readonly bf16Products: boolean };
   /** The library that reads and writes images, and the one below it. */
   readonly images: { readonly sharp: string; readonly libvips: string } | { readonly error: string };
   readonly cacheDirectory: string;
@@ -29,6 +31,10 @@ export async function readEnvironment(): Promise<Environment> {
     cores: availableParallelism(),
     addon,
     device,
+    numberFormats: {
+      names: Object.keys(precisions) as Precision[],
+      bf16Products: 'isas' in addon && addon.isas.includes('amx'),
+    },
     images,
     cacheDirectory,
   };

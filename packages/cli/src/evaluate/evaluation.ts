@@ -32,7 +32,8 @@ export async function evaluate(
   const open: (() => unknown)[] = [stop.dispose];
   try {
     const model = flags.model === undefined ? undefined : await openModelOf(flags, flags.model);
-    const device = model?.device ?? (await openDevice(flags.device, flags.threads ? { threads: flags.threads } : {}));
+    const { threads, precision } = flags;
+    const device = model?.device ?? (await openDevice(flags.device, { threads, precision }));
     open.push(() => device.dispose());
     // What cannot be drawn is refused before anything else is computed.
     const draws = distances?.length !== 0 && flags.generated === undefined;
@@ -85,8 +86,8 @@ async function generatedImages(
   return { images, close: () => images.close() };
 }
 
-function openModelOf({ device, threads, ema }: EvaluateFlags, directory: string): Promise<OpenModel> {
-  return openModel(directory, { flag: '--model', device, threads, ema });
+function openModelOf({ device, threads, precision, ema }: EvaluateFlags, directory: string): Promise<OpenModel> {
+  return openModel(directory, { flag: '--model', device, threads, precision, ema });
 }
 
 /** The real images, at the model's size if there is a model. */

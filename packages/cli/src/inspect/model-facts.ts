@@ -11,6 +11,7 @@ import {
   type Network,
   objectiveOptionsOf,
   type ParameterTable,
+  type Precision,
   parameterSize,
   parameterValues,
   trainStepGraph,
@@ -28,6 +29,8 @@ export interface StepFacts {
 /** What a model takes at a batch size. */
 export interface ModelFacts {
   readonly batchSize: number;
+  /** The number format that memory is counted for. */
+  readonly precision: Precision;
   /** One evaluation of the network, which is a sampling step. */
   readonly sampling: StepFacts;
   /** One training step, with weights, gradients, moments and average. */
@@ -51,6 +54,7 @@ export function modelFacts({ model, batchSize, ...planned }: PlannedModel): Mode
   if (!weights) throw new TypeError('the model has no weights');
   return {
     batchSize,
+    precision: planned.device.precision,
     sampling: samplingFacts(weights, { model, batchSize, ...planned }),
     training: trainingFacts(weights, { model, batchSize, ...planned }),
   };

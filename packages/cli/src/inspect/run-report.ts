@@ -113,9 +113,9 @@ function discreteReport({ tokens, transition, steps, mask }: DiscreteDiffusion):
 }
 
 /** Memory and FLOPs of a step. */
-function stepText({ batchSize, sampling, training }: ModelFacts): string {
+function stepText({ batchSize, precision, sampling, training }: ModelFacts): string {
   const table = columns([
-    [`batch of ${batchSize}`, 'memory', 'FLOPs'],
+    [`batch of ${batchSize}, ${precision}`, 'memory', 'FLOPs'],
     ['a sampling step', bytes(sampling.memoryBytes), scaled(sampling.flops.total)],
     ['a training step', bytes(training.memoryBytes), scaled(training.flops.total)],
   ]);

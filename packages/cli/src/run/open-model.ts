@@ -1,4 +1,13 @@
-import { type Device, type LoadedRun, loadRun, openDevice, type RunKind, runKind, runTitle } from '@diffuse/core';
+import {
+  type Device,
+  type LoadedRun,
+  loadRun,
+  openDevice,
+  type Precision,
+  type RunKind,
+  runKind,
+  runTitle,
+} from '@diffuse/core';
 import { messageOf, usageError } from '../failure.ts';
 
 /** A model with its weights, and the device that they are on. Close the device with `using`. */
@@ -12,6 +21,7 @@ export interface OpenModelOptions<K extends RunKind> {
   readonly kinds?: readonly K[];
   readonly device?: 'auto' | 'cpu' | undefined;
   readonly threads?: number | undefined;
+  readonly precision?: Precision | undefined;
   readonly ema?: boolean | undefined;
 }
 
@@ -41,10 +51,10 @@ export const runKinds = Object.keys(uses) as readonly RunKind[];
  */
 export async function openModel<K extends RunKind = 'unet2d'>(
   directory: string,
-  { flag, kinds = ['unet2d' as K], device: deviceKind = 'auto', threads, ema = true }: OpenModelOptions<K>,
+  { flag, kinds = ['unet2d' as K], device: deviceKind = 'auto', threads, precision, ema = true }: OpenModelOptions<K>,
 ): Promise<OpenModel<K>> {
   const kind = await kindOf(directory, flag, kinds);
-  const device = await openDevice(deviceKind, threads === undefined ? {} : { threads });
+  const device = await openDevice(deviceKind, { threads, precision });
   try {
     return { ...(await named(flag, () => loadRun(directory, { device, ema, kind }))), device };
   } catch (error) {

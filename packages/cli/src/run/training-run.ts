@@ -58,7 +58,8 @@ export async function runTraining(options: TrainingRunOptions): Promise<void> {
   const { report, signal } = options;
   const { settings } = options.config;
   checkTask(settings);
-  using device = await openDevice(settings.device, settings.threads === undefined ? {} : { threads: settings.threads });
+  const { threads, precision } = settings;
+  using device = await openDevice(settings.device, { threads, precision });
   using data = await openData(settings, report, signal);
   const task = buildTask(settings, data, device);
   const evaluation = await openTrainEvaluation(settings, { judged: task.judged, data, device }, report, signal);
@@ -93,14 +94,20 @@ async function trainTask(options: TrainingRunOptions, { device, data, task, eval
   const training = task.train({ steps, resume: restored });
   const { state } = training;
   report.note(
-    `model: ${grouped(state.weights.table.count)} parameters on ${device.name}, ${device.threads} threads; ` +
+    `model: ${grouped(state.weights.table.count)} parameters on ${device.name}, ${device.threads} threads, ${device.precision}; ` +
       `a step takes ${bytes(training.peakBytes + device.allocatedBytes)}`,
   );
   await writeDurably(folder.config, configText(portable(config, steps)));
   const metrics = await openMetricsLog(folder.metrics, state.step);
   const evaluations = evaluation && runEvaluations({ evaluation, metrics, report, signal });
   const run: Run = { ...options, settings, data, task, state, metrics, evaluations, steps, deadline };
-  report.event('begin', { step: state.step, steps, parameters: state.weights.table.count, device: device.name });
+  report.event('begin', {
+    step: state.step,
+    steps,
+    parameters: state.weights.table.count,
+    device: device.name,
+    precision: device.precision,
+  });
   try {
     if (state.step >= steps) await finishedAlready(run);
     else await followTraining(run, training);

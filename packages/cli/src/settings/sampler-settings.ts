@@ -1,6 +1,8 @@
 import {
   createSampler,
   type LoadedRun,
+  type Precision,
+  precisions,
   type Sampler,
   type SamplerName,
   type SamplerOptions,
@@ -18,6 +20,7 @@ export interface SamplerSettings extends DrawingSettings {
   ema?: boolean;
   device?: 'auto' | 'cpu';
   threads?: number;
+  precision?: Precision;
 }
 
 const sampling = 'Sampling:';
@@ -41,6 +44,12 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
   },
   device: { kind: oneOf(['auto', 'cpu']), description: 'where to compute', group: run, defaultText: 'auto' },
   threads: { kind: integer(1, 1024), description: 'threads that compute', group: run, defaultText: 'all cores' },
+  precision: {
+    kind: oneOf(Object.keys(precisions) as Precision[]),
+    description: 'number format of the networks, whatever they were trained in (see below)',
+    group: run,
+    defaultText: 'fp32',
+  },
 };
 
 /** The flag of commands that compute many images. */

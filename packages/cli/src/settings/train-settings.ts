@@ -3,6 +3,8 @@ import {
   diffusionLosses,
   type LearningRateShape,
   learningRateShapes,
+  type Precision,
+  precisions,
   type TargetName,
   type TimestepSampling,
   targets,
@@ -89,7 +91,7 @@ export interface TrainSettings extends TrainEvaluationSettings {
 
   device: 'auto' | 'cpu';
   threads?: number;
-  precision: 'fp32';
+  precision: Precision;
 }
 
 /** Name of a training setting. */
@@ -317,7 +319,11 @@ export const trainSettings: SettingTable<TrainSettings> = {
     group: run,
     defaultText: 'all cores',
   },
-  precision: { kind: oneOf(['fp32']), description: 'number format of the computation', group: run },
+  precision: {
+    kind: oneOf(namesOf(precisions)),
+    description: 'number format of the computation; weights are float32 in each (see below)',
+    group: run,
+  },
 };
 
 /** Settings that a resumed run may change: they leave the result of each step as it is. */

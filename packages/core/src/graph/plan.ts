@@ -1,6 +1,7 @@
 import { DiffuseError } from '../native/errors.ts';
 import { fuse } from './fuse.ts';
 import { elementCount, type Graph, type Node, shapeText, type Value } from './graph.ts';
+import { moveNode, type StorageType, storeAsComputed, storeImages } from './storage.ts';
 
 /** A place in a device buffer that outlives the run; `offset` in elements. */
 export interface Placement {
@@ -21,35 +22,46 @@ export interface Location {
 export interface Plan {
   readonly nodes: readonly Node[];
   readonly locate: (value: Value) => Location;
+  /** How the elements of a value lie in memory. */
+  readonly storageOf: (value: Value) => StorageType;
   /** Size of the arena that holds everything that lives within one run. */
   readonly arenaBytes: number;
   /** Least possible arena: the largest sum of sizes alive at one moment. */
   readonly liveBytes: number;
 }
 
-const bytesPerElement = { f32: 4, i32: 4, u8: 1 } as const;
+/** How {@link plan} goes about it. */
+export interface PlanOptions {
+  /** False leaves every node a call of its own; default true. */
+  readonly fused?: boolean | undefined;
+  /** How images may be stored; `bf16` halves those that can be ({@link storeImages}). Default `f32`. */
+  readonly images?: 'f32' | 'bf16' | undefined;
+}
+
+const bytesPerElement = { f32: 4, i32: 4, u8: 1, bf16: 2 } as const satisfies Record<StorageType, number>;
 const alignment = 64;
 
 /**
- * Plans calls and memory: decides which nodes are needed, merges those that one kernel can do in passing ({@link fuse}), gives
- * values that are parts of a concatenation a place inside it, finds out how long each block of memory is alive and packs the
- * blocks into one arena.
+ * Plans calls and memory: decides which nodes are needed, merges those that one kernel can do in passing ({@link fuse}), chooses the
+ * format in which each image is stored ({@link storeImages}), gives values that are parts of a concatenation a place inside it, finds
+ * out how long each block of memory is alive and packs the blocks into one arena.
  *
  * @param outputs values that are read after the run.
  * @param placements values to be computed straight into a device buffer (parameter gradients); others are copied there.
- * @param fused false leaves every node a call of its own.
  */
 export function plan(
   graph: Graph,
   outputs: readonly Value[],
   placements: ReadonlyMap<Value, Placement>,
-  fused = true,
+  { fused = true, images = 'f32' }: PlanOptions = {},
 ): Plan {
   const placed = placeOutputs(graph, placements);
   const roots = [...outputs, ...placements.keys()];
   const separate = neededNodes(graph.nodes, roots);
   const needed = fused ? fuse(graph, separate, roots) : separate;
-  const { nodes, parents } = arrangeConcats([...needed, ...placed.copies], placed.direct, outputs);
+  const calls = [...needed, ...placed.copies];
+  const stored = images === 'bf16' ? storeImages(calls, roots) : storeAsComputed(calls);
+  const { nodes, parents } = arrangeConcats(stored.nodes, placed.direct, outputs);
   const blocks = new Map<Value, Block>();
 
   /** The value that owns the memory, and where in it `value` begins. */
@@ -73,7 +85,7 @@ export function plan(
     if (base.source.kind === 'external' || placed.direct.has(base)) return;
     const block = blocks.get(base);
     if (!block) {
-      const bytes = elementCount(base.shape) * bytesPerElement[base.dtype];
+      const bytes = elementCount(base.shape) * bytesPerElement[stored.storageOf(base)];
       blocks.set(base, { bytes: Math.ceil(bytes / alignment) * alignment, begin: time, end: time, offset: 0 });
     } else {
       block.begin = Math.min(block.begin, time);
@@ -91,14 +103,15 @@ export function plan(
 
   const locate = (value: Value): Location => {
     const { base, offset, rowStride } = resolve(value);
-    const size = bytesPerElement[base.dtype];
+    const size = bytesPerElement[stored.storageOf(base)];
     const place = base.source.kind === 'external' ? base.source : placed.direct.get(base);
     if (place) return { buffer: place.buffer, byteOffset: (place.offset + offset) * size, rowStride };
     const block = blocks.get(base);
     if (!block) throw new DiffuseError('ERR_ARGUMENT', `${value.name} is not computed by this program`);
     return { buffer: undefined, byteOffset: block.offset + offset * size, rowStride };
   };
-  return { nodes, locate, arenaBytes, liveBytes: largestLive([...blocks.values()], nodes.length) };
+  const liveBytes = largestLive([...blocks.values()], nodes.length);
+  return { nodes, locate, storageOf: stored.storageOf, arenaBytes, liveBytes };
 }
 
 /** A stretch of the arena, alive from call `begin` to call `end`, both inclusive. */
@@ -124,7 +137,7 @@ function placeOutputs(
       direct.set(value, place);
     } else {
       const target: Value = { ...value, source: { kind: 'external', ...place } };
-      copies.push(copyNode(value, target));
+      copies.push(moveNode('copy', value, target));
     }
   }
   return { direct, copies };
@@ -189,7 +202,7 @@ function arrangeConcats(
           source: { kind: 'slice', of: value, offset },
           shape: [...part.shape.slice(0, -1), count],
         };
-        arranged.push(copyNode(part, target));
+        arranged.push(moveNode('copy', part, target));
       }
       offset += part.shape.at(-1) ?? 0;
     }
@@ -206,19 +219,6 @@ function arrangeConcats(
 function sameRows(value: Value): Value {
   const { source } = value;
   return source.kind === 'reshape' && source.of.shape.at(-1) === value.shape.at(-1) ? sameRows(source.of) : value;
-}
-
-function copyNode(from: Value, to: Value): Node {
-  return {
-    kernel: 'copy',
-    name: `copy of ${from.name}`,
-    inputs: new Map([['x', from]]),
-    outputs: new Map([['y', to]]),
-    attributes: {},
-    gradient: undefined,
-    recompute: false,
-    stopsGradient: false,
-  };
 }
 
 /**
@@ -260,12 +260,12 @@ function largestLive(blocks: readonly Block[], calls: number): number {
 }
 
 /** A plan as text, one line a call, for `diffuse inspect` and for debugging. */
-export function planText({ nodes, locate }: Plan): string {
+export function planText({ nodes, locate, storageOf }: Plan): string {
   return nodes
     .map((node) => {
       const tensors = [...node.outputs, ...node.inputs].map(([name, value]) => {
         const { buffer, byteOffset } = locate(value);
-        return `${name} ${shapeText(value.shape)} @${buffer ?? 'arena'}+${byteOffset}`;
+        return `${name} ${storageOf(value)} ${shapeText(value.shape)} @${buffer ?? 'arena'}+${byteOffset}`;
       });
       return `${node.name}: ${tensors.join(', ')}`;
     })

@@ -5,6 +5,7 @@ import { DiffuseError } from '../native/errors.ts';
 import { kernelSignature } from '../native/kernels.ts';
 import { elementCount, type Graph, type Shape, shapeText, type Value } from './graph.ts';
 import { type Placement, type Plan, plan } from './plan.ts';
+import type { StorageType } from './storage.ts';
 
 /** Arrays by element type. */
 export type TensorData = Float32Array | Uint8Array | Int32Array;
@@ -48,6 +49,8 @@ export interface PlannedCall {
   readonly kernel: string;
   /** Shapes of its tensors, by their names in the kernel's signature. */
   readonly shapes: Readonly<Record<string, Shape>>;
+  /** The format in which its images are stored: `bf16` if any is. A `cast`, which has both, counts as `bf16`. */
+  readonly images: 'f32' | 'bf16';
   /** How the kernel will compute it, in words; empty where there is one way only. */
   readonly plan: string;
 }
@@ -84,14 +87,9 @@ export interface Program<Output extends string = string> extends MemoryEstimate 
  *   `ERR_SHAPE`, `ERR_ARGUMENT` when the graph does not fit the kernels.
  */
 export function compile<Output extends string = never>(graph: Graph, options: CompileOptions<Output>): Program<Output> {
-  const { device, buffers = {}, batch, fused } = options;
+  const { device, buffers = {}, batch } = options;
   const outputs = Object.entries<Value>(options.outputs ?? {});
-  const planned = plan(
-    graph,
-    outputs.map(([, value]) => value),
-    options.placements ?? new Map(),
-    fused,
-  );
+  const planned = planFor(graph, options);
   const inputs = graph.inputs.filter((value) => value.source.kind === 'input');
   const names = Object.keys(buffers);
   const code = encode(
@@ -128,8 +126,8 @@ export function compile<Output extends string = never>(graph: Graph, options: Co
 /** Plans without loading: what a program would take. `scratchBytes` is that of the device's kernels. */
 export function estimateMemory<Output extends string>(graph: Graph, options: CompileOptions<Output>): MemoryEstimate {
   const outputs = Object.values<Value>(options.outputs ?? {});
-  const { device, buffers = {}, fused } = options;
-  const planned = plan(graph, outputs, options.placements ?? new Map(), fused);
+  const { device, buffers = {} } = options;
+  const planned = planFor(graph, options);
   const inputs = graph.inputs.filter((value) => value.source.kind === 'input');
   const native = device.load(
     {
@@ -143,6 +141,12 @@ export function estimateMemory<Output extends string>(graph: Graph, options: Com
   const { scratchBytes } = native;
   native.dispose();
   return { arenaBytes: planned.arenaBytes, scratchBytes };
+}
+
+/** Plans with the number format of the device. */
+function planFor(graph: Graph, { device, outputs = {}, placements = new Map(), fused }: CompileOptions<string>): Plan {
+  const images = device.precision === 'fp32' ? 'f32' : 'bf16';
+  return plan(graph, Object.values(outputs), placements, { fused, images });
 }
 
 function outOfMemory(device: Device, memory: MemoryEstimate, batch: CompileOptions<string>['batch']): DiffuseError {
@@ -170,7 +174,7 @@ function outOfMemory(device: Device, memory: MemoryEstimate, batch: CompileOptio
   );
 }
 
-const dtypeCode = { f32: 0, u8: 1, i32: 2 } as const;
+const dtypeCode = { f32: 0, u8: 1, i32: 2, bf16: 3 } as const satisfies Record<StorageType, number>;
 
 /** Writes the description that `bindings.ts` documents. */
 function encode(
@@ -194,7 +198,7 @@ function encode(
     if (buffer !== undefined && index < 0) {
       throw new DiffuseError('ERR_ARGUMENT', `${value.name} lies in the buffer '${buffer}', which was not given`);
     }
-    code.push(index, byteOffset, dtypeCode[value.dtype], value.shape.length, ...value.shape, rowStride);
+    code.push(index, byteOffset, dtypeCode[planned.storageOf(value)], value.shape.length, ...value.shape, rowStride);
   };
   code.push(inputs.length, outputs.length);
   inputs.forEach(writeTensor);
@@ -236,12 +240,16 @@ function wrapProgram<Output extends string>(
   };
   const explain = (): PlannedCall[] => {
     const plans = native.plans();
-    return planned.nodes.map(({ name, kernel, inputs: read, outputs: written }, i) => ({
-      name,
-      kernel,
-      shapes: Object.fromEntries([...read, ...written].map(([tensor, { shape }]) => [tensor, shape])),
-      plan: plans[i] ?? '',
-    }));
+    return planned.nodes.map(({ name, kernel, inputs: read, outputs: written }, i) => {
+      const tensors = [...read, ...written];
+      return {
+        name,
+        kernel,
+        shapes: Object.fromEntries(tensors.map(([tensor, { shape }]) => [tensor, shape])),
+        images: tensors.some(([, value]) => planned.storageOf(value) === 'bf16') ? 'bf16' : 'f32',
+        plan: plans[i] ?? '',
+      };
+    });
   };
   return {
     ...memory,

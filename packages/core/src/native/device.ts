@@ -4,17 +4,36 @@ import { DiffuseError } from './errors.ts';
 
 export type { FileOrder } from './bindings.ts';
 
+/**
+ * The number formats that a device can be opened with. Weights, their gradients, the optimizer's state, statistics and losses are
+ * float32 in each of them.
+ */
+export const precisions = {
+  fp32: { description: 'everything in float32' },
+  bf16: {
+    description: 'images inside a network are stored as bf16: half the memory; sums stay float32',
+  },
+  'bf16-fast': {
+    description: 'as bf16, and convolutions may round once more what they multiply, where that is faster',
+  },
+} as const satisfies Record<string, { readonly description: string }>;
+
+/** A number format: a key of {@link precisions}. */
+export type Precision = keyof typeof precisions;
+
 /** Options of {@link openDevice}. */
 export interface DeviceOptions {
   /** Threads that compute, 1 … 1024; 0 (the default) means as many as the process has cores. Results do not depend on it. */
-  readonly threads?: number;
-  /** Instruction set of the CPU backend: `avx512`, `avx2` or `portable`; default the best that the CPU has. */
+  readonly threads?: number | undefined;
+  /** Instruction set of the CPU backend: `amx`, `avx512`, `avx2` or `portable`; default the best that the CPU has. */
   readonly isa?: string;
   /**
    * `direct` lets convolutions sum every product of the definition instead of taking Winograd's algorithm where that is faster. For
    * comparison: slower, and different in the last bits. Default `auto`.
    */
   readonly convolution?: 'auto' | 'direct';
+  /** The number format of every program compiled for the device; default `fp32`. What `bf16` stores so, `storeImages` decides. */
+  readonly precision?: Precision | undefined;
   /** Bytes that programs and buffers may take; default what the system has free when a program is compiled. */
   readonly memoryLimit?: number;
 }
@@ -24,6 +43,8 @@ export interface Device {
   /** For people, e.g. `cpu avx512`. */
   readonly name: string;
   readonly threads: number;
+  /** The number format of the programs compiled for it. */
+  readonly precision: Precision;
   /** Bytes of the buffers that are alive. */
   readonly allocatedBytes: number;
   /** Bytes that a further program or buffer may take. */
@@ -78,7 +99,7 @@ export interface DeviceBuffer {
  * @throws `ERR_DEVICE` when there is no such device, `ERR_NATIVE` when the addon cannot be loaded, `ERR_ARGUMENT`.
  */
 export async function openDevice(kind: 'auto' | 'cpu' = 'auto', options: DeviceOptions = {}): Promise<Device> {
-  const { threads = 0, isa = '', convolution = 'auto', memoryLimit } = options;
+  const { threads = 0, isa = '', convolution = 'auto', precision = 'fp32', memoryLimit } = options;
   if (kind !== 'auto' && kind !== 'cpu') {
     throw new DiffuseError('ERR_DEVICE', `there is no device '${String(kind)}'; available: auto, cpu`);
   }
@@ -91,17 +112,23 @@ export async function openDevice(kind: 'auto' | 'cpu' = 'auto', options: DeviceO
   if (convolution !== 'auto' && convolution !== 'direct') {
     throw new DiffuseError('ERR_ARGUMENT', `convolution is '${String(convolution)}'; it must be 'auto' or 'direct'`);
   }
+  if (!Object.hasOwn(precisions, precision)) {
+    const known = Object.keys(precisions).join(', ');
+    throw new DiffuseError('ERR_ARGUMENT', `precision is '${String(precision)}'; it must be one of ${known}`);
+  }
   const addon = loadAddon();
   const direct = convolution === 'direct';
-  const native = translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa, direct, fast: false }));
-  return wrapDevice(native, memoryLimit);
+  const fast = precision === 'bf16-fast';
+  const native = translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa, direct, fast }));
+  return wrapDevice(native, precision, memoryLimit);
 }
 
-function wrapDevice(native: NativeDevice, memoryLimit: number | undefined): Device {
+function wrapDevice(native: NativeDevice, precision: Precision, memoryLimit: number | undefined): Device {
   let allocatedBytes = 0;
   const device: Device = {
     name: native.name,
     threads: native.threads,
+    precision,
     get allocatedBytes() {
       return allocatedBytes;
     },

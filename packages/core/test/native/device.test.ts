@@ -26,12 +26,19 @@ describe('openDevice', () => {
     using device = await openDevice('auto', { threads: 3 });
     expect(device.name).toBe(`cpu ${loadAddon().isas[0]}`);
     expect(device.threads).toBe(3);
+    expect(device.precision).toBe('fp32');
   });
 
   test.each([
     [() => openDevice('gpu' as never), 'ERR_DEVICE', "there is no device 'gpu'"],
     [() => openDevice('cpu', { threads: -1 }), 'ERR_ARGUMENT', 'threads is -1'],
     [() => openDevice('cpu', { convolution: 'fft' as never }), 'ERR_ARGUMENT', "convolution is 'fft'"],
+    [
+      () => openDevice('cpu', { precision: 'fp16' as never }),
+      'ERR_ARGUMENT',
+      "precision is 'fp16'; it must be one of fp32, bf16, bf16-fast",
+    ],
+    [() => openDevice('cpu', { precision: 'toString' as never }), 'ERR_ARGUMENT', "precision is 'toString'"],
     [() => openDevice('cpu', { threads: 1.5 }), 'ERR_ARGUMENT', 'threads is 1.5'],
     [
       () => openDevice('cpu', { isa: 'sse9' }),
