@@ -206,36 +206,41 @@ DIFFUSE_INLINE void parallel_runs(const Call& call, const Samples& size, Body&& 
 }
 
 // Where a sample's elements lie. A slice of channels is read and written element by element, which is slow and rare.
+template <typename T>
 struct Elements {
-  float* data;
+  T* data;
   int64_t channels, row_stride;  // row_stride 0: contiguous
 };
-DIFFUSE_INLINE Elements elements_of(const Tensor& t, int64_t n) {
-  if (is_contiguous(t)) return {f32(t) + n * (elements(t) / t.shape[0]), 0, 0};
-  return {f32(t) + n * (rows(t) / t.shape[0]) * t.row_stride, channels(t), t.row_stride};
+template <typename T = float>
+DIFFUSE_INLINE Elements<T> elements_of(const Tensor& t, int64_t n) {
+  if (is_contiguous(t)) return {data_of<T>(t) + n * (elements(t) / t.shape[0]), 0, 0};
+  return {data_of<T>(t) + n * (rows(t) / t.shape[0]) * t.row_stride, channels(t), t.row_stride};
 }
-DIFFUSE_INLINE float* element(const Elements& e, int64_t index) {
+template <typename T>
+DIFFUSE_INLINE T* element(const Elements<T>& e, int64_t index) {
   return e.data + index / e.channels * e.row_stride + index % e.channels;
 }
 
-DIFFUSE_INLINE Run load_run(const Elements& from, int64_t first, int64_t count) {
+template <typename T>
+DIFFUSE_INLINE Run load_run(const Elements<T>& from, int64_t first, int64_t count) {
   Run run;
   if (count == kRun && from.row_stride == 0) {
     DIFFUSE_UNROLL for (int v = 0; v < 4; v++) run.at[v] = load(from.data + first + v * kLanes);
     return run;
   }
-  float buffer[kRun] = {};
+  T buffer[kRun] = {};
   for (int64_t i = 0; i < count; i++) buffer[i] = from.row_stride ? *element(from, first + i) : from.data[first + i];
   DIFFUSE_UNROLL for (int v = 0; v < 4; v++) run.at[v] = load(buffer + v * kLanes);
   return run;
 }
 
-DIFFUSE_INLINE void store_run(const Elements& to, int64_t first, int64_t count, const Run& run) {
+template <typename T>
+DIFFUSE_INLINE void store_run(const Elements<T>& to, int64_t first, int64_t count, const Run& run) {
   if (count == kRun && to.row_stride == 0) {
     DIFFUSE_UNROLL for (int v = 0; v < 4; v++) store(to.data + first + v * kLanes, run.at[v]);
     return;
   }
-  float buffer[kRun];
+  T buffer[kRun];
   DIFFUSE_UNROLL for (int v = 0; v < 4; v++) store(buffer + v * kLanes, run.at[v]);
   for (int64_t i = 0; i < count; i++) *(to.row_stride ? element(to, first + i) : to.data + first + i) = buffer[i];
 }

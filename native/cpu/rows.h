@@ -113,15 +113,15 @@ DIFFUSE_INLINE void parallel_channels(const Call& call, const Sizes& size, int64
   });
 }
 
-// y = f(x...), element by element. All shapes and element types are equal; y may be one of x.
-template <typename T, typename Function, typename... Input>
+// y = f(x...), element by element: To of From. All shapes are equal; y may be one of x if its element type is theirs.
+template <typename To, typename From, typename Function, typename... Input>
 DIFFUSE_INLINE void transform_elements(const Call& call, Function&& f, const Tensor& y, const Input&... x) {
   const bool flat = is_contiguous(y) && (is_contiguous(x) && ...);
   const int64_t height = flat ? 1 : rows(y), width = flat ? elements(y) : channels(y);
   const auto run = [&](int64_t r, int64_t begin, int64_t end) {
     for_each_panel(end - begin, [&](auto panel, int64_t c) {
       DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-          panel.store(row<T>(y, r) + begin + c, v, f(panel.load(row<T>(x, r) + begin + c, v)...));
+          panel.store(row<To>(y, r) + begin + c, v, f(panel.load(row<From>(x, r) + begin + c, v)...));
     });
   };
   if (height == 1) {
@@ -133,9 +133,13 @@ DIFFUSE_INLINE void transform_elements(const Call& call, Function&& f, const Ten
   }
 }
 
+// The same for images of one element type.
 template <typename Function, typename... Input>
 DIFFUSE_INLINE void transform(const Call& call, Function&& f, const Tensor& y, const Input&... x) {
-  with_images(y, [&](auto element) { transform_elements<decltype(element)>(call, f, y, x...); });
+  with_images(y, [&](auto element) {
+    using T = decltype(element);
+    transform_elements<T, T>(call, f, y, x...);
+  });
 }
 
 // y[n, p, c] = f(x[n, p, c], a[n, c]...), where each `a` has one row of C float32 a sample. y may be x.

@@ -43,7 +43,8 @@ DIFFUSE_INLINE Vec load(const float* p) {
 }
 DIFFUSE_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 
-// Numbers of storage format bf16 (engine/tensor.h), widened and rounded to the nearest, ties to even.
+// Numbers of storage format bf16 (engine/tensor.h), widened and rounded to the nearest, ties to even. NaN stays NaN;
+// what is below float32's normal range may become zero.
 typedef uint16_t VecBits __attribute__((vector_size(2 * kLanes)));
 DIFFUSE_INLINE Vec widen(VecBits bits) {
 #if defined(__AVX512F__)
@@ -190,13 +191,21 @@ DIFFUSE_INLINE void store_first(float* p, Vec v, int64_t n) {
 }
 
 DIFFUSE_INLINE Vec load_first(const bf16* p, int64_t n) {
+#if defined(__AVX512F__)
+  return widen((VecBits)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+#else
   VecBits bits{};
   std::memcpy(&bits, p, 2 * n);
   return widen(bits);
+#endif
 }
 DIFFUSE_INLINE void store_first(bf16* p, Vec v, int64_t n) {
   const VecBits bits = narrow(v);
+#if defined(__AVX512F__)
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)bits);
+#else
   std::memcpy(p, &bits, 2 * n);
+#endif
 }
 
 // Sum of the lanes, in a fixed order (pairwise halves).

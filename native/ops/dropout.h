@@ -1,6 +1,6 @@
 // Dropout (Srivastava et al. 2014): y = x / (1 - p) with probability 1 - p, else 0, for every element by itself.
 //
-//   x, y [N, ...] float32, slices of channels allowed; y may be x
+//   x, y [N, ...] images: float32 or bf16, both alike; slices of channels allowed; y may be x
 //
 // An element is kept where its uniform number (ops/random.h; purpose kPurposeDropout | layer << 8) is p or more. The
 // mask follows from the attributes, so nothing is saved: the same call applied to dy gives dx.

@@ -1,9 +1,11 @@
 // Arithmetic element by element, and with one number for each channel or sample.
 //
 //   N samples   C channels
-//   y, x, a, b [..., C] float32, slices of channels allowed; y may be an operand
+//   y, x, a, b [..., C] images: float32 or bf16, all of a call alike; slices of channels allowed; y may be an operand.
+//              Of multiply_samples and divide_samples they are float32.
 //
 // copy              y = x
+// cast              y = x, each float32 or bf16, rounded to nearest; y may not be x if the types differ
 // fill              y = value
 // scale             y = factor x
 // add               y = alpha a + beta b

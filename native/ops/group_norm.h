@@ -4,7 +4,9 @@
 //
 //   N samples   P pixels   C channels   G groups of C / G neighbouring channels   M = P C / G elements in a group
 //   chunks      parts of `chunk` consecutive pixels of a sample, the last may be shorter: Q = ceil(P / chunk) of them
-//   x, y, dx, dy, dz [N, ..., C] float32, slices of channels allowed; y may be x, dx and dz may be dy
+//   x, y, dx, dy, dz [N, ..., C] images: float32 or bf16, all of a call alike; slices of channels allowed; y may be x,
+//   dx
+//                    and dz may be dy
 //   moments          [N, Q, 3, C] float32, slices of channels allowed
 //   sums             [N, Q, 2, C] float32, slices of channels allowed
 //   mean, rstd [N, G], gamma, beta, dgamma, dbeta [C], coefficients [N, 4, C]  float32, contiguous
@@ -17,12 +19,12 @@
 //                        y can be computed again from x and the statistics, which is cheaper than keeping it.
 //
 // normalise_backward     dz = dy, or dy s (1 + z (1 - s)) with s = σ(z) for SiLU
-//                        sums = Σ dz and Σ dz (x - μ) over every chunk
+//                        sums = Σ dz and Σ dz (x - μ) over every chunk, of dz before it is rounded to bf16
 // group_norm_gradient    dβ = Σ dz    dγ = Σ dz h  over samples and pixels, where h = (x - μ) rstd
 //                        coefficients = μ, rstd γ, rstd² B / M, rstd A / M    A = Σ γ dz,  B = Σ γ dz h  over the group
 //                        pixelSums[N, C] = Σ dx over the pixels, which follows from the moments of x (both optional)
 // normalise_gradient     dx = rstd (γ dz - (A + h B) / M) = dz own - (x - μ) along - level  with those coefficients
-//                        plus an addend, as x, if it is given
+//                        plus an addend, an image as x, if it is given
 //                        The gradient goes through μ and rstd too; that is what A and B are.
 //
 // Attributes: chunk (>= 1), eps (>= 0), pixels (P), silu (0 or 1). G is taken from the shape of mean.

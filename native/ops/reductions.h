@@ -3,7 +3,9 @@
 //
 //   N samples   C channels
 //
-// sum_pixels   y[n, c] = Σ x[n, ..., c]     x [N, ..., C], y [N, C] float32, slices of channels allowed
+// sum_pixels   y[n, c] = Σ x[n, ..., c]     x [N, ..., C] an image: float32 or bf16; y [N, C] float32; slices of
+// channels
+//                                           allowed
 // sum_samples  y[n] = Σ x[n, ...]           x [N, ..., C], a slice of channels allowed; y [N] float32
 // sum          y = Σ x                      x of any shape; y one float32
 //

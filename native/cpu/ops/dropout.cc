@@ -23,11 +23,14 @@ void dropout(const Call& call) {
   const Stream stream = make_stream("dropout", seedLow, seedHigh, step, purpose, sampleOffset);
   const Vec threshold = splat(static_cast<float>(probability)),
             factor = splat(static_cast<float>(1 / (1 - probability)));
-  parallel_runs(call, samples(x), [&](int64_t n, int64_t first, int64_t count) {
-    Run run = load_run(elements_of(x, n), first, count);
-    const Run draw = uniform_run(stream, n, first);
-    DIFFUSE_UNROLL for (int v = 0; v < 4; v++) run.at[v] = draw.at[v] >= threshold ? run.at[v] * factor : zero();
-    store_run(elements_of(y, n), first, count, run);
+  with_images(x, [&](auto element) {
+    using T = decltype(element);
+    parallel_runs(call, samples(x), [&](int64_t n, int64_t first, int64_t count) {
+      Run run = load_run(elements_of<T>(x, n), first, count);
+      const Run draw = uniform_run(stream, n, first);
+      DIFFUSE_UNROLL for (int v = 0; v < 4; v++) run.at[v] = draw.at[v] >= threshold ? run.at[v] * factor : zero();
+      store_run(elements_of<T>(y, n), first, count, run);
+    });
   });
 }
 

@@ -32,17 +32,9 @@ size_t cast_prepare(const Call& call) {
 
 void cast(const Call& call) {
   const auto& [y, x] = tensors<2>(call);
-  const Sizes size = sizes(y);
+  const auto same = [](Vec x) { return x; };
   with_images(y, [&, &y = y, &x = x](auto to) {
-    with_images(x, [&](auto from) {
-      parallel_pixels(call, size, [&](int64_t n, int64_t begin, int64_t end) {
-        for (int64_t p = n * size.P + begin; p < n * size.P + end; p++)
-          for_each_panel(size.C, [&](auto panel, int64_t c) {
-            DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++)
-                panel.store(row<decltype(to)>(y, p) + c, v, panel.load(row<decltype(from)>(x, p) + c, v));
-          });
-      });
-    });
+    with_images(x, [&](auto from) { transform_elements<decltype(to), decltype(from)>(call, same, y, x); });
   });
 }
 

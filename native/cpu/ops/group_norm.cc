@@ -19,16 +19,18 @@ size_t channel_moments_prepare(const Call& call) {
 namespace {
 
 // The moments of the channels of a panel over a chunk; `step` floats from one of the three to the next.
-template <typename Panel>
-DIFFUSE_INLINE void take_moments(Panel panel, const float* x, int64_t stride, int64_t pixels, float* moments,
+template <typename Panel, typename T>
+DIFFUSE_INLINE void take_moments(Panel panel, const T* x, int64_t stride, int64_t pixels, float* moments,
                                  int64_t step) {
   constexpr int V = Panel::vectors;
   // Means count from the first pixel.
+  float origin[V * kLanes];
+  DIFFUSE_UNROLL for (int v = 0; v < V; v++) store(origin + v * kLanes, panel.load(x, v));
   double means[V * kLanes] = {}, squares[V * kLanes] = {};
   for (int64_t before = 0; before < pixels; before += kBlockPixels) {
     const int64_t count = smaller(kBlockPixels, pixels - before);
     // The block lies in the first-level cache from the first pass on.
-    const float* block = x + before * stride;
+    const T* block = x + before * stride;
     Vec shift[V] = {}, sum[V] = {}, product[V] = {};
     for (int64_t p = 0; p < count; p++)
       DIFFUSE_UNROLL for (int v = 0; v < V; v++) shift[v] += panel.load(block + p * stride, v);
@@ -48,13 +50,13 @@ DIFFUSE_INLINE void take_moments(Panel panel, const float* x, int64_t stride, in
     }
     const double inverse = 1.0 / count, weight = static_cast<double>(count) / (before + count);
     for (int64_t k = 0; k < panel.channels; k++) {
-      const double own = static_cast<double>(shifts[k]) - x[k] + sums[k] * inverse, delta = own - means[k];
+      const double own = static_cast<double>(shifts[k]) - origin[k] + sums[k] * inverse, delta = own - means[k];
       means[k] += delta * weight;
       squares[k] += products[k] - sums[k] * inverse * sums[k] + delta * delta * before * weight;
     }
   }
   for (int64_t k = 0; k < panel.channels; k++) {
-    moments[k] = x[k];
+    moments[k] = origin[k];
     moments[step + k] = static_cast<float>(means[k]);
     moments[2 * step + k] = static_cast<float>(squares[k]);
   }
@@ -66,10 +68,13 @@ void channel_moments(const Call& call) {
   const auto& [moments, x_] = tensors<2>(call);
   const Tensor& x = x_;
   const Sizes size = sizes(x);
-  parallel_chunks(call, size, call.attributes[0], [&, &m = moments](int64_t n, int64_t q, int64_t first, int64_t last) {
-    const float* from = row(x, n * size.P + first);
-    for_each_panel(size.C, [&](auto panel, int64_t c) {
-      take_moments(panel, from + c, x.row_stride, last - first, chunk_row(m, n, q, 0) + c, m.row_stride);
+  with_images(x, [&, &m = moments](auto element) {
+    using T = decltype(element);
+    parallel_chunks(call, size, call.attributes[0], [&](int64_t n, int64_t q, int64_t first, int64_t last) {
+      const T* from = row<T>(x, n * size.P + first);
+      for_each_panel(size.C, [&](auto panel, int64_t c) {
+        take_moments(panel, from + c, x.row_stride, last - first, chunk_row(m, n, q, 0) + c, m.row_stride);
+      });
     });
   });
 }
@@ -132,7 +137,7 @@ void group_norm_statistics(const Call& call) {
 
 namespace {
 
-template <bool Silu>
+template <typename T, bool Silu>
 DIFFUSE_INLINE void forward(const Call& call) {
   const auto& [y_, x_, mean_, rstd_, gamma_, beta_] = tensors<6>(call);
   const Tensor &y = y_, &x = x_, &mean = mean_, &rstd = rstd_, &gamma = gamma_, &beta = beta_;
@@ -141,8 +146,8 @@ DIFFUSE_INLINE void forward(const Call& call) {
     for_each_slab(n, size.C, mean, rstd, gamma, beta,
                   [&](const ChannelNorm<kSlab>& norm, int64_t first, int64_t count) {
                     for (int64_t p = n * size.P + begin; p < n * size.P + end; p++) {
-                      const float* from = row(x, p) + first;
-                      float* to = row(y, p) + first;
+                      const T* from = row<T>(x, p) + first;
+                      T* to = row<T>(y, p) + first;
                       for_each_panel(count, [&](auto panel, int64_t c) {
                         DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++) {
                           const Vec z = normalised(panel.load(from + c, v), panel.load(norm.mean + c, v),
@@ -165,6 +170,11 @@ size_t normalise_forward_prepare(const Call& call) {
   return 0;
 }
 
-void normalise_forward(const Call& call) { call.attributes[0] != 0 ? forward<true>(call) : forward<false>(call); }
+void normalise_forward(const Call& call) {
+  with_images(call.tensors[0], [&](auto element) {
+    using T = decltype(element);
+    call.attributes[0] != 0 ? forward<T, true>(call) : forward<T, false>(call);
+  });
+}
 
 }  // namespace diffuse::DIFFUSE_ISA

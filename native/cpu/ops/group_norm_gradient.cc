@@ -33,7 +33,7 @@ size_t normalise_backward_prepare(const Call& call) {
 
 namespace {
 
-template <bool Silu>
+template <typename T, bool Silu>
 DIFFUSE_INLINE void backward(const Call& call) {
   const auto& [dz_, sums_, dy_, x_, mean_, rstd_, gamma_, beta_] = tensors<8>(call);
   const Tensor &dz = dz_, &sums = sums_, &dy = dy_, &x = x_;
@@ -53,11 +53,11 @@ DIFFUSE_INLINE void backward(const Call& call) {
       Vec sum[V] = {}, product[V] = {};
       for (int64_t p = n * size.P + block; p < n * size.P + smaller(block + kBlockPixels, last); p++) {
         DIFFUSE_UNROLL for (int v = 0; v < V; v++) {
-          const Vec from = panel.load(row(x, p) + c, v);
-          Vec d = panel.load(row(dy, p) + c, v);
+          const Vec from = panel.load(row<T>(x, p) + c, v);
+          Vec d = panel.load(row<T>(dy, p) + c, v);
           if constexpr (Silu) {
             d *= silu_slope(normalised(from, means[v], scales[v], betas[v]));
-            panel.store(row(dz, p) + c, v, d);
+            panel.store(row<T>(dz, p) + c, v, d);
           }
           sum[v] += d;
           product[v] = madd(d, from - means[v], product[v]);
@@ -79,7 +79,13 @@ DIFFUSE_INLINE void backward(const Call& call) {
 
 }  // namespace
 
-void normalise_backward(const Call& call) { call.attributes[0] != 0 ? backward<true>(call) : backward<false>(call); }
+void normalise_backward(const Call& call) {
+  const auto& [dz, sums, dy, x, mean, rstd, gamma, beta] = tensors<8>(call);
+  with_images(x, [&](auto element) {
+    using T = decltype(element);
+    call.attributes[0] != 0 ? backward<T, true>(call) : backward<T, false>(call);
+  });
+}
 
 size_t group_norm_gradient_prepare(const Call& call) {
   const char* kernel = "group_norm_gradient";
@@ -165,7 +171,10 @@ size_t normalise_gradient_prepare(const Call& call) {
   return 0;
 }
 
-void normalise_gradient(const Call& call) {
+namespace {
+
+template <typename T>
+DIFFUSE_INLINE void input_gradients(const Call& call) {
   const auto& [dx_, dz_, x_, coefficients_, addend_] = tensors<5>(call);
   const Tensor &dx = dx_, &dz = dz_, &x = x_, &coefficients = coefficients_, &addend = addend_;
   const Sizes size = sizes(x);
@@ -177,12 +186,18 @@ void normalise_gradient(const Call& call) {
         DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++) {
           const Vec d =
               input_gradient({panel.load(mean, v), panel.load(own, v), panel.load(along, v), panel.load(level, v)},
-                             panel.load(row(dz, p) + c, v), panel.load(row(x, p) + c, v));
-          panel.store(row(dx, p) + c, v, addend.data ? d + panel.load(row(addend, p) + c, v) : d);
+                             panel.load(row<T>(dz, p) + c, v), panel.load(row<T>(x, p) + c, v));
+          panel.store(row<T>(dx, p) + c, v, addend.data ? d + panel.load(row<T>(addend, p) + c, v) : d);
         }
       });
     }
   });
+}
+
+}  // namespace
+
+void normalise_gradient(const Call& call) {
+  with_images(call.tensors[0], [&](auto element) { input_gradients<decltype(element)>(call); });
 }
 
 }  // namespace diffuse::DIFFUSE_ISA

@@ -18,18 +18,21 @@ size_t sum_pixels_prepare(const Call& call) {
 void sum_pixels(const Call& call) {
   const auto& [y, x] = tensors<2>(call);
   const Sizes size = sizes(x);
-  parallel_channels(call, size, 1, [&, &y = y, &x = x](int64_t n, int64_t first, int64_t last) {
-    for_each_panel(last - first, [&](auto panel, int64_t c) {
-      double total[panel.vectors * kLanes] = {};
-      for (int64_t block = 0; block < size.P; block += kBlockPixels) {
-        Vec sum[panel.vectors] = {};
-        for (int64_t p = block; p < smaller(block + kBlockPixels, size.P); p++) {
-          const float* at = row(x, n * size.P + p) + first + c;
-          DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++) sum[v] += panel.load(at, v);
+  with_images(x, [&, &y = y, &x = x](auto element) {
+    using T = decltype(element);
+    parallel_channels(call, size, 1, [&](int64_t n, int64_t first, int64_t last) {
+      for_each_panel(last - first, [&](auto panel, int64_t c) {
+        double total[panel.vectors * kLanes] = {};
+        for (int64_t block = 0; block < size.P; block += kBlockPixels) {
+          Vec sum[panel.vectors] = {};
+          for (int64_t p = block; p < smaller(block + kBlockPixels, size.P); p++) {
+            const T* at = row<T>(x, n * size.P + p) + first + c;
+            DIFFUSE_UNROLL for (int v = 0; v < panel.vectors; v++) sum[v] += panel.load(at, v);
+          }
+          add_to(total, sum);
         }
-        add_to(total, sum);
-      }
-      for (int64_t k = 0; k < panel.channels; k++) row(y, n)[first + c + k] = static_cast<float>(total[k]);
+        for (int64_t k = 0; k < panel.channels; k++) row(y, n)[first + c + k] = static_cast<float>(total[k]);
+      });
     });
   });
 }

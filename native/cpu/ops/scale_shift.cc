@@ -32,7 +32,10 @@ size_t scale_shift_backward_prepare(const Call& call) {
   return 0;
 }
 
-void scale_shift_backward(const Call& call) {
+namespace {
+
+template <typename T>
+DIFFUSE_INLINE void backward(const Call& call) {
   const auto& [dxs, dscaleShift, dys, xs, scaleShift] = tensors<5>(call);
   const Tensor &dx = dxs, &dy = dys, &x = xs;
   const Sizes size = sizes(x);
@@ -48,10 +51,10 @@ void scale_shift_backward(const Call& call) {
         for (int64_t p = block; p < smaller(block + kBlockPixels, size.P); p++) {
           const int64_t r = n * size.P + p;
           DIFFUSE_UNROLL for (int v = 0; v < V; v++) {
-            const Vec g = panel.load(row(dy, r) + c, v);
-            product[v] = madd(g, panel.load(row(x, r) + c, v), product[v]);
+            const Vec g = panel.load(row<T>(dy, r) + c, v);
+            product[v] = madd(g, panel.load(row<T>(x, r) + c, v), product[v]);
             sum[v] += g;
-            panel.store(row(dx, r) + c, v, g * factor[v]);
+            panel.store(row<T>(dx, r) + c, v, g * factor[v]);
           }
         }
         add_to(dscale, product);
@@ -64,6 +67,12 @@ void scale_shift_backward(const Call& call) {
     });
   };
   parallel_channels(call, size, 1, channel_range);
+}
+
+}  // namespace
+
+void scale_shift_backward(const Call& call) {
+  with_images(call.tensors[0], [&](auto element) { backward<decltype(element)>(call); });
 }
 
 }  // namespace diffuse::DIFFUSE_ISA

@@ -48,22 +48,16 @@ DIFFUSE_INLINE void for_each_copy(const Volumes& v, int64_t r, Body&& body) {
 
 int64_t block_size(const Volumes& v) { return v.factor[0] * v.factor[1] * v.factor[2]; }
 
-}  // namespace
-
-size_t upsample_nearest_forward_prepare(const Call& call) {
-  const auto& [y, x] = tensors<2>(call);
-  return prepare("upsample_nearest_forward", "x", x, "y", y);
-}
-
-void upsample_nearest_forward(const Call& call) {
+template <typename T>
+DIFFUSE_INLINE void forward(const Call& call) {
   const auto& [y_, x_] = tensors<2>(call);
   const Tensor &y = y_, &x = x_;
   const Volumes v = volumes(x, y);
   parallel_items(call, rows(x), v.C * block_size(v), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r++) {
-      const float* from = row(x, r);
+      const T* from = row<T>(x, r);
       for_each_copy(v, r, [&](int64_t copy) {
-        float* to = row(y, copy);
+        T* to = row<T>(y, copy);
         for_each_panel(v.C, [&](auto panel, int64_t c) {
           DIFFUSE_UNROLL for (int i = 0; i < panel.vectors; i++) panel.store(to + c, i, panel.load(from + c, i));
         });
@@ -72,12 +66,8 @@ void upsample_nearest_forward(const Call& call) {
   });
 }
 
-size_t upsample_nearest_backward_prepare(const Call& call) {
-  const auto& [dx, dy] = tensors<2>(call);
-  return prepare("upsample_nearest_backward", "dx", dx, "dy", dy);
-}
-
-void upsample_nearest_backward(const Call& call) {
+template <typename T>
+DIFFUSE_INLINE void backward(const Call& call) {
   const auto& [dx_, dy_] = tensors<2>(call);
   const Tensor &dx = dx_, &dy = dy_;
   const Volumes v = volumes(dx, dy);
@@ -86,12 +76,32 @@ void upsample_nearest_backward(const Call& call) {
       for_each_panel(v.C, [&](auto panel, int64_t c) {
         Vec sum[panel.vectors] = {};
         for_each_copy(v, r, [&](int64_t copy) {
-          DIFFUSE_UNROLL for (int i = 0; i < panel.vectors; i++) sum[i] += panel.load(row(dy, copy) + c, i);
+          DIFFUSE_UNROLL for (int i = 0; i < panel.vectors; i++) sum[i] += panel.load(row<T>(dy, copy) + c, i);
         });
-        DIFFUSE_UNROLL for (int i = 0; i < panel.vectors; i++) panel.store(row(dx, r) + c, i, sum[i]);
+        DIFFUSE_UNROLL for (int i = 0; i < panel.vectors; i++) panel.store(row<T>(dx, r) + c, i, sum[i]);
       });
     }
   });
+}
+
+}  // namespace
+
+size_t upsample_nearest_forward_prepare(const Call& call) {
+  const auto& [y, x] = tensors<2>(call);
+  return prepare("upsample_nearest_forward", "x", x, "y", y);
+}
+
+void upsample_nearest_forward(const Call& call) {
+  with_images(call.tensors[0], [&](auto element) { forward<decltype(element)>(call); });
+}
+
+size_t upsample_nearest_backward_prepare(const Call& call) {
+  const auto& [dx, dy] = tensors<2>(call);
+  return prepare("upsample_nearest_backward", "dx", dx, "dy", dy);
+}
+
+void upsample_nearest_backward(const Call& call) {
+  with_images(call.tensors[0], [&](auto element) { backward<decltype(element)>(call); });
 }
 
 }  // namespace diffuse::DIFFUSE_ISA
