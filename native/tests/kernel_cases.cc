@@ -23,6 +23,12 @@ class Cases {
   void add(std::string kernel, std::vector<TensorCase> tensors, std::vector<double> attributes = {}) {
     list.push_back({std::move(kernel), std::move(tensors), std::move(attributes)});
   }
+  // With images of float32, then with images of bf16.
+  void add_images(const std::string& kernel, const std::vector<TensorCase>& tensors,
+                  const std::vector<double>& attributes = {}) {
+    list.push_back({kernel, tensors, attributes});
+    list.push_back({kernel, tensors, attributes, DType::bf16});
+  }
   std::vector<KernelCase> list;
 };
 
@@ -80,11 +86,18 @@ void add_products(Cases& cases) {
   struct Attention {
     int64_t N, S, heads, D;
   };
-  for (auto [N, S, heads, D] : {Attention{1, 1, 1, 1}, {2, 7, 3, 5}, {1, 67, 2, 8}, {4, 17, 2, 33}, {1, 150, 1, 20}}) {
+  for (auto [N, S, heads, D] : {Attention{1, 1, 1, 1},
+                                {2, 7, 3, 5},
+                                {1, 67, 2, 8},
+                                {4, 17, 2, 33},
+                                {1, 150, 1, 20},
+                                {2, 64, 2, 32},
+                                {1, 290, 1, 70},
+                                {1, 1030, 1, 3}}) {
     TensorCase t = noise({N, S, heads * D}), log_sum_exp = dense({N, heads, S});
     std::vector<double> attributes{double(heads), 1 / std::sqrt(double(D))};
-    cases.add("attention_forward", {t, log_sum_exp, t, t, t}, attributes);
-    cases.add("attention_backward", {t, t, t, t, t, log_sum_exp, t, t, t}, attributes);
+    cases.add_images("attention_forward", {t, log_sum_exp, t, t, t}, attributes);
+    cases.add_images("attention_backward", {t, t, t, t, t, log_sum_exp, t, t, t}, attributes);
   }
 }
 

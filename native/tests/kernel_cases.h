@@ -23,6 +23,7 @@ struct KernelCase {
   std::string kernel;
   std::vector<TensorCase> tensors;
   std::vector<double> attributes;
+  DType images = DType::f32;  // the format of tensors that the signature marks as images
 };
 
 const std::vector<KernelCase>& kernel_cases();

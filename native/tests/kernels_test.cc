@@ -1,6 +1,7 @@
 // Every kernel, on every instruction set of this CPU: outputs are written completely and nothing else is (tensors and
 // scratch lie in blocks of exactly their size, so that the address sanitizer sees one element too far), bits are equal
-// for any number of threads, instruction sets agree, and tensors that do not fit are refused.
+// for any number of threads, instruction sets agree, images of bf16 give what images of float32 give, and tensors that
+// do not fit are refused.
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -20,7 +21,7 @@ namespace diffuse::testing {
 namespace {
 
 constexpr int64_t kGap = 3;          // channels of the wider tensor that a view leaves out
-constexpr float kUntouched = 12345;  // what they hold
+constexpr float kUntouched = 12352;  // what they hold, a number of either format
 constexpr uint8_t kUntouchedByte = 99;
 
 int index_of(const std::string& kernel) {
@@ -56,18 +57,31 @@ DType dtype_of(const TensorCase& c) {
   return c.values == Values::bytes ? DType::u8 : c.values == Values::indices ? DType::i32 : DType::f32;
 }
 
+bf16 rounded(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return {static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
+}
+float widened(bf16 x) {
+  uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 // One tensor of a call with its memory.
 struct Operand {
   Tensor tensor;
   Bytes memory{nullptr, &std::free};
 
-  Operand(const TensorCase& c, bool view, bool fill, uint64_t seed) {
+  // `round`: to numbers that bf16 can represent.
+  Operand(const TensorCase& c, DType dtype, bool view, bool fill, bool round, uint64_t seed) {
     if (c.shape.empty()) return;
-    tensor.dtype = dtype_of(c);
+    tensor.dtype = dtype;
     tensor.rank = static_cast<int>(c.shape.size());
     for (int i = 0; i < tensor.rank; i++) tensor.shape[i] = c.shape[static_cast<size_t>(i)];
     tensor.row_stride = channels(tensor) + (view && c.may_be_view ? kGap : 0);
-    size_t size = tensor.dtype == DType::u8 ? 1 : 4;
+    size_t size = dtype == DType::u8 ? 1 : dtype == DType::bf16 ? 2 : 4;
     memory = allocate(size * static_cast<size_t>((rows(tensor) - 1) * tensor.row_stride + channels(tensor)));
     tensor.data = memory.get();
     Noise noise(seed);
@@ -78,13 +92,23 @@ struct Operand {
       } else if (tensor.dtype == DType::i32) {
         reinterpret_cast<int32_t*>(memory.get())[at] = static_cast<int32_t>(u * c.limit);
       } else if (!inside) {
-        f32(tensor)[at] = kUntouched;
+        write(at, kUntouched);
       } else if (fill) {
-        f32(tensor)[at] = static_cast<float>(c.values == Values::zeros      ? 0
-                                             : c.values == Values::positive ? 0.5 + u
-                                                                            : 4 * u - 2);
+        float value = static_cast<float>(c.values == Values::zeros      ? 0
+                                         : c.values == Values::positive ? 0.5 + u
+                                                                        : 4 * u - 2);
+        write(at, round ? widened(rounded(value)) : value);
       }
     });
+  }
+
+  bool is_bf16() const { return tensor.dtype == DType::bf16; }
+  float read(int64_t at) const { return is_bf16() ? widened(data_of<bf16>(tensor)[at]) : f32(tensor)[at]; }
+  void write(int64_t at, float value) {
+    if (is_bf16())
+      data_of<bf16>(tensor)[at] = rounded(value);
+    else
+      f32(tensor)[at] = value;
   }
 
   // body(offset, inside): every element, and those between the rows of a view.
@@ -109,7 +133,8 @@ std::string describe(const KernelCase& c, const std::string& isa, int threads, b
     }
     if (t.shape.empty()) shapes += "absent";
   }
-  return c.kernel + "(" + shapes + ") on " + isa + text(", %d threads%s", threads, view ? ", views" : "");
+  return c.kernel + "(" + shapes + (c.images == DType::bf16 ? "; bf16" : "") + ") on " + isa +
+         text(", %d threads%s", threads, view ? ", views" : "");
 }
 
 // A case with its memory.
@@ -119,7 +144,7 @@ struct PreparedCase {
   Bytes scratch{nullptr, &std::free};
   Call call{};
 
-  PreparedCase(const KernelCase& c, const std::string& isa, Workers& workers, bool view) {
+  PreparedCase(const KernelCase& c, DType images, const std::string& isa, Workers& workers, bool view) {
     const int index = index_of(c.kernel);
     const Signature& signature = signatures()[static_cast<size_t>(index)];
     check(c.tensors.size() == signature.tensors.size() && c.attributes.size() == signature.attributes.size(),
@@ -127,31 +152,32 @@ struct PreparedCase {
     for (size_t i = 0; i < c.tensors.size(); i++) {
       // What a kernel changes in place has contents before; other outputs begin as NaN.
       bool fill = !signature.tensors[i].output || signature.uninterruptible;
-      operands.emplace_back(c.tensors[i], view, fill, i + 1);
+      DType dtype = signature.tensors[i].image ? images : dtype_of(c.tensors[i]);
+      operands.emplace_back(c.tensors[i], dtype, view, fill, c.images == DType::bf16, i + 1);
       tensors.push_back(operands.back().tensor);
     }
-    call = {tensors.data(), c.attributes.data(), nullptr, &workers};
+    call = {tensors.data(), c.attributes.data(), nullptr, &workers, {}};
     scratch = allocate(cpu_kernels(isa)[index].prepare(call));
     call.scratch = scratch.get();
   }
 };
 
 // Runs a case; returns what it wrote, without the gaps of views.
-Outputs run(const KernelCase& c, const std::string& isa, Workers& workers, bool view) {
+Outputs run(const KernelCase& c, DType images, const std::string& isa, Workers& workers, bool view) {
   const int index = index_of(c.kernel);
   const Signature& signature = signatures()[static_cast<size_t>(index)];
   const std::string what = describe(c, isa, workers.threads(), view);
-  PreparedCase prepared(c, isa, workers, view);
+  PreparedCase prepared(c, images, isa, workers, view);
   cpu_kernels(isa)[index].run(prepared.call);
 
   const std::vector<Operand>& operands = prepared.operands;
   Outputs outputs;
   for (size_t i = 0; i < operands.size(); i++) {
     const TensorSpec& spec = signature.tensors[i];
-    if (!operands[i].memory || operands[i].tensor.dtype != DType::f32) continue;
+    if (!operands[i].memory || (operands[i].tensor.dtype != DType::f32 && !operands[i].is_bf16())) continue;
     auto& values = outputs[spec.name];
     operands[i].each([&](int64_t at, bool inside) {
-      float value = f32(operands[i].tensor)[at];
+      float value = operands[i].read(at);
       if (!inside && value != kUntouched) failed(what + ": wrote beside the channels of " + spec.name);
       if (!inside || !spec.output) return;
       if (!std::isfinite(value))
@@ -162,7 +188,7 @@ Outputs run(const KernelCase& c, const std::string& isa, Workers& workers, bool 
   return outputs;
 }
 
-void expect_close(const std::string& what, const Outputs& actual, const Outputs& expected) {
+void expect_close(const std::string& what, const Outputs& actual, const Outputs& expected, double tolerance) {
   for (const auto& [name, values] : expected) {
     const auto& others = actual.at(name);
     double largest = 1e-3, difference = 0;
@@ -170,7 +196,7 @@ void expect_close(const std::string& what, const Outputs& actual, const Outputs&
       largest = std::fmax(largest, std::fabs(values[i]));
       difference = std::fmax(difference, std::fabs(values[i] - others[i]));
     }
-    check(difference <= 1e-4 * largest,
+    check(difference <= tolerance * largest,
           what + text(": %s differs by %g of %g from portable", name.c_str(), difference, largest));
   }
 }
@@ -216,14 +242,16 @@ TEST(kernels_write_their_outputs_with_equal_bits_for_any_number_of_threads) {
   std::vector<std::string> isas = supported_isas();
   if (quick()) isas.resize(1);
   for (const auto& c : kernel_cases()) {
-    Outputs portable = run(c, "portable", *teams[0], false);
+    // What images of bf16 give is held against images of float32 with the same numbers.
+    Outputs portable = run(c, DType::f32, "portable", *teams[0], false);
+    const double tolerance = c.images == DType::bf16 ? 1e-2 : 1e-4;
     for (const auto& isa : isas) {
       for (bool view : {false, true}) {
-        Outputs first = run(c, isa, *teams[0], view);
-        expect_close(describe(c, isa, 1, view), first, portable);
+        Outputs first = run(c, c.images, isa, *teams[0], view);
+        expect_close(describe(c, isa, 1, view), first, portable, tolerance);
         for (size_t team = 1; team < teams.size(); team++) {
           Workers& workers = *teams[team];
-          expect_same_bits(describe(c, isa, workers.threads(), view), run(c, isa, workers, view), first);
+          expect_same_bits(describe(c, isa, workers.threads(), view), run(c, c.images, isa, workers, view), first);
         }
       }
     }
@@ -235,7 +263,7 @@ TEST(kernels_in_a_steady_step_allocate_nothing_and_touch_no_new_page) {
   Workers workers(2);
   for (const auto& isa : supported_isas())
     for (const auto& c : kernel_cases()) {
-      PreparedCase prepared(c, isa, workers, false);
+      PreparedCase prepared(c, c.images, isa, workers, false);
       const Kernel& kernel = cpu_kernels(isa)[index_of(c.kernel)];
       size_t allocated = 0, faults = 0;
       // Stacks and tables are touched in the first run. The system may move a page now and then: a fault must come back
@@ -273,7 +301,7 @@ TEST(kernels_refuse_tensors_that_do_not_fit) {
       std::vector<Tensor> changed = tensors;
       changed[i].row_stride = ++changed[i].shape[changed[i].rank - 1];
       try {
-        cpu_kernels("")[index].prepare({changed.data(), c.attributes.data(), nullptr, &workers});
+        cpu_kernels("")[index].prepare({changed.data(), c.attributes.data(), nullptr, &workers, {}});
       } catch (const Error& error) {
         check(error.code == "ERR_SHAPE" || error.code == "ERR_ARGUMENT", name + ": code " + error.code);
         continue;

@@ -7,7 +7,7 @@
 
 #include "cpu/expect.h"
 #include "cpu/gemm/packed_product.h"
-#include "cpu/parallel.h"
+#include "cpu/rows.h"
 
 namespace diffuse::DIFFUSE_ISA {
 namespace {
@@ -64,8 +64,15 @@ Part part_at(const Layout& l, int64_t parts, int64_t index) {
   return {head / l.H, head % l.H, l.tiles * part / parts, l.tiles * (part + 1) / parts};
 }
 // The [S, D] matrix of the part's head; its [S] numbers of a [N, H, S] tensor.
-Matrix head_of(const Tensor& t, const Layout& l, const Part& part) {
-  return {f32(t) + part.n * l.S * t.row_stride + part.h * l.D, t.row_stride};
+template <typename T>
+struct HeadMatrix {
+  T* data;
+  int64_t stride;
+  T* row(int64_t i) const { return data + i * stride; }
+};
+template <typename T>
+HeadMatrix<T> head_of(const Tensor& t, const Layout& l, const Part& part) {
+  return {data_of<T>(t) + part.n * l.S * t.row_stride + part.h * l.D, t.row_stride};
 }
 float* numbers_of(const Tensor& t, const Layout& l, const Part& part) { return f32(t) + (part.n * l.H + part.h) * l.S; }
 
@@ -90,11 +97,46 @@ void check(const char* kernel, const Tensor& q, const Tensor& log_sum_exp, doubl
   expect_contiguous(kernel, "logSumExp", log_sum_exp);
 }
 
+// Rows of a head, and those of a part's tiles.
+struct Positions {
+  int64_t begin, end;
+};
+Positions positions_of(const Layout& l, const Part& part) {
+  return {l.begin(part.begin), at_most(l.begin(part.end), l.S)};
+}
+
+// --- Matrices of bf16 are computed with in float32: widened before they are read, rounded when they are complete.
+
+Matrix widened(HeadMatrix<float> m, Positions, int64_t, float*) { return {m.data, m.stride}; }
+// Rows of m, at the same rows of the [S, D] matrix `to`.
+Matrix widened(HeadMatrix<bf16> m, Positions of, int64_t D, float* to) {
+  for (int64_t i = of.begin; i < of.end; i++)
+    for (int64_t d = 0; d < D; d += kLanes) {
+      int64_t left = at_most(D - d, kLanes);
+      store_first(to + i * D + d, load_first(m.row(i) + d, left), left);
+    }
+  return {to, D};
+}
+
+// Where to compute what belongs in m; write_rounded() then brings it there.
+Matrix to_be_rounded(HeadMatrix<float> m, int64_t, float*) { return {m.data, m.stride}; }
+Matrix to_be_rounded(HeadMatrix<bf16>, int64_t D, float* to) { return {to, D}; }
+void write_rounded(Matrix, HeadMatrix<float>, Positions, int64_t) {}
+void write_rounded(Matrix from, HeadMatrix<bf16> m, Positions of, int64_t D) {
+  for (int64_t i = of.begin; i < of.end; i++)
+    for (int64_t d = 0; d < D; d += kLanes) {
+      int64_t left = at_most(D - d, kLanes);
+      store_first(m.row(i) + d, load_first(from.row(i) + d, left), left);
+    }
+}
+
 // --- Forward.
 
 struct ForwardAreas : Areas {
   int64_t keys, values, left, scores;
-  explicit ForwardAreas(const Layout& l) {
+  int64_t images[4];  // [S, D] each, of bf16 images
+  ForwardAreas(const Layout& l, DType dtype) {
+    for (auto& area : images) area = take(dtype == DType::bf16 ? l.S * l.D : 0);
     keys = take(panels_floats(l.D, l.S));
     values = take(panels_floats(l.S, l.D));
     left = take(rows_floats(l.T, l.D > l.S ? l.D : l.S));
@@ -118,12 +160,18 @@ float exponentials(const Layout& l, float* x, float& sum) {
   return static_cast<float>(largest + __builtin_log(static_cast<double>(sum)));
 }
 
+template <typename T>
 void forward_part(const Call& call, const Layout& l, const ForwardAreas& areas, const Part& part, float* scratch) {
   const auto& [y_tensor, log_sum_exp_tensor, q_tensor, k_tensor, v_tensor] = tensors<5>(call);
-  Matrix y = head_of(y_tensor, l, part), q = head_of(q_tensor, l, part);
+  const Positions own = positions_of(l, part), all{0, l.S};
+  auto read = [&](const Tensor& t, Positions of, int64_t area) {
+    return widened(head_of<T>(t, l, part), of, l.D, scratch + area);
+  };
+  Matrix q = read(q_tensor, own, areas.images[0]);
+  Matrix y = to_be_rounded(head_of<T>(y_tensor, l, part), l.D, scratch + areas.images[3]);
   float* log_sum_exp = numbers_of(log_sum_exp_tensor, l, part);
-  Panels keys = pack_right_transposed(head_of(k_tensor, l, part), l.D, l.S, scratch + areas.keys);
-  Panels values = pack_right(head_of(v_tensor, l, part), l.S, l.D, scratch + areas.values);
+  Panels keys = pack_right_transposed(read(k_tensor, all, areas.images[1]), l.D, l.S, scratch + areas.keys);
+  Panels values = pack_right(read(v_tensor, all, areas.images[2]), l.S, l.D, scratch + areas.values);
   Matrix scores{scratch + areas.scores, l.stride};
   for (int64_t tile = part.begin; tile < part.end; tile++) {
     int64_t begin = l.begin(tile), rows = l.rows(tile);
@@ -139,6 +187,7 @@ void forward_part(const Call& call, const Layout& l, const ForwardAreas& areas, 
       for (int64_t d = 0; d < l.D; d++) row[d] *= inverse;
     }
   }
+  write_rounded(y, head_of<T>(y_tensor, l, part), own, l.D);
 }
 
 // --- Backward.
@@ -149,7 +198,9 @@ struct BackwardAreas : Areas {
   int64_t left, left_transposed;       // rows of [T, D] or [T, S]; of [S, T]
   int64_t p, dx;                       // scores [T, S]
   int64_t log_sum_exp, delta;          // [S]
-  explicit BackwardAreas(const Layout& l) {
+  int64_t images[8];                   // [S, D] each, of bf16 images
+  BackwardAreas(const Layout& l, DType dtype) {
+    for (auto& area : images) area = take(dtype == DType::bf16 ? l.S * l.D : 0);
     for (auto& area : transposed) area = take(panels_floats(l.D, l.S));
     for (auto& area : straight) area = take(panels_floats(l.S, l.D));
     tile = take(panels_floats(l.T, l.D));
@@ -166,10 +217,23 @@ struct Head {
   Matrix dq, dk, dv, dy, y, q, k, v;
   const float* log_sum_exp;
 };
-Head head_at(const Call& call, const Layout& l, const Part& part) {
+template <typename T>
+Head head_at(const Call& call, const Layout& l, const Part& part, Positions queries, Positions keys,
+             const BackwardAreas& areas, float* scratch) {
   const auto& [dq, dk, dv, dy, y, log_sum_exp, q, k, v] = tensors<9>(call);
-  auto of = [&](const Tensor& t) { return head_of(t, l, part); };
-  return {of(dq), of(dk), of(dv), of(dy), of(y), of(q), of(k), of(v), numbers_of(log_sum_exp, l, part)};
+  int next = 0;
+  auto read = [&](const Tensor& t, Positions of) {
+    return widened(head_of<T>(t, l, part), of, l.D, scratch + areas.images[next++]);
+  };
+  auto write = [&](const Tensor& t) {
+    return to_be_rounded(head_of<T>(t, l, part), l.D, scratch + areas.images[next++]);
+  };
+  Head head{};
+  head.dq = write(dq), head.dk = write(dk), head.dv = write(dv);
+  head.dy = read(dy, queries), head.y = read(y, queries), head.q = read(q, queries);
+  head.k = read(k, keys), head.v = read(v, keys);
+  head.log_sum_exp = numbers_of(log_sum_exp, l, part);
+  return head;
 }
 
 // One row: p = exp(x - L) in place of x, dx = p (dp - δ) in place of dp; statistics(j, L, δ) gives both for the columns
@@ -260,17 +324,20 @@ size_t attention_forward_prepare(const Call& call) {
   expect_same_shape("attention_forward", "k", k, q);
   expect_same_shape("attention_forward", "v", v, q);
   expect_same_shape("attention_forward", "y", y, q);
-  return sizeof(float) * thread_count(call.workers) * ForwardAreas(layout_of(q, heads, scale)).floats;
+  return sizeof(float) * thread_count(call.workers) * ForwardAreas(layout_of(q, heads, scale), q.dtype).floats;
 }
 
 void attention_forward(const Call& call) {
   const auto& [heads, scale] = attributes<2>(call);
-  Layout l = layout_of(tensors<5>(call)[2], heads, scale);
-  ForwardAreas areas(l);
+  const Tensor& q = tensors<5>(call)[2];
+  Layout l = layout_of(q, heads, scale);
+  ForwardAreas areas(l, q.dtype);
   int64_t parts = parts_of(l, thread_count(call.workers));
-  parallel_for(call, l.N * l.H * parts, [&](int64_t index, int thread) {
-    float* scratch = reinterpret_cast<float*>(call.scratch) + thread * areas.floats;
-    forward_part(call, l, areas, part_at(l, parts, index), scratch);
+  with_images(q, [&](auto element) {
+    parallel_for(call, l.N * l.H * parts, [&](int64_t index, int thread) {
+      float* scratch = reinterpret_cast<float*>(call.scratch) + thread * areas.floats;
+      forward_part<decltype(element)>(call, l, areas, part_at(l, parts, index), scratch);
+    });
   });
 }
 
@@ -286,14 +353,20 @@ size_t attention_backward_prepare(const Call& call) {
   expect_same_shape(kernel, "dq", dq, q);
   expect_same_shape(kernel, "dk", dk, q);
   expect_same_shape(kernel, "dv", dv, q);
-  return sizeof(float) * thread_count(call.workers) * BackwardAreas(layout_of(q, heads, scale)).floats;
+  return sizeof(float) * thread_count(call.workers) * BackwardAreas(layout_of(q, heads, scale), q.dtype).floats;
 }
 
-void attention_backward(const Call& call) {
+template <typename T>
+static void backward(const Call& call) {
   const auto& [attribute_heads, scale] = attributes<2>(call);
-  Layout l = layout_of(tensors<9>(call)[6], attribute_heads, scale);
-  BackwardAreas areas(l);
+  const auto& [dq, dk, dv, dy, y, log_sum_exp, q, k, v] = tensors<9>(call);
+  Layout l = layout_of(q, attribute_heads, scale);
+  BackwardAreas areas(l, q.dtype);
   auto scratch_of = [&](int thread) { return reinterpret_cast<float*>(call.scratch) + thread * areas.floats; };
+  auto write = [&](Matrix from, const Tensor& t, const Part& part, Positions of) {
+    write_rounded(from, head_of<T>(t, l, part), of, l.D);
+  };
+  const Positions all{0, l.S};
   // A whole head in one task takes five products. Where that would leave threads idle, heads are cut into tiles of
   // queries for dq and tiles of keys for dk and dv, which takes seven.
   int threads = thread_count(call.workers);
@@ -301,20 +374,30 @@ void attention_backward(const Call& call) {
   if (rounds * threads * 5 <= heads * 7) {
     parallel_for(call, heads, [&](int64_t index, int thread) {
       Part part = part_at(l, 1, index);
-      backward_queries(head_at(call, l, part), l, areas, part, scratch_of(thread), true);
+      Head head = head_at<T>(call, l, part, all, all, areas, scratch_of(thread));
+      backward_queries(head, l, areas, part, scratch_of(thread), true);
+      write(head.dq, dq, part, all), write(head.dk, dk, part, all), write(head.dv, dv, part, all);
     });
     return;
   }
   int64_t parts = parts_of(l, threads);
   parallel_for(call, 2 * heads * parts, [&](int64_t index, int thread) {
     Part part = part_at(l, parts, index / 2);
-    Head head = head_at(call, l, part);
+    Positions own = positions_of(l, part);
     if (index % 2 == 0) {
+      Head head = head_at<T>(call, l, part, own, all, areas, scratch_of(thread));
       backward_queries(head, l, areas, part, scratch_of(thread), false);
+      write(head.dq, dq, part, own);
     } else {
+      Head head = head_at<T>(call, l, part, all, own, areas, scratch_of(thread));
       backward_keys(head, l, areas, part, scratch_of(thread));
+      write(head.dk, dk, part, own), write(head.dv, dv, part, own);
     }
   });
+}
+
+void attention_backward(const Call& call) {
+  with_images(tensors<9>(call)[6], [&](auto element) { backward<decltype(element)>(call); });
 }
 
 }  // namespace diffuse::DIFFUSE_ISA
