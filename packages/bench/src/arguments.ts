@@ -16,6 +16,7 @@ export type BenchRequest =
       readonly configs: readonly string[];
       readonly threads: number;
       readonly isa: string | undefined;
+      readonly precision: Precision;
       /** Tell of every call how it is computed. */
       readonly explain: boolean;
     }
@@ -49,9 +50,9 @@ export function helpText(): string {
   const configs = benchConfigs().map(({ name }) => name);
   return `usage: pnpm bench [suite…] [options]
        pnpm bench compare BEFORE.json AFTER.json
-       pnpm bench profile|roofline [--configs S,M,L] [--threads N] [--isa NAME] [--explain]
+       pnpm bench profile|roofline [--configs S,M,L] [--precision P] [--threads N] [--isa NAME] [--explain]
 
-Suites (default: all that take minutes; quality by name only)
+Suites (default: all that take minutes; quality and convergence by name only)
 ${suites.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`).join('\n')}
 
 Options
@@ -100,17 +101,17 @@ export function parseBenchArguments(args: readonly string[]): BenchRequest {
   const configs = configNames(values.configs);
   const threads = threadCount(values.threads);
   const isa = values.isa === undefined ? undefined : oneOf('--isa', values.isa, isas);
+  const precision = oneOf('--precision', values.precision ?? 'fp32', precisions);
   const command = values.roofline === true ? 'roofline' : first;
   if (command === 'profile' || command === 'roofline') {
     const [extra] = first === command ? rest : positionals;
-    if (extra === undefined) return { command, configs, threads, isa, explain: values.explain === true };
+    if (extra === undefined) return { command, configs, threads, isa, precision, explain: values.explain === true };
     throw usage(`${command} takes no '${extra}'; the networks are chosen by --configs`);
   }
   if (json === '') throw usage('--json: the name of the file is empty');
   return {
     ...{ command: 'run', suites: suiteNames(positionals), configs, peers: peerNames(values.peer) },
-    precision: oneOf('--precision', values.precision ?? 'fp32', precisions),
-    ...{ isa, json, only, quick, compile, threads },
+    ...{ precision, isa, json, only, quick, compile, threads },
   };
 }
 

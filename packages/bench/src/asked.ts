@@ -61,6 +61,8 @@ export function askedRatio(subject: string, { precision, device }: Conditions): 
 export const askedBounds = {
   /** Memory of a process that trains L over the peer's. */
   memory: { fp32: { atMost: 0.5 }, bf16: { atMost: 0.4 }, 'bf16-fast': { atMost: 0.4 } },
+  /** Relative difference of the loss at the end of training from that of the direct sum in float32. */
+  convergence: { atMost: 0.01 },
   /** Time of the change of the weights over the time that memory alone takes. */
   updateOverFloor: { atMost: 1.2 },
   /** Milliseconds from the start of a process to the end of the first step. */

@@ -1,10 +1,10 @@
 import type { RunRequest } from './arguments.ts';
-import { measureFmaPeak } from './ceilings.ts';
+import { measurePeak } from './ceilings.ts';
 import { selectConfigs } from './configs.ts';
 import { describeMachine } from './machine.ts';
 import { peers } from './peers/index.ts';
 import type { FoundPeer, Peer } from './peers/peer.ts';
-import { precisionProblem } from './precision.ts';
+import type { Precision } from './precision.ts';
 import { currentCommit } from './repository.ts';
 import { type BenchResult, type CaseResult, figureProblem } from './result.ts';
 import { suites } from './suites/index.ts';
@@ -36,21 +36,19 @@ export async function runBench(request: RunRequest, options: BenchOptions = {}):
     notes.push(text);
     log(`note: ${text}`);
   };
-  const device = { threads, ...(isa !== undefined && { isa }) };
+  const device = { threads, precision, ...(isa !== undefined && { isa }) };
   const machine = await describeMachine(device);
   const opened = await openPeers(peerNames(request), findPeer, note);
   try {
-    const fma = request.suites.some((name) => ['ops', 'block'].includes(name))
-      ? await measureFmaPeak(threads, isa)
-      : undefined;
-    if (fma && 'missing' in fma) note(fma.missing);
-    const fmaGflops = fma && 'value' in fma ? fma.value : undefined;
+    const peak = request.suites.some((name) => ['ops', 'block'].includes(name)) ? await measurePeak(device) : undefined;
+    if (peak && 'missing' in peak) note(peak.missing);
+    const peakGflops = peak && 'value' in peak ? peak.value : undefined;
     const configs = selectConfigs(request.configs);
-    const context = { device, precision, quick, peers: opened, fmaGflops, configs };
+    const context = { device, precision, quick, peers: opened, peakGflops, configs };
     const { cases, failures } = await runCases(request, context, log);
     failures.forEach(note);
     const result: BenchResult = {
-      machine: { ...machine, ...(fmaGflops !== undefined && { fmaGflops }) },
+      machine: { ...machine, ...(peakGflops !== undefined && { [peakField(precision)]: peakGflops }) },
       commit: await currentCommit(),
       date: new Date().toISOString(),
       cases,
@@ -60,6 +58,10 @@ export async function runBench(request: RunRequest, options: BenchOptions = {}):
   } finally {
     for (const peer of opened) await peer.close();
   }
+}
+
+function peakField(precision: Precision): 'fmaGflops' | 'bf16Gflops' {
+  return precision === 'fp32' ? 'fmaGflops' : 'bf16Gflops';
 }
 
 /** The peers that were asked for, and those that a suite is compared with instead. */
@@ -118,10 +120,10 @@ async function runCases(
 }
 
 /** Why a suite cannot be run as it is asked for; undefined when it can. */
-function suiteProblem({ startsCommand = false }: Suite, { precision, device }: BenchContext): string | undefined {
+function suiteProblem({ startsCommand = false }: Suite, { device }: BenchContext): string | undefined {
   if (device.isa !== undefined && startsCommand)
     return 'it starts the command line tool, which takes no instruction set';
-  return precisionProblem(precision);
+  return undefined;
 }
 
 async function measured(benchCase: BenchCase): Promise<{ row: CaseResult } | { failure: string }> {

@@ -6,6 +6,7 @@ import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { Precision } from './precision.ts';
 import { repositoryRoot } from './repository.ts';
 
 const run = promisify(execFile);
@@ -13,14 +14,24 @@ const run = promisify(execFile);
 /** A measured ceiling, or why it is not known. */
 export type Ceiling = { readonly value: number } | { readonly missing: string };
 
-/**
- * Peak of float32 multiply-adds in GFLOP/s (one counts two), by the CPU time of the threads alone.
- *
- * @param isa instruction set that it is held to; undefined is the best that the CPU has.
- */
-export function measureFmaPeak(threads: number, isa?: string): Promise<Ceiling> {
-  // The source takes the widest vectors that it is compiled for.
-  return measure('fma-peak.cc', isa === 'avx2' ? ['-mno-avx512f'] : [], threads);
+/** What {@link measurePeak} measures. */
+export interface PeakOptions {
+  readonly threads: number;
+  /** Number format of the products; sums are float32 in each. Default `fp32`. */
+  readonly precision?: Precision;
+  /** Instruction set that it is held to; undefined is the best that the CPU has. */
+  readonly isa?: string | undefined;
+}
+
+/** Peak of multiply-adds in GFLOP/s (one counts two), by the CPU time of the threads alone. */
+export async function measurePeak({ threads, precision = 'fp32', isa }: PeakOptions): Promise<Ceiling> {
+  // The source takes the widest vectors, or the matrix unit, that it is compiled for.
+  const held = isa === 'avx2' ? ['-mno-avx512f', '-mno-amx-tile'] : [];
+  const float32 = await measure('product-peak.cc', held, threads);
+  if (precision === 'fp32' || 'missing' in float32) return float32;
+  // There are CPUs that multiply float32 faster than bf16, which can be widened.
+  const bf16 = await measure('product-peak.cc', [...held, '-DDIFFUSE_BF16'], threads);
+  return 'value' in bf16 && bf16.value > float32.value ? bf16 : float32;
 }
 
 /** Bytes read and written in GB/s where the data are far larger than the caches. Neighbours take their share of it. */

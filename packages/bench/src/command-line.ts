@@ -37,8 +37,8 @@ async function perform(request: BenchRequest, output: Output): Promise<number> {
     case 'profile':
     case 'roofline': {
       const text = request.command === 'profile' ? profileText : rooflineText;
-      const { threads, isa } = request;
-      const device = { threads, ...(isa !== undefined && { isa }) };
+      const { threads, isa, precision } = request;
+      const device = { threads, precision, ...(isa !== undefined && { isa }) };
       for (const config of selectConfigs(request.configs)) output.out(await text(config, device, request.explain));
       return 0;
     }

@@ -5,10 +5,13 @@ import { formatBytes, formatMs, table } from './table.ts';
 
 /** The result as people read it. */
 export function reportText({ machine, commit, cases, notes }: BenchResult): string {
-  const peak = machine.fmaGflops === undefined ? '' : `, float32 peak ${machine.fmaGflops.toFixed(0)} GFLOP/s`;
+  const peaks = { float32: machine.fmaGflops, bf16: machine.bf16Gflops };
+  const peak = Object.entries(peaks).map(([name, value]) =>
+    value === undefined ? '' : `, ${name} peak ${value.toFixed(0)} GFLOP/s`,
+  );
   const held = machine.heldTo === undefined ? '' : `, both sides held to ${machine.heldTo}`;
   const facts = [
-    `${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}${peak}`,
+    `${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}${peak.join('')}`,
     `${machine.device}, ${machine.threads} threads${held}; ${machine.isa.join(' ')}`,
     `${machine.os}, Node.js ${machine.node}, commit ${commit}`,
   ];

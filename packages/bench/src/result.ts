@@ -50,7 +50,7 @@ export interface CaseResult {
   readonly memoryRatio?: number;
   /** Floating-point operations of one measurement; a multiply-add counts two. */
   readonly flops?: number;
-  /** `flops / ours.medianMs` over the measured peak of fused multiply-adds on the same threads. */
+  /** `flops / ours.medianMs` over the measured peak of multiply-adds in the format, on the same threads. */
   readonly fractionOfPeak?: number;
   /** Bytes that one measurement must read and write, of ops that memory bounds. */
   readonly bytes?: number;
@@ -79,6 +79,8 @@ export interface Machine {
   readonly node: string;
   /** Measured peak of fused multiply-adds in float32 on `threads` threads. */
   readonly fmaGflops?: number;
+  /** Measured peak of bf16 products with float32 sums, where ours had a format with them. */
+  readonly bf16Gflops?: number;
 }
 
 /** What `--json` writes. */

@@ -7,7 +7,7 @@ import { suites } from '../src/suites/index.ts';
 test('without arguments everything of ours is measured but what takes half an hour', () => {
   expect(parseBenchArguments([])).toEqual({
     command: 'run',
-    suites: suites.filter(({ name }) => name !== 'quality').map(({ name }) => name),
+    suites: suites.filter(({ name }) => !['quality', 'convergence'].includes(name)).map(({ name }) => name),
     configs: ['S', 'M', 'L'],
     peers: [],
     precision: 'fp32',
@@ -49,9 +49,11 @@ test('suites run in their own order, flags are read, a leading -- is passed over
   expect(parseBenchArguments(['quality'])).toMatchObject({ suites: ['quality'] });
   expect(parseBenchArguments(['compare', 'a', 'b'])).toEqual({ command: 'compare', before: 'a', after: 'b' });
   expect(parseBenchArguments(['profile', '--configs', 'L'])).toMatchObject({ command: 'profile', configs: ['L'] });
-  const roofline = { command: 'roofline', configs: ['L'], threads: 2, explain: false, isa: 'avx2' };
+  const roofline = { command: 'roofline', configs: ['L'], threads: 2, explain: false, isa: 'avx2', precision: 'bf16' };
   for (const form of ['roofline', '--roofline']) {
-    expect(parseBenchArguments([form, '--configs', 'L', '--threads', '2', '--isa', 'avx2'])).toEqual(roofline);
+    expect(
+      parseBenchArguments([form, '--configs', 'L', '--threads', '2', '--isa', 'avx2', '--precision', 'bf16']),
+    ).toEqual(roofline);
   }
 });
 

@@ -3,7 +3,7 @@ import { askedBounds, askedRatio, goal } from '../src/asked.ts';
 import { benchConfigs } from '../src/configs.ts';
 import { opExtent } from '../src/ours/op-extent.ts';
 import { trainStepFlops } from '../src/ours/train-graph.ts';
-import { peerPrecision, precisionProblem } from '../src/precision.ts';
+import { peerPrecision, precisions } from '../src/precision.ts';
 
 test('a bound that is met exactly holds', () => {
   expect(goal('ratio', 2.5, { atLeast: 2.5 })).toEqual({
@@ -23,12 +23,16 @@ test('what is asked depends on the number format and on the instruction set', ()
   expect(askedRatio('train-step L', { ...fp32, device: { isa: 'avx2' } })).toBeUndefined();
   expect(askedRatio('forward M', { ...fp32, precision: 'bf16' })).toBeUndefined();
   expect(askedRatio('matmul', fp32)).toBeUndefined();
+  const fast = { precision: 'bf16-fast', device: {} } as const;
+  expect(['S', 'M', 'L'].map((name) => askedRatio(`train-step ${name}`, fast))).toEqual(
+    [1.8, 2.2, 2.2].map((atLeast) => ({ atLeast })),
+  );
+  expect(askedBounds.memory['bf16-fast']).toEqual({ atMost: 0.4 });
 });
 
-test('ours says which formats it has; the peer has one bf16', () => {
-  expect(precisionProblem('fp32')).toBeUndefined();
-  expect(precisionProblem('bf16-fast')).toBe('ours has no mode bf16-fast, it computes in fp32');
-  expect(['fp32', 'bf16', 'bf16-fast'].map((name) => peerPrecision(name as 'fp32'))).toEqual(['fp32', 'bf16', 'bf16']);
+test('the formats are those of the library; the peer has one bf16', () => {
+  expect(precisions).toEqual(['fp32', 'bf16', 'bf16-fast']);
+  expect(precisions.map(peerPrecision)).toEqual(['fp32', 'bf16', 'bf16']);
 });
 
 test('operations of a training step are those of the published networks', () => {

@@ -1,4 +1,4 @@
-import { add, conv2d, Graph, gradient, linear, type Node } from '@diffuse/core';
+import { add, conv2d, Graph, gradient, linear, type Node, type StorageType, type Value } from '@diffuse/core';
 import { expect, test } from 'vitest';
 import { callShape, kernelCost } from '../src/roofline/kernel-cost.ts';
 import { floorMs, type MeasuredCall, roofline } from '../src/roofline/roofline.ts';
@@ -41,6 +41,13 @@ test.each([
   }
 });
 
+test('an image in bf16 is two bytes an element; weights stay four', () => {
+  const node = convolution(16, 32, 3, 1).get('conv2d_forward') as Node;
+  const storageOf = ({ shape }: Value): StorageType => (shape[0] === 2 ? 'bf16' : 'f32');
+  const images = 2 * 64 * 16 + 2 * 64 * 32;
+  expect(kernelCost(node, '', storageOf).bytes).toBe(2 * images + 4 * 9 * 16 * 32);
+});
+
 test('linear maps count their products, sums count bytes', () => {
   const graph = new Graph();
   const x = graph.input('x', [6, 10]);
@@ -52,7 +59,7 @@ test('linear maps count their products, sums count bytes', () => {
   expect(callShape(sum)).toBe('6x4');
 });
 
-const ceilings = { fmaGflops: 100, memoryGBs: 10 };
+const ceilings = { peakGflops: 100, memoryGBs: 10 };
 const calls: readonly MeasuredCall[] = [
   { kernel: 'conv', shape: 'large', timeMs: 5, flops: 4e8, computed: 1e8, bytes: 1e6 },
   { kernel: 'add', shape: 'large', timeMs: 10, flops: 0, computed: 0, bytes: 5e7 },

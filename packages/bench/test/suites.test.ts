@@ -12,7 +12,7 @@ import type { BenchContext } from '../src/suites/suite.ts';
 import { inFolder } from '../src/temporary-folder.ts';
 
 const context: BenchContext = {
-  ...{ device: { threads: 1 }, quick: true, peers: [], fmaGflops: undefined },
+  ...{ device: { threads: 1 }, quick: true, peers: [], peakGflops: undefined },
   ...{ precision: 'fp32', configs: benchConfigs() },
 };
 const names = (suite: string, given: BenchContext = context): readonly string[] =>
@@ -35,6 +35,14 @@ test('the ops and blocks are those of the networks', () => {
   expect(names('block')).toEqual(['16x32x32x128', '16x16x16x256', '16x8x8x256']);
   expect(names('ops')).toContain('attention forward and backward 16x64x256, heads 1');
   expect(names('ops')).toContain('clip + AdamW + EMA, 35746307 parameters');
+});
+
+test('in bf16 only ops with images are of interest', () => {
+  const bf16 = names('ops', { ...context, precision: 'bf16' });
+  expect(names('ops').filter((name) => !bf16.includes(name))).toEqual([
+    'matmul 1024x1024x1024',
+    'clip + AdamW + EMA, 35746307 parameters',
+  ]);
 });
 
 const [tiny] = selectConfigs(['S']).map((config) => ({

@@ -6,6 +6,7 @@ import {
   type DeviceOptions,
   elementCount,
   Graph,
+  type KernelName,
   openDevice,
   type Placement,
   type Program,
@@ -13,7 +14,7 @@ import {
 } from '@diffuse/core';
 import type { Subject } from '../alternate.ts';
 import type { OpShape } from '../peers/peer.ts';
-import { buildOp, type Tensor } from './op-graphs.ts';
+import { buildOp, isAtEnds, type Tensor } from './op-graphs.ts';
 
 /** One op made ready to be timed. */
 export interface OpSession extends Subject {
@@ -25,7 +26,7 @@ export interface OpSession extends Subject {
 
 /**
  * The time of a single op is that of its kernels: what it adds to a program of many. That of a block, or of all that changes the
- * weights, is the time of a whole run.
+ * weights, is the time of a whole run; in bf16, where images are made for the block alone, that of all its kernels.
  */
 export async function opSession(shape: OpShape, options: DeviceOptions): Promise<OpSession> {
   const device = await openDevice('cpu', options);
@@ -36,10 +37,13 @@ export async function opSession(shape: OpShape, options: DeviceOptions): Promise
       buffers[name] = device.allocate(4 * elementCount(size));
       return graph.external(name, size, name, 0);
     };
-    const { results, kernels } = buildOp(graph, tensor, shape);
+    const images = device.precision === 'fp32' ? 'f32' : 'bf16';
+    const { results, kernels } = buildOp(graph, tensor, shape, images);
     for (const buffer of Object.values(buffers)) await fillWithNoise(buffer);
     const program = compile(graph, { device, buffers, placements: placeResults(device, buffers, results) });
-    const time = kernels ? (): Promise<number> => timeOf(program, kernels) : (): Promise<number> => timeOfRun(program);
+    const counts = kernels ? (kernel: string): boolean => kernels.includes(kernel as KernelName) : isInside;
+    const byKernel = kernels !== undefined || images === 'bf16';
+    const time = (): Promise<number> => (byKernel ? timeOf(program, counts) : timeOfRun(program));
     let repeats = 1;
     return {
       pid: process.pid,
@@ -60,9 +64,12 @@ export async function opSession(shape: OpShape, options: DeviceOptions): Promise
   }
 }
 
-async function timeOf(program: Program, kernels: readonly string[]): Promise<number> {
+const isInside = (kernel: string): boolean => !isAtEnds(kernel);
+
+/** Time of the calls whose kernels count. */
+async function timeOf(program: Program, counts: (kernel: string) => boolean): Promise<number> {
   const calls = await program.profile();
-  return calls.reduce((ms, { kernel, timeMs }) => ms + (kernels.includes(kernel) ? timeMs : 0), 0);
+  return calls.reduce((ms, { kernel, timeMs }) => ms + (counts(kernel) ? timeMs : 0), 0);
 }
 
 async function timeOfRun(program: Program): Promise<number> {

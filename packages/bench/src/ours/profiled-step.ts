@@ -6,6 +6,7 @@ import {
   initializeModel,
   type Node,
   openDevice,
+  type Plan,
   plan,
   uploadTables,
 } from '@diffuse/core';
@@ -18,6 +19,8 @@ import { noiseBytes } from './train-session.ts';
 export interface ProfiledCall extends CallTime {
   /** What it computes from what, after ops were merged. */
   readonly node: Node;
+  /** How the elements of its tensors lie in memory. */
+  readonly storageOf: Plan['storageOf'];
 }
 
 const runs = 5;
@@ -44,10 +47,12 @@ export async function profileTrainStep(config: BenchConfig, options: DeviceOptio
   const first = await step(0);
   const steps: CallTime[][] = [];
   for (let i = 1; i <= runs; i++) steps.push(await step(i));
-  const { nodes } = plan(graph, Object.values(outputs), placements);
+  const images = device.precision === 'fp32' ? 'f32' : 'bf16';
+  const { nodes, storageOf } = plan(graph, Object.values(outputs), placements, { images });
   return first.map((call, i) => ({
     ...call,
     node: nodeOf(call, nodes[i]),
+    storageOf,
     timeMs: median(steps.map((calls) => calls[i]?.timeMs ?? 0)),
   }));
 }

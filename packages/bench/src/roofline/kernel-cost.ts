@@ -1,4 +1,4 @@
-import { elementCount, type Node, type Shape } from '@diffuse/core';
+import { elementCount, type Node, type Plan, type Shape, type Value } from '@diffuse/core';
 
 /** What a kernel call must do at least. */
 export interface KernelCost {
@@ -10,7 +10,10 @@ export interface KernelCost {
   readonly bytes: number;
 }
 
-const bytesPerElement = { f32: 4, i32: 4, u8: 1 } as const;
+const bytesPerElement = { f32: 4, i32: 4, u8: 1, bf16: 2 } as const;
+
+/** How the elements of a value lie in memory. */
+type StorageOf = Plan['storageOf'];
 
 /** F(4x4, 3x3) makes 16 pixels of 36 products instead of 144. */
 const winogradFactor = 4;
@@ -19,11 +22,12 @@ const winogradFactor = 4;
  * Counts a call from the shapes of its tensors.
  *
  * @param plan how the kernel says it computes the call (`PlannedCall.plan`).
+ * @param storageOf the formats of the tensors; default those of the graph.
  */
-export function kernelCost(node: Node, plan: string): KernelCost {
+export function kernelCost(node: Node, plan: string, storageOf: StorageOf = ({ dtype }) => dtype): KernelCost {
   const flops = kernelFlops(node);
   const saved = plan.startsWith('Winograd') ? winogradFactor : 1;
-  return { flops, computed: flops / saved, bytes: kernelBytes(node) };
+  return { flops, computed: flops / saved, bytes: kernelBytes(node, storageOf) };
 }
 
 /** The sizes that tell two calls of one kernel apart: `16x32x32x128 -> 128, 3x3`. */
@@ -69,9 +73,9 @@ function attentionFlops(node: Node, products: number): number {
   return products * 2 * batch * tokens ** 2 * channels;
 }
 
-function kernelBytes({ kernel, inputs, outputs }: Node): number {
-  const sum = (tensors: Iterable<{ readonly shape: Shape; readonly dtype: keyof typeof bytesPerElement }>): number =>
-    [...tensors].reduce((bytes, { shape, dtype }) => bytes + elementCount(shape) * bytesPerElement[dtype], 0);
+function kernelBytes({ kernel, inputs, outputs }: Node, storageOf: StorageOf): number {
+  const sum = (tensors: Iterable<Value>): number =>
+    [...tensors].reduce((bytes, value) => bytes + elementCount(value.shape) * bytesPerElement[storageOf(value)], 0);
   // The optimizer changes its outputs in place, so it reads them, too.
   return sum(inputs.values()) + sum(outputs.values()) * (kernel === 'adamw_ema' ? 2 : 1);
 }

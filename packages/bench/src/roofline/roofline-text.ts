@@ -1,5 +1,5 @@
 import { DiffuseError } from '@diffuse/core';
-import { type Ceiling, measureBandwidth, measureFmaPeak } from '../ceilings.ts';
+import { type Ceiling, measureBandwidth, measurePeak } from '../ceilings.ts';
 import type { BenchConfig } from '../configs.ts';
 import { profileTrainStep } from '../ours/profiled-step.ts';
 import type { BenchContext } from '../suites/suite.ts';
@@ -13,14 +13,14 @@ const shapesShown = 30;
 /** A training step, kernel by kernel, held against what the machine could do, as text. @throws `ERR_DEVICE` without a compiler. */
 export async function rooflineText(config: BenchConfig, device: BenchContext['device']): Promise<string> {
   const ceilings = {
-    fmaGflops: known(await measureFmaPeak(device.threads, device.isa)),
+    peakGflops: known(await measurePeak(device)),
     memoryGBs: known(await measureBandwidth(device.threads)),
   };
-  const calls = (await profileTrainStep(config, device)).map(({ kernel, timeMs, node, plan }) => ({
+  const calls = (await profileTrainStep(config, device)).map(({ kernel, timeMs, node, plan, storageOf }) => ({
     ...{ kernel, timeMs, shape: callShape(node) },
-    ...kernelCost(node, plan),
+    ...kernelCost(node, plan, storageOf),
   }));
-  return stepText(`${config.name}, batch ${config.batch}`, calls, ceilings);
+  return stepText(`${config.name}, batch ${config.batch}, ${device.precision ?? 'fp32'}`, calls, ceilings);
 }
 
 function known(ceiling: Ceiling): number {
@@ -38,7 +38,7 @@ export function stepText(title: string, calls: readonly MeasuredCall[], ceilings
   return [
     [
       `${title}: ${formatMs(total)} ms a training step in ${calls.length} kernel calls, ${(flops / 1e9).toFixed(0)} GFLOP by definition`,
-      `float32 peak ${ceilings.fmaGflops.toFixed(0)} GFLOP/s, memory ${ceilings.memoryGBs.toFixed(1)} GB/s`,
+      `peak of multiply-adds ${ceilings.peakGflops.toFixed(0)} GFLOP/s, memory ${ceilings.memoryGBs.toFixed(1)} GB/s`,
       `floor ${formatMs(floor)} ms, ${percent(floor / total)} of the step`,
     ].join('\n'),
     table(['kernel', ...header], roofline(calls, ceilings, ({ kernel }) => kernel).map(cells)),

@@ -10,7 +10,8 @@ export interface MeasuredCall extends KernelCost {
 
 /** What the machine can do. */
 export interface Ceilings {
-  readonly fmaGflops: number;
+  /** Multiply-adds in the number format, in GFLOP/s. */
+  readonly peakGflops: number;
   /** Bytes read and written in GB/s. */
   readonly memoryGBs: number;
 }
@@ -63,8 +64,8 @@ function isComputeBound(call: KernelCost, ceilings: Ceilings): boolean {
   return computeMs(call, ceilings) > memoryMs(call, ceilings);
 }
 
-function computeMs({ computed }: KernelCost, { fmaGflops }: Ceilings): number {
-  return computed / (fmaGflops * 1e6);
+function computeMs({ computed }: KernelCost, { peakGflops }: Ceilings): number {
+  return computed / (peakGflops * 1e6);
 }
 
 function memoryMs({ bytes }: KernelCost, { memoryGBs }: Ceilings): number {

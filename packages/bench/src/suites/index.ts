@@ -1,4 +1,5 @@
 import { blockSuite } from './block.ts';
+import { convergenceSuite } from './convergence.ts';
 import { dataSuite } from './data.ts';
 import { forwardSuite } from './forward.ts';
 import { memorySuite } from './memory.ts';
@@ -22,4 +23,5 @@ export const suites: readonly Suite[] = [
   startupSuite,
   memorySuite,
   qualitySuite,
+  convergenceSuite,
 ];

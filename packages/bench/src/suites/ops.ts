@@ -1,5 +1,6 @@
 import { opExtent } from '../ours/op-extent.ts';
 import type { OpShape } from '../peers/peer.ts';
+import type { Precision } from '../precision.ts';
 import { measureOp } from './measure-op.ts';
 import type { Suite } from './suite.ts';
 
@@ -23,7 +24,7 @@ export const opsSuite: Suite = {
   name: 'ops',
   description: 'matrix product, convolutions and their gradients, GroupNorm, attention, clip + AdamW + EMA',
   cases: (context) =>
-    opShapes().map((shape) => ({
+    opShapes(context.precision).map((shape) => ({
       name: opName(shape),
       measure: () => measureOp(context, { suite: 'ops', name: opName(shape), shape, ...opExtent(shape) }),
     })),
@@ -31,7 +32,12 @@ export const opsSuite: Suite = {
 
 type SingleOp = Exclude<OpShape, { op: 'resnet-block' }>;
 
-function opShapes(): readonly SingleOp[] {
+/** The ops that a number format changes: what has no images is float32 in each. */
+function opShapes(precision: Precision): readonly SingleOp[] {
+  return allShapes().filter(({ op }) => precision === 'fp32' || !['matmul', 'update'].includes(op));
+}
+
+function allShapes(): readonly SingleOp[] {
   return [
     { op: 'matmul', size: 1024 },
     ...convolutions.flatMap((shape) => convolutionParts.map((part) => ({ op: 'conv2d', part, ...shape }) as const)),

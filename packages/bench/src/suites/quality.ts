@@ -5,7 +5,6 @@ import {
   classifierAccuracy,
   classifierFeatures,
   classify,
-  type Device,
   DiffuseError,
   ddim,
   evaluateImages,
@@ -18,6 +17,7 @@ import {
 import { type ImageDataset, openImages, saveImageGrid } from '@diffuse/data';
 import { mnistFile } from '@diffuse/testkit';
 import { runCommand } from '../peers/command.ts';
+import type { Precision } from '../precision.ts';
 import { compiledFile, repositoryRoot } from '../repository.ts';
 import type { CaseResult, Figure } from '../result.ts';
 import { timing } from '../statistics.ts';
@@ -62,16 +62,17 @@ interface Work {
   readonly folder: string;
   readonly judge: CaseResult;
   readonly threads: number;
+  readonly precision: Precision;
   readonly quick: boolean;
 }
 
 /** The work of a run, made when the first case asks for it. */
-function openWork({ device: { threads }, quick }: BenchContext): () => Promise<Work> {
+function openWork({ device: { threads }, precision, quick }: BenchContext): () => Promise<Work> {
   let work: Promise<Work> | undefined;
   return () => {
     work ??= (async () => {
       const folder = freshFolder();
-      return { folder, threads, quick, judge: await trainJudge({ folder, threads, quick }) };
+      return { folder, threads, precision, quick, judge: await trainJudge({ folder, threads, quick }) };
     })();
     return work;
   };
@@ -85,7 +86,8 @@ function freshFolder(): string {
   }
 }
 
-async function trainJudge({ folder, threads, quick }: Omit<Work, 'judge'>): Promise<CaseResult> {
+/** The judge is a float32 network in every run, so that it is the same. */
+async function trainJudge({ folder, threads, quick }: Omit<Work, 'judge' | 'precision'>): Promise<CaseResult> {
   const path = join(folder, 'classifier');
   const steps = quick ? ['--steps', '100'] : [];
   const ms = await train(path, ['--task', 'classifier', ...(await labelled()), ...steps], threads);
@@ -94,24 +96,23 @@ async function trainJudge({ folder, threads, quick }: Omit<Work, 'judge'>): Prom
   const { model } = await loadRun(path, { device, kind: 'classifier' });
   const value = await classifierAccuracy(model, device, test);
   return row(
-    'judge, test accuracy',
-    ms,
+    { name: 'judge, test accuracy', ms, precision: 'fp32' },
     { name: 'accuracy', value, better: 'higher' },
     quick ? undefined : leastAccuracy,
   );
 }
 
 /** Fréchet distance between 10,000 samples and the test images, in the features of the judge. */
-async function unconditional({ folder, threads, quick }: Work): Promise<CaseResult> {
+async function unconditional({ folder, threads, precision, quick }: Work): Promise<CaseResult> {
   const path = join(folder, 'unconditional');
   const ms = await train(
     path,
-    [...diffusionFlags(quick), '--data', await mnistFile('train-images-idx3-ubyte')],
+    [...diffusionFlags(quick, precision), '--data', await mnistFile('train-images-idx3-ubyte')],
     threads,
   );
   using device = await openDevice('cpu', { threads });
   using test = await testImages();
-  const generated = await draw(device, path, { count: quick ? 200 : test.count });
+  const generated = await draw({ threads, precision }, path, { count: quick ? 200 : test.count });
   const { model } = await loadRun(join(folder, 'classifier'), { device, kind: 'classifier' });
   using session = openClassifier(model, device);
   const { frechetDistance } = await evaluateImages({
@@ -121,31 +122,32 @@ async function unconditional({ folder, threads, quick }: Work): Promise<CaseResu
     metrics: ['fid'],
   });
   const figure = { name: 'FID', value: frechetDistance as number, better: 'lower' } as const;
-  return row('unconditional, FID', ms, figure, quick ? undefined : recorded.frechetDistance * recorded.margin);
+  const limit = quick ? undefined : recorded.frechetDistance * recorded.margin;
+  return row({ name: 'unconditional, FID', ms, precision }, figure, limit);
 }
 
 /** Share of guided samples that the judge takes for what they were asked to be. */
-async function conditional({ folder, threads, quick }: Work): Promise<CaseResult> {
+async function conditional({ folder, threads, precision, quick }: Work): Promise<CaseResult> {
   const path = join(folder, 'conditional');
-  const flags = [...diffusionFlags(quick), '--drop-class', String(dropClass), ...(await labelled())];
+  const flags = [...diffusionFlags(quick, precision), '--drop-class', String(dropClass), ...(await labelled())];
   const ms = await train(path, flags, threads);
   using device = await openDevice('cpu', { threads });
   const count = quick ? 200 : 2000;
   const labels = Int32Array.from({ length: count }, (_, i) => i % 10);
-  const { images } = await draw(device, path, { count, labels, guidance });
+  const { images } = await draw({ threads, precision }, path, { count, labels, guidance });
   const { model } = await loadRun(join(folder, 'classifier'), { device, kind: 'classifier' });
   const said = await classify(model, device, images);
   const value = labels.filter((label, i) => said.labels[i] === label).length / count;
   return row(
-    'with classes, as asked',
-    ms,
+    { name: 'with classes, as asked', ms, precision },
     { name: 'as asked', value, better: 'higher' },
     quick ? undefined : leastAsked,
   );
 }
 
-function diffusionFlags(quick: boolean): string[] {
-  return ['--preset', 'mnist', '--checkpoint-every', '0', '--steps', String(quick ? 100 : trainingSteps)];
+function diffusionFlags(quick: boolean, precision: Precision): string[] {
+  const steps = String(quick ? 100 : trainingSteps);
+  return ['--preset', 'mnist', '--checkpoint-every', '0', '--steps', steps, '--precision', precision];
 }
 
 async function labelled(): Promise<string[]> {
@@ -170,12 +172,13 @@ async function train(out: string, flags: readonly string[], threads: number): Pr
   return performance.now() - begin;
 }
 
-/** Draws samples by DDIM, and saves the first hundred as a picture beside the model. */
+/** Draws samples by DDIM in a number format, and saves the first hundred as a picture beside the model. */
 async function draw(
-  device: Device,
+  options: Pick<Work, 'threads' | 'precision'>,
   path: string,
-  options: { readonly count: number; readonly labels?: Int32Array; readonly guidance?: number },
+  asked: { readonly count: number; readonly labels?: Int32Array; readonly guidance?: number },
 ): Promise<Samples> {
+  using device = await openDevice('cpu', options);
   const { model, diffusion } = await loadRun(path, { device });
   const drawn = await sample({
     model,
@@ -183,21 +186,23 @@ async function draw(
     device,
     sampler: ddim({ steps: samplingSteps }),
     seed: 0,
-    ...options,
+    ...asked,
   });
   const [, height, width, channels] = drawn.shape as readonly [number, number, number, number];
-  const count = Math.min(gridImages, options.count);
+  const count = Math.min(gridImages, asked.count);
   const data = drawn.images.subarray(0, count * height * width * channels);
   await saveImageGrid(`${path}.png`, { data, shape: [count, height, width, channels] }, { columns: 10 });
   return drawn;
 }
 
-function row(name: string, ms: number, figure: Omit<Figure, 'limit'>, limit: number | undefined): CaseResult {
+function row(
+  { name, ms, precision }: { readonly name: string; readonly ms: number; readonly precision: Precision },
+  figure: Omit<Figure, 'limit'>,
+  limit: number | undefined,
+): CaseResult {
   if (!Number.isFinite(figure.value)) throw new DiffuseError('ERR_NON_FINITE', `${figure.name} is ${figure.value}`);
   return {
-    suite: 'quality',
-    name,
-    precision: 'fp32',
+    ...{ suite: 'quality', name, precision },
     ours: { ...timing([ms]), peakBytes: 0 },
     figure: { ...figure, ...(limit !== undefined && { limit }) },
   };

@@ -34,7 +34,7 @@ async function measureSampling(context: BenchContext, config: BenchConfig): Prom
     await saveModel(config, folder);
     const command = await ourCommand([
       ...['sample', '--model', folder, '--out', join(folder, 'image.png'), '--count', '1', '--json'],
-      ...['--sampler', 'ddim', '--steps', '2', '--threads', String(device.threads)],
+      ...['--sampler', 'ddim', '--steps', '2', '--threads', String(device.threads), '--precision', precision],
     ]);
     const ours = fresh(() => timeUntilOutput(command, '"progress"'));
     const theirs = peer?.startup && fresh(async () => Number(await peer.startup?.(folder)));
@@ -55,7 +55,10 @@ async function measureSampling(context: BenchContext, config: BenchConfig): Prom
 /** The images are in the packed cache from the unmeasured start on, as in every start of a user's but the first. */
 async function measureTraining(context: BenchContext, config: BenchConfig): Promise<CaseResult> {
   return inFolder(async (folder) => {
-    const flags = await trainFlags(config, folder, context.device.threads);
+    const flags = [
+      ...(await trainFlags(config, folder, context.device.threads)),
+      ...['--precision', context.precision],
+    ];
     const train = async (): Promise<number> => {
       const out = join(folder, 'run');
       const ms = await timeUntilOutput(await ourCommand(['train', '--out', out, '--json', ...flags]), '"event":"step"');

@@ -8,14 +8,14 @@ import { timing } from '../statistics.ts';
 
 /** What the cases of a suite are made from and run with. */
 export interface BenchContext {
-  /** Threads and, where it is held to one, the instruction set of either side. */
-  readonly device: { readonly threads: number; readonly isa?: string };
+  /** Threads and, where it is held to one, the instruction set of either side; the number format of ours. */
+  readonly device: { readonly threads: number; readonly isa?: string; readonly precision?: Precision };
   readonly precision: Precision;
   readonly configs: readonly BenchConfig[];
   readonly quick: boolean;
   readonly peers: readonly Peer[];
-  /** Measured peak of multiply-adds in GFLOP/s, where it is known. */
-  readonly fmaGflops: number | undefined;
+  /** Measured peak of multiply-adds in the number format in GFLOP/s, where it is known. */
+  readonly peakGflops: number | undefined;
 }
 
 /** One row to be. */
@@ -58,7 +58,7 @@ export interface Comparison {
 
 /** Times ours and the peer that can do the work in turn, and makes a row of it. */
 export async function compareWithPeer(
-  { peers, precision, fmaGflops }: BenchContext,
+  { peers, precision, peakGflops }: BenchContext,
   comparison: Comparison,
 ): Promise<CaseResult> {
   const { suite, name, ours, work, rounds, flops, asked } = comparison;
@@ -70,7 +70,7 @@ export async function compareWithPeer(
     return {
       ...{ suite, name, precision, ours: ourTiming },
       ...(peer && prepared && peerSide(ourTiming, peerTiming(peer, prepared, precision, times.peer), asked)),
-      ...(flops !== undefined && floatingPoint(flops, ourTiming, fmaGflops)),
+      ...(flops !== undefined && floatingPoint(flops, ourTiming, peakGflops)),
       otherCores: times.otherCores,
     };
   } finally {
@@ -100,8 +100,8 @@ export function peerSide(
 function floatingPoint(
   flops: number,
   ours: OurTiming,
-  fmaGflops: number | undefined,
+  peakGflops: number | undefined,
 ): Pick<CaseResult, 'flops' | 'fractionOfPeak'> {
-  if (fmaGflops === undefined) return { flops };
-  return { flops, fractionOfPeak: flops / (ours.medianMs * 1e6) / fmaGflops };
+  if (peakGflops === undefined) return { flops };
+  return { flops, fractionOfPeak: flops / (ours.medianMs * 1e6) / peakGflops };
 }
