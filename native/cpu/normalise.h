@@ -29,10 +29,15 @@ DIFFUSE_INLINE void gather(ChannelNorm<Count>& to, int64_t n, int64_t first, int
   }
 }
 
-DIFFUSE_INLINE Vec silu(Vec z) { return z * sigmoid(z); }
+// For images of T.
+template <typename T = float>
+DIFFUSE_INLINE Vec silu(Vec z) {
+  return z * sigmoid_for<T>(z);
+}
 // d silu / dz
+template <typename T = float>
 DIFFUSE_INLINE Vec silu_slope(Vec z) {
-  const Vec s = sigmoid(z);
+  const Vec s = sigmoid_for<T>(z);
   return s * madd(z, splat(1.0f) - s, splat(1.0f));
 }
 

@@ -264,5 +264,27 @@ DIFFUSE_INLINE Vec sigmoid(Vec x) {
 #endif
 }
 
+// The same to 2e-4, a tenth of what rounding to bf16 does: half the time.
+DIFFUSE_INLINE Vec rough_sigmoid(Vec x) {
+#if defined(__AVX512F__)
+  const Vec t = x * splat(-1.44269504088896341f);
+  const Vec n = (Vec)_mm512_maskz_roundscale_ps(0xffff, (__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const Vec f = t - n;
+  Vec p = madd(f, splat(5.5826318e-2f), splat(2.4022651e-1f));
+  p = madd(p, f, splat(6.9314718e-1f));
+  p = madd(p, f, splat(1.0f));
+  const Vec denominator = (Vec)_mm512_maskz_scalef_ps(0xffff, (__m512)p, (__m512)n) + splat(1.0f);
+  return (Vec)_mm512_maskz_rcp14_ps(0xffff, (__m512)denominator);
+#else
+  return sigmoid(x);
+#endif
+}
+
+// As exactly as images of T can hold it.
+template <typename T>
+DIFFUSE_INLINE Vec sigmoid_for(Vec x) {
+  return sizeof(T) == sizeof(float) ? sigmoid(x) : rough_sigmoid(x);
+}
+
 }  // namespace
 }  // namespace diffuse::DIFFUSE_ISA

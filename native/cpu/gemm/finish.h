@@ -129,7 +129,7 @@ class OutputVectors {
     }
     if constexpr (F == Finishing::norm_backward) {
       const Vec x = get(row_of<T>(finish_.x, pixel), v);
-      if (finish_.silu) value = value * silu_slope(normalised(x, mean_[v], scale_[v], beta_[v]));
+      if (finish_.silu) value = value * silu_slope<T>(normalised(x, mean_[v], scale_[v], beta_[v]));
       sum_[v] = sum_[v] + value;
       square_[v] = madd(value, x - mean_[v], square_[v]);
     }

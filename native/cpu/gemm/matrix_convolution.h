@@ -146,7 +146,7 @@ DIFFUSE_INLINE void pack_channels(const bf16* from, const bf16* second, const Nu
     const auto get = [&](const bf16* p) {
       return left == kLanes ? load(p + part) : left ? load_first(p + part, left) : zero();
     };
-    store(to + part, change<R>(get(from), second ? get(second) : zero(), numbers, part));
+    store(to + part, change<R, bf16>(get(from), second ? get(second) : zero(), numbers, part));
   }
 }
 

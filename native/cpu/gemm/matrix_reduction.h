@@ -38,6 +38,7 @@ struct MatrixReductionTiling {
   int64_t outputs, b_elements;        // elements of 16 outputs of B, of B
   int64_t channel_blocks, output_tiles, tiles_together, output_blocks, parts;
   int64_t row_chunks, sum_row, sum_floats, partial_floats;
+  int64_t row_elements;  // of each thread: 16 channels of a row of A or B
 };
 
 static MatrixReductionTiling choose_matrix_reduction(const WeightGradient<bf16>& w, int threads) {
@@ -50,7 +51,7 @@ static MatrixReductionTiling choose_matrix_reduction(const WeightGradient<bf16>&
   g.rows = w.dy.image.H;
   g.plane_rows = g.rows + (height - 1) / o.S;
   g.width = w.dy.image.W + (w.kernel_width() - 1) / o.S;
-  // A pair must not belong to two rows.
+  // Pairs do not belong to two rows.
   if (g.images % 2) g.width = round_up(g.width, 2);
   g.run = round_up(g.rows * g.width * g.images, kTileDepth);
   g.steps = g.run / kTileDepth;
@@ -74,11 +75,46 @@ static MatrixReductionTiling choose_matrix_reduction(const WeightGradient<bf16>&
   g.row_chunks = divide_up(g.rows, kPackRows);
   g.sum_row = g.output_tiles * kTileColumns;
   g.sum_floats = g.groups * g.row_chunks * g.sum_row;
+  g.row_elements = g.width * g.images * kTileColumns;
   g.partial_floats = g.parts > 1 ? round_up(w.weights(), kTileColumns) : 0;
   return g;
 }
 
 // --- A and B
+
+// 16 channels of one row of the images of a group, as they are to be read: [column][image][16] in bf16, where column v
+// holds the pixel at step v + left; zeros outside of the images. Adds the pixels to `sum`.
+template <Reading R>
+static void gather_row(const Source<bf16>& s, const MatrixReductionTiling& g, const Numbers<kLanes>* numbers,
+                       int64_t group, int64_t channel, int64_t y, int64_t step, int64_t left, bf16* row, Vec& sum) {
+  const Image<bf16>& x = s.image;
+  const int64_t first = group * g.images, images = y >= 0 && y < x.H ? at_most(g.images, x.N - first) : 0;
+  const int64_t depth = at_most(x.C - channel, kLanes);
+  // Columns inside: 0 <= step v + left < W.
+  const int64_t begin = left < 0 ? divide_up(-left, step) : 0;
+  const int64_t end = at_least(begin, at_most(g.width, divide_up(x.W - left, step)));
+  const int64_t pixel_bytes = kLanes * sizeof(bf16), column_bytes = g.images * pixel_bytes;
+  const int64_t last = images ? end : begin;
+  std::memset(row, 0, begin * column_bytes);
+  std::memset(reinterpret_cast<std::byte*>(row) + last * column_bytes, 0, (g.width - last) * column_bytes);
+  const auto get = [&](const bf16* p) { return depth == kLanes ? load(p) : load_first(p, depth); };
+  for (int64_t n = 0; n < (images ? g.images : 0); n++) {
+    bf16* to = row + (begin * g.images + n) * kLanes;
+    if (n >= images) {
+      for (int64_t v = begin; v < end; v++, to += g.images * kLanes) store(to, zero());
+      continue;
+    }
+    const int64_t pixel = ((first + n) * x.H + y) * x.W + step * begin + left;
+    const bf16* from = x.data + pixel * x.stride + channel;
+    const bf16* second = R == Reading::gradient ? s.second + pixel * s.second_stride + channel : nullptr;
+    for (int64_t v = begin; v < end; v++, to += g.images * kLanes, from += step * x.stride) {
+      const Vec value = change<R, bf16>(get(from), second ? get(second) : zero(), numbers[n], 0);
+      store(to, value);
+      sum = sum + value;
+      if (second) second += step * s.second_stride;
+    }
+  }
+}
 
 // The numbers of 16 channels of each image of a group.
 struct GroupNumbers {
@@ -90,116 +126,86 @@ static void gather_group(GroupNumbers& to, const Source<bf16>& s, const MatrixRe
     gather(to.of[n], s, group * g.images + n, channel);
 }
 
-// 16 channels of pixel (y, x) of an image of a group, as they are to be read.
-template <Reading R>
-DIFFUSE_INLINE Vec read_channels(const Source<bf16>& s, const GroupNumbers& numbers, int64_t first_image, int64_t n,
-                                 int64_t y, int64_t x, int64_t channel, int64_t left) {
-  const int64_t pixel = ((first_image + n) * s.image.H + y) * s.image.W + x;
-  const auto get = [&](const bf16* data, int64_t stride) {
-    const bf16* p = data + pixel * stride + channel;
-    return left == kLanes ? load(p) : load_first(p, left);
-  };
-  return change<R>(get(s.image.data, s.image.stride), s.second ? get(s.second, s.second_stride) : zero(), numbers.of[n],
-                   0);
+// Two pixels of 16 channels, as words of pairs.
+DIFFUSE_INLINE Vec pair_of(const bf16* pixels) {
+  alignas(64) static constexpr uint16_t kOrder[] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                                    8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return (Vec)_mm512_permutexvar_epi16(_mm512_load_si512(kOrder), _mm512_loadu_si512(pixels));
 }
 
-// One row of a plane of A, 16 channels.
-template <Reading R>
-static void turn_row(const Source<bf16>& s, const Window& o, const MatrixReductionTiling& g,
-                     const GroupNumbers& numbers, int64_t group, int64_t channel, int64_t plane, int64_t row,
-                     bf16* to) {
-  const Image<bf16>& x = s.image;
-  const int64_t y = o.S * row + plane / o.S + o.dy_min, left_column = plane % o.S + o.dx_min;
-  const int64_t images = at_most(g.images, x.N - group * g.images), left = at_most(x.C - channel, kLanes);
-  const int64_t count = g.width * g.images;
-  for (int64_t p = 0; p < count; p += kLanes) {
-    const int64_t together = at_most(count - p, kLanes);
-    Vec v[kLanes];
-    int64_t column = p / g.images, n = p % g.images;
-    for (int64_t l = 0; l < kLanes; l++) {
-      const int64_t at = o.S * column + left_column;
-      const bool inside = l < together && n < images && y >= 0 && y < x.H && at >= 0 && at < x.W;
-      v[l] = inside ? read_channels<R>(s, numbers, group * g.images, n, y, at, channel, left) : zero();
-      if (++n == g.images) {
-        n = 0;
-        column++;
-      }
-    }
-    exchange_all<1>(v);
+// row[p][16] → to[channel][p], for p in pairs; channels lie `line` elements apart.
+static void turn_over(const bf16* row, int64_t count, bf16* to, int64_t line) {
+  for (int64_t p = 0; p < count; p += 2 * kLanes) {
+    const int64_t pairs = at_most(count - p, 2 * kLanes) / 2;
+    Vec words[kLanes];
+    for (int64_t i = 0; i < kLanes; i++) words[i] = i < pairs ? pair_of(row + (p + 2 * i) * kLanes) : zero();
+    exchange_all<1>(words);
     for (int64_t c = 0; c < kLanes; c++) {
-      bf16* line = to + c * g.channel + p;
-      together == kLanes ? store(line, v[c]) : store_first(line, v[c], together);
+      float* at = reinterpret_cast<float*>(to + c * line + p);
+      pairs == kLanes ? store(at, words[c]) : store_first(at, words[c], pairs);
     }
   }
 }
 
-static void write_a(const Call& call, const WeightGradient<bf16>& w, const MatrixReductionTiling& g, bf16* a) {
-  const int64_t tiles = divide_up(w.x.image.C, kTileLines), rows = g.planes * g.plane_rows;
-  const int64_t chunks = divide_up(rows, kPackRows);
-  parallel_for(call, g.groups * tiles * chunks, [&](int64_t index, int) {
-    const int64_t group = index / chunks / tiles, channel = index / chunks % tiles * kTileLines;
-    bf16* to = a + (group * g.channel_blocks * kMatrixChannels + channel) * g.channel;
+// body(group, tile of 16 channels, first row, last row, room for a row, numbers of the images) for chunks of `rows`
+// rows, in parallel.
+template <typename Body>
+static void for_each_chunk(const Call& call, const Source<bf16>& s, const MatrixReductionTiling& g, int64_t rows,
+                           bf16* row_space, Body&& body) {
+  const int64_t tiles = divide_up(s.image.C, kTileColumns), chunks = divide_up(rows, kPackRows);
+  parallel_for(call, g.groups * tiles * chunks, [&](int64_t index, int thread) {
+    const int64_t group = index / chunks / tiles, tile = index / chunks % tiles, first = index % chunks * kPackRows;
     GroupNumbers numbers;
-    gather_group(numbers, w.x, g, group, channel);
+    gather_group(numbers, s, g, group, tile * kTileColumns);
+    body(group, tile, first, at_most(first + kPackRows, rows), row_space + thread * g.row_elements, numbers.of);
+  });
+}
+
+static void write_a(const Call& call, const WeightGradient<bf16>& w, const MatrixReductionTiling& g, bf16* row_space,
+                    bf16* a) {
+  const int64_t rows = g.planes * g.plane_rows, row_count = g.width * g.images, S = w.window.S;
+  const auto write = [&](int64_t group, int64_t tile, int64_t first, int64_t last, bf16* row,
+                         const Numbers<kLanes>* numbers) {
+    bf16* to = a + (group * g.channel_blocks * kMatrixChannels + tile * kTileLines) * g.channel;
+    Vec sum = zero();
     with_reading(w.x.reading, [&](auto reading) {
-      for (int64_t row = index % chunks * kPackRows; row < at_most((index % chunks + 1) * kPackRows, rows); row++)
-        turn_row<decltype(reading)::value>(w.x, w.window, g, numbers, group, channel, row / g.plane_rows,
-                                           row % g.plane_rows, to + row * g.width * g.images);
+      for (int64_t r = first; r < last; r++) {
+        const int64_t plane = r / g.plane_rows;
+        gather_row<decltype(reading)::value>(w.x, g, numbers, group, tile * kTileLines,
+                                             S * (r % g.plane_rows) + plane / S + w.window.dy_min, S,
+                                             plane % S + w.window.dx_min, row, sum);
+        turn_over(row, row_count, to + r * row_count, g.channel);
+      }
     });
     // What lies beyond the last row is multiplied by zeros, so it must be numbers.
-    if (index % chunks == chunks - 1)
-      for (int64_t c = 0; c < kTileLines; c++) {
-        bf16* line = to + c * g.channel;
-        const int64_t end = rows * g.width * g.images;
-        std::memset(line + end, 0, (g.channel - end) * sizeof(bf16));
-      }
-  });
+    if (last < rows) return;
+    for (int64_t c = 0; c < kTileLines; c++)
+      std::memset(to + c * g.channel + rows * row_count, 0, (g.channel - rows * row_count) * sizeof(bf16));
+  };
+  for_each_chunk(call, w.x, g, rows, row_space, write);
 }
 
-// Some rows of B, 16 outputs; leaves the sums of their pixels in `sums`.
-template <Reading R>
-static void pair_rows(const Source<bf16>& s, const MatrixReductionTiling& g, const GroupNumbers& numbers, int64_t group,
-                      int64_t channel, int64_t first_row, int64_t last_row, bf16* to, float* sums) {
-  const Image<bf16>& dy = s.image;
-  const int64_t images = at_most(g.images, dy.N - group * g.images), left = at_most(dy.C - channel, kLanes);
-  Vec sum = zero();
-  to += first_row * g.width * g.images * kTileColumns;
-  for (int64_t row = first_row; row < last_row; row++) {
-    int64_t column = 0, n = 0;
-    const auto next = [&] {
-      const bool inside = column < dy.W && n < images;
-      const Vec v = inside ? read_channels<R>(s, numbers, group * g.images, n, row, column, channel, left) : zero();
-      if (++n == g.images) {
-        n = 0;
-        column++;
-      }
-      return v;
-    };
-    for (int64_t p = 0; p < g.width * g.images; p += 2, to += 2 * kTileColumns) {
-      const Vec even = next(), odd = next();
-      sum = sum + even + odd;
-      store_pairs(to, even, odd);
-    }
-  }
-  store(sums, sum);
-}
-
-static void write_b(const Call& call, const WeightGradient<bf16>& w, const MatrixReductionTiling& g, bf16* b,
-                    float* sums) {
-  parallel_for(call, g.groups * g.output_tiles * g.row_chunks, [&](int64_t index, int) {
-    const int64_t group = index / g.row_chunks / g.output_tiles, tile = index / g.row_chunks % g.output_tiles;
-    const int64_t chunk = index % g.row_chunks, channel = tile * kTileColumns;
+// Leaves the sums of the pixels of each chunk in `sums`.
+static void write_b(const Call& call, const WeightGradient<bf16>& w, const MatrixReductionTiling& g, bf16* row_space,
+                    bf16* b, float* sums) {
+  const int64_t row_count = g.width * g.images;
+  const auto write = [&](int64_t group, int64_t tile, int64_t first, int64_t last, bf16* row,
+                         const Numbers<kLanes>* numbers) {
     bf16* to = b + (group * round_up(g.output_tiles, 2) + tile) * g.outputs;
-    GroupNumbers numbers;
-    gather_group(numbers, w.dy, g, group, channel);
+    Vec sum = zero();
     with_reading(w.dy.reading, [&](auto reading) {
-      pair_rows<decltype(reading)::value>(w.dy, g, numbers, group, channel, chunk * kPackRows,
-                                          at_most((chunk + 1) * kPackRows, g.rows), to,
-                                          sums + (group * g.row_chunks + chunk) * g.sum_row + channel);
+      for (int64_t r = first; r < last; r++) {
+        gather_row<decltype(reading)::value>(w.dy, g, numbers, group, tile * kTileColumns, r, 1, 0, row, sum);
+        bf16* at = to + r * row_count * kTileColumns;
+        for (int64_t p = 0; p < row_count; p += 2)
+          store(reinterpret_cast<float*>(at + p * kTileColumns), pair_of(row + p * kTileColumns));
+      }
     });
-    const int64_t end = g.rows * g.width * g.images;
-    if (chunk == g.row_chunks - 1) std::memset(to + end * kTileColumns, 0, (g.run - end) * kTileColumns * sizeof(bf16));
-  });
+    store(sums + (group * g.row_chunks + first / kPackRows) * g.sum_row + tile * kTileColumns, sum);
+    const int64_t end = g.rows * row_count;
+    if (last == g.rows) std::memset(to + end * kTileColumns, 0, (g.run - end) * kTileColumns * sizeof(bf16));
+  };
+  for_each_chunk(call, w.dy, g, g.rows, row_space, write);
 }
 
 // --- Sums
@@ -328,7 +334,7 @@ static void reduce_matrix_block(const WeightGradient<bf16>& w, const MatrixReduc
 
 static size_t matrix_reduction_scratch(const Call& call, const WeightGradient<bf16>& w) {
   const MatrixReductionTiling g = choose_matrix_reduction(w, thread_count(call.workers));
-  return static_cast<size_t>(g.a_elements + g.b_elements) * sizeof(bf16) +
+  return static_cast<size_t>(g.a_elements + g.b_elements + g.row_elements * thread_count(call.workers)) * sizeof(bf16) +
          static_cast<size_t>(g.sum_floats + g.parts * g.partial_floats) * sizeof(float);
 }
 
@@ -338,8 +344,9 @@ static void matrix_reduction(const Call& call, const WeightGradient<bf16>& w) {
   bf16* b = a + g.a_elements;
   float* sums = reinterpret_cast<float*>(b + g.b_elements);
   float* partial = sums + g.sum_floats;
-  write_a(call, w, g, a);
-  write_b(call, w, g, b, sums);
+  bf16* row_space = reinterpret_cast<bf16*>(partial + g.parts * g.partial_floats);
+  write_a(call, w, g, row_space, a);
+  write_b(call, w, g, row_space, b, sums);
   parallel_for(call, g.parts * g.channel_blocks * g.output_blocks, [&](int64_t index, int) {
     const TileRegisters registers;
     const int64_t part = index / g.output_blocks / g.channel_blocks, block = index / g.output_blocks % g.channel_blocks;

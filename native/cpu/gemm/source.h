@@ -57,12 +57,12 @@ DIFFUSE_INLINE void gather(Numbers<Count>& to, const Source<T>& s, int64_t n, in
   }
 }
 
-// One vector of those channels, from number `part` on.
-template <Reading R, int Count>
+// One vector of those channels, from number `part` on, to be stored as T.
+template <Reading R, typename T = float, int Count>
 DIFFUSE_INLINE Vec change(Vec x, Vec second, const Numbers<Count>& numbers, int part) {
   const auto number = [&](int which) { return load(numbers.values[which] + part); };
   if constexpr (R == Reading::norm) return normalised(x, number(0), number(1), number(2));
-  if constexpr (R == Reading::norm_silu) return silu(normalised(x, number(0), number(1), number(2)));
+  if constexpr (R == Reading::norm_silu) return silu<T>(normalised(x, number(0), number(1), number(2)));
   if constexpr (R == Reading::gradient) return input_gradient({number(0), number(1), number(2), number(3)}, x, second);
   return x;
 }
