@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "engine/signature.h"
+
 namespace diffuse::testing {
 
 namespace {
@@ -22,12 +24,8 @@ class Cases {
  public:
   void add(std::string kernel, std::vector<TensorCase> tensors, std::vector<double> attributes = {}) {
     list.push_back({std::move(kernel), std::move(tensors), std::move(attributes)});
-  }
-  // With images of float32, then with images of bf16.
-  void add_images(const std::string& kernel, const std::vector<TensorCase>& tensors,
-                  const std::vector<double>& attributes = {}) {
-    list.push_back({kernel, tensors, attributes});
-    list.push_back({kernel, tensors, attributes, DType::bf16});
+    KernelCase half = with_images(list.back(), Format::bf16);
+    if (has_bf16(half) && !has_bf16(list.back())) list.push_back(std::move(half));
   }
   std::vector<KernelCase> list;
 };
@@ -96,8 +94,8 @@ void add_products(Cases& cases) {
                                 {1, 1030, 1, 3}}) {
     TensorCase t = noise({N, S, heads * D}), log_sum_exp = dense({N, heads, S});
     std::vector<double> attributes{double(heads), 1 / std::sqrt(double(D))};
-    cases.add_images("attention_forward", {t, log_sum_exp, t, t, t}, attributes);
-    cases.add_images("attention_backward", {t, t, t, t, t, log_sum_exp, t, t, t}, attributes);
+    cases.add("attention_forward", {t, log_sum_exp, t, t, t}, attributes);
+    cases.add("attention_backward", {t, t, t, t, t, log_sum_exp, t, t, t}, attributes);
   }
 }
 
@@ -131,6 +129,10 @@ void add_elementwise(Cases& cases) {
     cases.add("silu_forward", {x, x});
     cases.add("silu_backward", {x, x, x});
     cases.add("copy", {x, x});
+    TensorCase half = x;
+    half.format = Format::bf16;
+    for (const TensorCase& y : {x, half})
+      for (const TensorCase& from : {x, half}) cases.add("cast", {y, from});
     cases.add("fill", {x}, {1.5});
     cases.add("scale", {x, x}, {-2});
     cases.add("add", {x, x, x}, {1, -0.5});
@@ -152,6 +154,7 @@ void add_elementwise(Cases& cases) {
   // Enough work for several tasks.
   TensorCase large = noise({5, 61, 67, 7});
   cases.add("silu_forward", {large, large});
+  cases.add("dropout", {large, large}, {0.3, 1, 2, 3, 4, 5});
   cases.add("sum", {dense({1}), large});
   cases.add("sum_pixels", {noise({5, 7}), large});
   cases.add("sum_samples", {dense({5}), large});
@@ -241,6 +244,21 @@ void add_optimizer(Cases& cases) {
 }
 
 }  // namespace
+
+bool has_bf16(const KernelCase& c) {
+  for (const TensorCase& t : c.tensors)
+    if (t.format == Format::bf16) return true;
+  return false;
+}
+
+KernelCase with_images(KernelCase c, Format format) {
+  for (const Signature& signature : signatures()) {
+    if (signature.kernel != c.kernel) continue;
+    for (size_t i = 0; i < c.tensors.size(); i++)
+      if (signature.tensors[i].image) c.tensors[i].format = format;
+  }
+  return c;
+}
 
 const std::vector<KernelCase>& kernel_cases() {
   static const std::vector<KernelCase> list = [] {
