@@ -208,20 +208,40 @@ DIFFUSE_INLINE void store_first(bf16* p, Vec v, int64_t n) {
 #endif
 }
 
+#if defined(__AVX512F__)
+// combine(lane, lane) of halves, then of the halves of those, until one lane is left.
+template <typename Combine>
+DIFFUSE_INLINE float fold_lanes(Vec v, Combine&& combine) {
+  v = combine(v, (Vec)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)v, (__m512)v, 0x4e));
+  v = combine(v, (Vec)_mm512_maskz_shuffle_f32x4(0xffff, (__m512)v, (__m512)v, 0xb1));
+  v = combine(v, (Vec)_mm512_maskz_permute_ps(0xffff, (__m512)v, 0x4e));
+  v = combine(v, (Vec)_mm512_maskz_permute_ps(0xffff, (__m512)v, 0xb1));
+  return v[0];
+}
+#endif
+
 // Sum of the lanes, in a fixed order (pairwise halves).
 DIFFUSE_INLINE float sum_lanes(Vec v) {
+#if defined(__AVX512F__)
+  return fold_lanes(v, [](Vec a, Vec b) { return a + b; });
+#else
   float lanes[kLanes];
   store(lanes, v);
   for (int half = kLanes / 2; half > 0; half /= 2)
     for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
   return lanes[0];
+#endif
 }
 DIFFUSE_INLINE float max_lanes(Vec v) {
+#if defined(__AVX512F__)
+  return fold_lanes(v, [](Vec a, Vec b) { return max(a, b); });
+#else
   float lanes[kLanes];
   store(lanes, v);
   float m = lanes[0];
   for (int i = 1; i < kLanes; i++) m = lanes[i] > m ? lanes[i] : m;
   return m;
+#endif
 }
 
 // e^x to 2 ulp for x in [-87, 88]; smaller arguments give about 1e-38, larger ones infinity is not reached: 3e38. NaN

@@ -3,7 +3,8 @@
 //
 //   N samples   S positions   C channels = H heads of D channels each; head h owns the channels [h D, (h + 1) D)
 //
-//   q, k, v, y, dq, dk, dv, dy [N, S, C] float32, slices of channels allowed; gradients must not overlap anything else
+//   q, k, v, y, dq, dk, dv, dy [N, S, C] float32 or bf16, all alike, slices of channels allowed; gradients must not
+//                              overlap anything else
 //   logSumExp                  [N, H, S] float32, contiguous
 //   heads >= 1, divides C;  scale finite, usually 1 / √D
 //
@@ -13,7 +14,8 @@
 //           dq_id = scale Σ_j dx_ij k_jd   dk_jd = scale Σ_i dx_ij q_id
 //           dv_jd = Σ_i p_ij dy_id
 //
-// A logit x is rounded to float32, so p carries a relative error of about 6e-8 |x|.
+// A logit x is rounded to float32, so p carries a relative error of about 6e-8 |x|. With images of bf16 sums are
+// float32 all the same; a matrix unit takes p and dx rounded to bf16.
 #pragma once
 
 #include "engine/kernel.h"

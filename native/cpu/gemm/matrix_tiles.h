@@ -40,6 +40,7 @@ class TileRegisters {
       config.row_bytes[i] = 64;
       config.rows[i] = kTileLines;
     }
+    asm volatile("" : : "r"(&config) : "memory");  // gcc believes that the next line reads 8 bytes
     _tile_loadconfig(&config);
   }
   ~TileRegisters() { _tile_release(); }

@@ -1,0 +1,77 @@
+// The forward pass by the vector units. A task packs what all tiles of its head share, then takes T rows of the S x S
+// matrix after the other from scores to products while they are in cache.
+#pragma once
+
+#include "cpu/attention/vector_layout.h"
+
+namespace diffuse::DIFFUSE_ISA {
+namespace {
+
+// Turns a row of scores x into exp(x - max) and returns log Σ exp(x); `sum` receives Σ exp(x - max).
+DIFFUSE_INLINE float exponentials(const Layout& l, float* x, float& sum) {
+  for (int64_t j = l.S; j < l.width; j++) x[j] = -__builtin_inff();
+  Vec top = load(x);
+  for (int64_t j = kLanes; j < l.width; j += kLanes) top = max(top, load(x + j));
+  float largest = max_lanes(top);
+  Vec total = zero();
+  for (int64_t j = 0; j < l.width; j += kLanes) {
+    Vec e = exp(load(x + j) - splat(largest));
+    store(x + j, e);
+    total = total + e;
+  }
+  sum = sum_lanes(total);
+  return static_cast<float>(largest + __builtin_log(static_cast<double>(sum)));
+}
+
+// For images of T.
+template <typename T>
+struct VectorForward : Areas {
+  Layout l;
+  struct {
+    int64_t keys, values, left, scores;
+    int64_t images[4];  // [S, D] each, of bf16 images
+  } at;
+
+  VectorForward(const Tensor& q, double heads, double scale) : l(vector_layout_of(q, heads, scale)) {
+    for (auto& area : at.images) area = take(sizeof(T) == sizeof(bf16) ? l.S * l.D : 0);
+    at.keys = take(panels_floats(l.D, l.S));
+    at.values = take(panels_floats(l.S, l.D));
+    at.left = take(rows_floats(l.T, l.D > l.S ? l.D : l.S));
+    at.scores = take(l.T * l.stride);
+  }
+
+  void run(const Call& call, const Part& part, float* scratch) const;
+};
+
+template <typename T>
+void VectorForward<T>::run(const Call& call, const Part& part, float* scratch) const {
+  const auto& [y_tensor, log_sum_exp_tensor, q_tensor, k_tensor, v_tensor] = tensors<5>(call);
+  const Positions own = positions_of(l, part), all{0, l.S};
+  auto read = [&](const Tensor& t, Positions of, int64_t area) {
+    return widened(head_of<T>(t, l, part), of, l.D, scratch + area);
+  };
+  Matrix q = read(q_tensor, own, at.images[0]);
+  Matrix y = to_be_rounded(head_of<T>(y_tensor, l, part), l.D, scratch + at.images[3]);
+  float* log_sum_exp = numbers_of(log_sum_exp_tensor, l, part);
+  Panels keys = pack_right_transposed(read(k_tensor, all, at.images[1]), l.D, l.S, scratch + at.keys);
+  Panels values = pack_right(read(v_tensor, all, at.images[2]), l.S, l.D, scratch + at.values);
+  Matrix scores{scratch + at.scores, l.stride};
+  for (int64_t tile = part.begin; tile < part.end; tile++) {
+    int64_t begin = l.begin(tile), rows = l.rows(tile);
+    Matrix out{y.row(begin), y.stride};
+    Rows left = pack_left({q.row(begin), q.stride}, rows, l.D, scratch + at.left);
+    multiply(rows, l.width, l.D, l.scale, left, keys, scores);
+    float sums[kMostTileRows];
+    for (int64_t i = 0; i < rows; i++) log_sum_exp[begin + i] = exponentials(l, scores.row(i), sums[i]);
+    left = pack_left(scores, rows, l.S, scratch + at.left);
+    multiply(rows, l.D, l.S, 1, left, values, out);
+    for (int64_t i = 0; i < rows; i++) {
+      float inverse = 1 / sums[i], *row = out.row(i);
+      for (int64_t d = 0; d < l.D; d++) row[d] *= inverse;
+    }
+  }
+  write_rounded(y, head_of<T>(y_tensor, l, part), own, l.D);
+}
+
+}  // namespace
+}  // namespace diffuse::DIFFUSE_ISA
