@@ -53,6 +53,14 @@ describe('sample', () => {
     expect(await draw('c.png', '--model', plain, '--seed=4')).not.toEqual(first);
   });
 
+  test('draws in bf16 from the same run: other images, as sure as the first', async () => {
+    const first = await draw('g.png', '--model', plain, '--seed=3');
+    const rounded = await draw('h.png', '--model', plain, '--seed=3', '--precision=bf16');
+    expect(rounded).not.toEqual(first);
+    const again = ['--precision=bf16', '--batch-size=2', '--threads=1'];
+    expect(await draw('i.png', '--model', plain, '--seed=3', ...again)).toEqual(rounded);
+  });
+
   test('samples from the average of the weights unless told otherwise', async () => {
     const average = await draw('d.png', '--model', plain);
     expect(await draw('e.png', '--model', plain, '--ema')).toEqual(average);
@@ -216,8 +224,18 @@ describe('inspect', () => {
     expect(code).toBe(0);
     expect(stdout).toContain('a U-Net for images of 8 x 8 x 1, 3 classes');
     expect(stdout).toContain('predicts v');
-    expect(stdout).toContain('batch of 4');
+    expect(stdout).toContain('batch of 4, fp32');
     expect(stdout).toMatch(/^1 +4 x 4 +16 +1 residual \+ attention +2 residual \+ attention$/m);
+  });
+
+  test('--precision counts the memory of another number format', async () => {
+    const trainingBytes = async (precision: string): Promise<number> => {
+      const flags = ['--batch-size=64', '--precision', precision, '--json'];
+      const [line] = jsonLines((await run('inspect', plain, ...flags)).stdout);
+      expect(line).toMatchObject({ precision });
+      return (line as { training: { memoryBytes: number } }).training.memoryBytes;
+    };
+    expect(await trainingBytes('bf16')).toBeLessThan(0.8 * (await trainingBytes('fp32')));
   });
 
   test('--json gives the same facts; the parts sum to the whole', async () => {

@@ -133,6 +133,7 @@ describe('resuming', () => {
       'with dropout, flips, accumulation and a cosine',
       ['--dropout=0.1', '--flip', '--accumulate=2', '--lr-schedule=cosine'],
     ],
+    ['in bf16', ['--precision=bf16', '--model-channels=16,32']],
   ])('%s: k steps and N - k more, with other threads, are the same bytes as N', async (name, flags) => {
     const whole = `${name} whole`;
     const parts = `${name} parts`;
