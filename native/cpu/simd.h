@@ -284,15 +284,16 @@ DIFFUSE_INLINE Vec sigmoid(Vec x) {
 #endif
 }
 
-// The same to 2e-4, a tenth of what rounding to bf16 does: half the time.
+// The same to 2e-4, a tenth of what rounding to bf16 does, in half the time.
 DIFFUSE_INLINE Vec rough_sigmoid(Vec x) {
 #if defined(__AVX512F__)
   const Vec t = x * splat(-1.44269504088896341f);
   const Vec n = (Vec)_mm512_maskz_roundscale_ps(0xffff, (__m512)t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const Vec f = t - n;
-  Vec p = madd(f, splat(5.5826318e-2f), splat(2.4022651e-1f));
-  p = madd(p, f, splat(6.9314718e-1f));
-  p = madd(p, f, splat(1.0f));
+  // 2^f for |f| <= 1/2 to 8e-5, by least squares of the relative error.
+  Vec p = madd(f, splat(5.517154e-2f), splat(2.4261104e-1f));
+  p = madd(p, f, splat(6.9326097e-1f));
+  p = madd(p, f, splat(9.9992806e-1f));
   const Vec denominator = (Vec)_mm512_maskz_scalef_ps(0xffff, (__m512)p, (__m512)n) + splat(1.0f);
   return (Vec)_mm512_maskz_rcp14_ps(0xffff, (__m512)denominator);
 #else
