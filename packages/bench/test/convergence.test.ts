@@ -6,10 +6,11 @@ import { expect, test } from 'vitest';
 import { buildTask } from '../../cli/src/run/task.ts';
 import { resolveSettings } from '../../cli/src/settings/resolve.ts';
 import { lastLoss, modeLosses } from '../src/convergence/convergence.ts';
-import { modes } from '../src/convergence/modes.ts';
+import { type Mode, modes } from '../src/convergence/modes.ts';
 import { convergencePicture } from '../src/convergence/picture.ts';
 import { type ConvergenceRecord, convergenceRecord, withTable } from '../src/convergence/record.ts';
 import { RunStore, type TrainedRun } from '../src/convergence/run-store.ts';
+import { trainRun } from '../src/convergence/train-run.ts';
 import { mnistTraining } from '../src/ours/mnist-training.ts';
 import { noiseImages } from '../src/ours/train-session.ts';
 
@@ -64,6 +65,19 @@ test('runs are kept as files and forgotten', async () => {
     expect(await store.find(run.mode, run.seed)).toBeUndefined();
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+test('a run that was kept counts as long as its first steps come out the same', async () => {
+  using device = await openDevice('cpu', { threads: 1 });
+  const options = { device, data: noiseImages([28, 28, 1], 64), mode: modes[1] as Mode, seed: 0, steps: 2 };
+  const run = await trainRun(options, undefined);
+  expect(run).toMatchObject({ mode: 'fp32', seed: 0, device: device.name });
+  expect(run.loss).toHaveLength(2);
+  const kept = { ...run, ms: 12345 };
+  expect(await trainRun(options, kept)).toBe(kept);
+  for (const loss of [[run.loss[0] as number, 0], run.loss.slice(1)]) {
+    expect((await trainRun(options, { ...kept, loss })).loss).toEqual(run.loss);
   }
 });
 

@@ -19,12 +19,14 @@ export function convergencePicture(runs: readonly TrainedRun[], window: number):
   const differences = new Map(
     modes.map((mode) => [mode, (smoothed.get(mode) ?? []).map((loss, i) => percentOff(loss, expected[i] ?? []))]),
   );
-  const seeds = expected.length;
+  const seeds = runsOf(reference, runs)
+    .map(({ seed }) => seed)
+    .join(', ');
   const common = { x: { label: 'step' }, width };
   const loss: LineChartOptions = {
     ...common,
     title: 'Loss while training on MNIST, by number format',
-    subtitle: `mean of ${window} steps and of ${seeds} seeds; faint: each seed`,
+    subtitle: `mean of ${window} steps; faint: each of the seeds ${seeds}, strong: their mean`,
     y: { scale: 'log', room },
     height: 340,
     series: curves(smoothed),

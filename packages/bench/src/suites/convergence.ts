@@ -1,8 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
-import { type Device, openDevice } from '@diffuse/core';
-import { type ImageDataset, openImages } from '@diffuse/data';
+import { openDevice } from '@diffuse/core';
+import { openImages } from '@diffuse/data';
 import { mnistFile } from '@diffuse/testkit';
 import { askedBounds } from '../asked.ts';
 import { modeLoss } from '../convergence/convergence.ts';
@@ -10,8 +9,8 @@ import { type Mode, modes, reference } from '../convergence/modes.ts';
 import { convergencePicture } from '../convergence/picture.ts';
 import { convergenceRecord, withTable } from '../convergence/record.ts';
 import { RunStore, type TrainedRun } from '../convergence/run-store.ts';
+import { trainRun } from '../convergence/train-run.ts';
 import { describeMachine } from '../machine.ts';
-import { mnistTraining } from '../ours/mnist-training.ts';
 import { currentCommit, repositoryRoot } from '../repository.ts';
 import type { CaseResult, Figure } from '../result.ts';
 import { timing } from '../statistics.ts';
@@ -105,35 +104,6 @@ function openRuns({ device: options, quick }: BenchContext): Runs {
     all: () => done,
     forget: () => store.clear(),
   };
-}
-
-/** A run that was kept is taken for what it says if so many of its steps come out the same again, bit for bit. */
-const repeatedSteps = 20;
-
-/** What {@link trainRun} is given. */
-interface RunOptions {
-  readonly device: Device;
-  readonly data: ImageDataset;
-  readonly mode: Mode;
-  readonly seed: number;
-  readonly steps: number;
-}
-
-/** @param kept the same run as it was before an interruption, if it was. */
-async function trainRun(
-  { device, data, mode, seed, steps }: RunOptions,
-  kept: TrainedRun | undefined,
-): Promise<TrainedRun> {
-  const expected = kept?.loss.length === steps ? kept.loss.slice(0, repeatedSteps) : [];
-  const begin = performance.now();
-  const training = mnistTraining(device, { data, steps, seed });
-  const peakBytes = training.peakBytes + device.allocatedBytes;
-  const loss: number[] = [];
-  for await (const step of training) {
-    loss.push(step.loss);
-    if (kept && loss.length === expected.length && loss.every((value, i) => value === expected[i])) return kept;
-  }
-  return { mode: mode.key, seed, device: device.name, ms: performance.now() - begin, peakBytes, loss };
 }
 
 async function measureMode(context: BenchContext, mode: Mode, runs: Runs): Promise<CaseResult> {
