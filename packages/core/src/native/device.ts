@@ -4,11 +4,14 @@ import { DiffuseError } from './errors.ts';
 
 export type { FileOrder } from './bindings.ts';
 
+/** A number format: a key of {@link precisions}. */
+export type Precision = 'fp32' | 'bf16' | 'bf16-fast';
+
 /**
  * The number formats that a device can be opened with. Weights, their gradients, the optimizer's state, statistics and losses are
  * float32 in each of them.
  */
-export const precisions = {
+export const precisions: Readonly<Record<Precision, { readonly description: string }>> = {
   fp32: { description: 'everything in float32' },
   bf16: {
     description: 'images inside a network are stored as bf16: half the memory; sums stay float32',
@@ -16,10 +19,7 @@ export const precisions = {
   'bf16-fast': {
     description: 'as bf16, and convolutions may round once more what they multiply, where that is faster',
   },
-} as const satisfies Record<string, { readonly description: string }>;
-
-/** A number format: a key of {@link precisions}. */
-export type Precision = keyof typeof precisions;
+};
 
 /** Options of {@link openDevice}. */
 export interface DeviceOptions {
