@@ -6,8 +6,11 @@ import { type OpCase, opCases, runOpCase, sameBits } from '../src/index.ts';
 
 const threadCounts = [1, 3];
 
-/** Rounding to bf16 changes a number by 2^-8 of itself at most; some gradients are rounded on their way too. */
-const outputTolerance = 1.1 * 2 ** -8;
+/**
+ * Rounding to bf16 changes a number by 2^-8 of itself at most. What the matrix unit multiplies (weights, attention's probabilities)
+ * and some gradients are rounded on their way too.
+ */
+const outputTolerance = 1.5 * 2 ** -8;
 const gradientTolerance = 3 * 2 ** -8;
 
 /** The kernels of a case, forward, that take images of three dimensions or more. */
