@@ -1,10 +1,12 @@
 import {
   compile,
   concatChannels,
+  copy,
   type Device,
   elementCount,
   Graph,
   gradient,
+  type Program,
   type Shape,
   sliceChannels,
   type TensorData,
@@ -20,6 +22,8 @@ export interface CaseResult {
   readonly gradientErrors: Readonly<Record<string, number>>;
   /** All output and gradient arrays, to compare bits between runs. */
   readonly arrays: Readonly<Record<string, Float32Array>>;
+  /** What ran. */
+  readonly calls: ReturnType<Program['explain']>;
 }
 
 /** A reproducible stream of standard normal numbers (mulberry32 and Box-Muller): test data only. */
@@ -34,10 +38,18 @@ export function testNormal(seed: number): () => number {
   return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
-const viewPadding = 3;
+/** How an op case is run on a device of its precision. */
+interface Mode {
+  /** Images are numbers of bf16 and computed inside the program, so that the planner may store them so. */
+  readonly bf16: boolean;
+  /** Channels beside a view. With so many of them every wider tensor has enough channels to be stored as bf16. */
+  readonly padding: number;
+}
 
 /**
- * Runs an op case on a device and compares outputs and gradients with the float64 reference.
+ * Runs an op case on a device and compares outputs and gradients with the float64 reference. Where the device stores images as bf16
+ * the inputs of three dimensions or more are rounded to it, for the reference too; what an op reads and writes is copied before and
+ * after, since what comes from outside is never stored so. It takes 16 channels to be stored so, which views always have.
  *
  * @param views true: float32 inputs are slices of wider tensors, and outputs are written into wider tensors.
  */
@@ -46,55 +58,88 @@ export async function runOpCase(
   opCase: OpCase,
   { views = false }: { views?: boolean } = {},
 ): Promise<CaseResult> {
-  const { inputs, data, reference64 } = prepareInputs(opCase);
+  const mode = device.precision === 'fp32' ? { bf16: false, padding: 3 } : { bf16: true, padding: 15 };
+  const { inputs, data, seeds, expected, slopes } = prepare(opCase, mode);
   const graph = new Graph();
   const feeds: Record<string, TensorData> = {};
   const values: Record<string, Value> = {};
   for (const [name, input] of Object.entries(inputs)) {
     const wide = views && isViewable(input);
-    values[name] = feed(graph, feeds, name, input, data[name] as TensorData, wide);
+    values[name] = feed(graph, feeds, name, input, data[name] as TensorData, wide, mode);
   }
   const built = opCase.build(values);
   const fetched: Record<string, Value> = {};
   for (const [name, value] of Object.entries(built)) {
-    fetched[name] = value;
+    fetched[name] = storable(value, mode);
     // Writing into a concatenation makes the output a view.
     if (views && isViewable({ shape: value.shape })) {
       const neighbour = feed(
         graph,
         feeds,
         `neighbour.${name}`,
-        neighbourOf(value.shape),
-        neighbourData(value.shape),
+        neighbourOf(value.shape, mode),
+        neighbourData(value.shape, mode),
         false,
+        mode,
       );
-      fetched[`wide.${name}`] = concatChannels([neighbour, value]);
+      fetched[`wide.${name}`] = storable(concatChannels([neighbour, value]), mode);
     }
   }
-  const gradients = emitGradients(graph, feeds, opCase, values, built);
-  for (const [name, value] of Object.entries(gradients.values)) fetched[`gradient.${name}`] = value;
+  const gradients = emitGradients(graph, feeds, seeds, values, built, Object.keys(slopes));
+  for (const [name, value] of Object.entries(gradients)) fetched[`gradient.${name}`] = storable(value, mode);
 
   using program = compile(graph, { device, outputs: fetched });
   const arrays = await program.run({ inputs: feeds });
-  const expected = opCase.reference(reference64);
   const outputErrors: Record<string, number> = {};
   for (const name of Object.keys(built)) {
     outputErrors[name] = relativeError(arrays[name] as Float32Array, (expected[name] as Tensor64).data);
     const wide = arrays[`wide.${name}`];
-    if (wide) checkNeighbour(opCase.name, name, wide, (built[name] as Value).shape);
+    if (wide) checkNeighbour(opCase.name, name, wide, (built[name] as Value).shape, mode);
   }
-  const gradientErrors = finiteDifferences(opCase, reference64, gradients.seeds, arrays);
-  return { outputErrors, gradientErrors, arrays };
+  const gradientErrors: Record<string, number> = {};
+  for (const [name, differences] of Object.entries(slopes)) {
+    gradientErrors[name] = slopeError(differences, arrays[`gradient.${name}`] as Float32Array);
+  }
+  return { outputErrors, gradientErrors, arrays, calls: program.explain() };
 }
 
+/** What does not depend on the device, nor on views. */
 interface Prepared {
   readonly inputs: Readonly<Record<string, CaseInput>>;
   readonly data: Record<string, TensorData>;
-  readonly reference64: Record<string, Tensor64>;
+  readonly seeds: Readonly<Record<string, Float32Array>>;
+  readonly expected: Readonly<Record<string, Tensor64>>;
+  readonly slopes: Readonly<Record<string, Slopes>>;
+}
+
+/** Computed once: references and their differences take far longer than the kernels. */
+const prepared = { f32: new WeakMap<OpCase, Prepared>(), bf16: new WeakMap<OpCase, Prepared>() };
+
+function prepare(opCase: OpCase, { bf16 }: Mode): Prepared {
+  const known = prepared[bf16 ? 'bf16' : 'f32'];
+  const found = known.get(opCase);
+  if (found) return found;
+  const { data, reference64 } = prepareInputs(opCase, bf16);
+  const expected = opCase.reference(reference64);
+  const names = opCase.gradients ?? Object.keys(data).filter((name) => data[name] instanceof Float32Array);
+  const seeds: Record<string, Float32Array> = {};
+  for (const [i, name] of (opCase.differentiable ?? Object.keys(expected)).entries()) {
+    const { shape } = expected[name] as Tensor64;
+    const normal = testNormal(1000 + i);
+    seeds[name] = Float32Array.from({ length: elementCount(shape) }, normal);
+    if (bf16 && shape.length >= leastRank) roundToBf16(seeds[name]);
+  }
+  const slopes = Object.fromEntries(names.map((name) => [name, finiteDifferences(opCase, reference64, seeds, name)]));
+  const result = { inputs: opCase.inputs, data, seeds, expected, slopes };
+  known.set(opCase, result);
+  return result;
 }
 
 /** Fills in the inputs; the reference sees the very float32 numbers that the kernel sees. */
-function prepareInputs(opCase: OpCase): Prepared {
+function prepareInputs(
+  opCase: OpCase,
+  bf16: boolean,
+): { data: Record<string, TensorData>; reference64: Record<string, Tensor64> } {
   const data: Record<string, TensorData> = {};
   const reference64: Record<string, Tensor64> = {};
   let seed = 1;
@@ -106,15 +151,33 @@ function prepareInputs(opCase: OpCase): Prepared {
     const ArrayType = { f32: Float32Array, i32: Int32Array, u8: Uint8Array }[input.dtype ?? 'f32'];
     const array = new ArrayType(count);
     for (let i = 0; i < count; i++) array[i] = element(i);
+    if (bf16 && array instanceof Float32Array && input.shape.length >= leastRank) roundToBf16(array);
     data[name] = array;
     reference64[name] = { shape: input.shape, data: Float64Array.from(array) };
   }
-  return { inputs: opCase.inputs, data, reference64 };
+  return { data, reference64 };
+}
+
+/** Values of so many dimensions may be images. */
+const leastRank = 3;
+
+/** Rounds to the nearest numbers of bf16, ties to even. */
+function roundToBf16(array: Float32Array): void {
+  const bits = new Uint32Array(array.buffer, array.byteOffset, array.length);
+  for (let i = 0; i < bits.length; i++) {
+    const word = bits[i] ?? 0;
+    bits[i] = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000;
+  }
+}
+
+/** The value behind two copies, so that it meets another image that neither comes from outside nor leaves the program. */
+function storable(value: Value, { bf16 }: Mode): Value {
+  return bf16 && value.dtype === 'f32' && value.shape.length >= leastRank ? copy(copy(value)) : value;
 }
 
 /** Small vectors (bias, gamma) are always contiguous; activations may be views. */
 function isViewable({ shape, dtype = 'f32' }: CaseInput): boolean {
-  return dtype === 'f32' && shape.length >= 3;
+  return dtype === 'f32' && shape.length >= leastRank;
 }
 
 function feed(
@@ -124,115 +187,119 @@ function feed(
   input: CaseInput,
   data: TensorData,
   wide: boolean,
+  mode: Mode,
 ): Value {
   if (!wide) {
     feeds[name] = data;
-    return graph.input(name, input.shape, input.dtype);
+    return storable(graph.input(name, input.shape, input.dtype), mode);
   }
   const channels = input.shape.at(-1) ?? 1;
-  const total = channels + 2 * viewPadding;
+  const total = channels + 2 * mode.padding;
   const padded = new Float32Array((data.length / channels) * total).fill(Number.NaN);
   for (let i = 0; i < data.length; i++) {
-    padded[Math.floor(i / channels) * total + viewPadding + (i % channels)] = data[i] ?? 0;
+    padded[Math.floor(i / channels) * total + mode.padding + (i % channels)] = data[i] ?? 0;
   }
   feeds[name] = padded;
-  return sliceChannels(graph.input(name, [...input.shape.slice(0, -1), total]), viewPadding, channels);
+  const image = storable(graph.input(name, [...input.shape.slice(0, -1), total]), mode);
+  return sliceChannels(image, mode.padding, channels);
 }
 
-function neighbourOf(shape: Shape): CaseInput {
-  return { shape: [...shape.slice(0, -1), viewPadding] };
+/** What the channels beside a view hold, a number of either format. */
+const untouched = 12352;
+
+function neighbourOf(shape: Shape, { padding }: Mode): CaseInput {
+  return { shape: [...shape.slice(0, -1), padding] };
 }
-function neighbourData(shape: Shape): Float32Array {
-  return new Float32Array(elementCount(neighbourOf(shape).shape)).fill(12345);
+function neighbourData(shape: Shape, mode: Mode): Float32Array {
+  return new Float32Array(elementCount(neighbourOf(shape, mode).shape)).fill(untouched);
 }
 
 /** A kernel must not touch the channels beside its view. */
-function checkNeighbour(caseName: string, output: string, wide: Float32Array, shape: Shape): void {
-  const total = (shape.at(-1) ?? 1) + viewPadding;
+function checkNeighbour(caseName: string, output: string, wide: Float32Array, shape: Shape, { padding }: Mode): void {
+  const total = (shape.at(-1) ?? 1) + padding;
   for (let i = 0; i < wide.length; i++) {
-    if (i % total < viewPadding && wide[i] !== 12345) {
+    if (i % total < padding && wide[i] !== untouched) {
       throw new Error(`${caseName}: '${output}' wrote outside its channels, at element ${i} of the wider tensor`);
     }
   }
 }
 
-interface Gradients {
-  readonly values: Readonly<Record<string, Value>>;
-  readonly seeds: Readonly<Record<string, Float32Array>>;
-}
-
+/** The gradients of Σ seed · output with respect to the values that are named. */
 function emitGradients(
   graph: Graph,
   feeds: Record<string, TensorData>,
-  opCase: OpCase,
+  seeds: Readonly<Record<string, Float32Array>>,
   values: Readonly<Record<string, Value>>,
   built: Readonly<Record<string, Value>>,
-): Gradients {
-  const names = opCase.gradients ?? Object.keys(values).filter((name) => values[name]?.dtype === 'f32');
-  if (names.length === 0) return { values: {}, seeds: {} };
-  const seeds: Record<string, Float32Array> = {};
-  const differentiable = opCase.differentiable ?? Object.keys(built);
-  const list = differentiable.map((name) => {
+  names: readonly string[],
+): Readonly<Record<string, Value>> {
+  if (names.length === 0) return {};
+  const list = Object.entries(seeds).map(([name, seed]) => {
     const value = built[name] as Value;
-    const normal = testNormal(1000 + value.id);
-    const seed = Float32Array.from({ length: elementCount(value.shape) }, normal);
-    seeds[name] = seed;
     feeds[`seed.${name}`] = seed;
     return { value, gradient: graph.input(`seed.${name}`, value.shape) };
   });
   const wrt = names.map((name) => values[name] as Value);
   const found = gradient(list, wrt);
-  return { values: Object.fromEntries(names.map((name, i) => [name, found.get(wrt[i] as Value) as Value])), seeds };
+  return Object.fromEntries(names.map((name, i) => [name, found.get(wrt[i] as Value) as Value]));
 }
 
 /** Coordinates of each input that are checked one by one; a random direction covers the rest. */
 const checkedCoordinates = 12;
 
-/**
- * Compares gradients with central differences of Σ seed · reference: in random directions over the whole input, and in single
- * coordinates. Errors are relative to the norm (directions) or the largest element (coordinates) of the gradient.
- */
+/** Central differences of Σ seed · reference by one input. */
+interface Slopes {
+  /** In a random direction over the whole input. */
+  readonly direction: Float64Array;
+  readonly along: number;
+  /** In single coordinates. */
+  readonly coordinates: ReadonlyMap<number, number>;
+}
+
 function finiteDifferences(
   opCase: OpCase,
   inputs: Readonly<Record<string, Tensor64>>,
   seeds: Readonly<Record<string, Float32Array>>,
-  arrays: Readonly<Record<string, Float32Array>>,
-): Record<string, number> {
+  name: string,
+): Slopes {
   const objective = (changed: Readonly<Record<string, Tensor64>>): number => {
     const outputs = opCase.reference(changed);
     let sum = 0;
-    for (const [name, seed] of Object.entries(seeds)) {
-      const { data } = outputs[name] as Tensor64;
+    for (const [output, seed] of Object.entries(seeds)) {
+      const { data } = outputs[output] as Tensor64;
       for (let i = 0; i < seed.length; i++) sum += (seed[i] ?? 0) * (data[i] ?? 0);
     }
     return sum;
   };
-  const errors: Record<string, number> = {};
-  for (const [key, computed] of Object.entries(arrays)) {
-    if (!key.startsWith('gradient.')) continue;
-    const name = key.slice('gradient.'.length);
-    const input = inputs[name] as Tensor64;
-    const slope = (direction: (i: number) => number, step: number): number => {
-      const moved = (sign: number): Tensor64 => ({
-        shape: input.shape,
-        data: input.data.map((x, i) => x + sign * step * direction(i)),
-      });
-      return (objective({ ...inputs, [name]: moved(1) }) - objective({ ...inputs, [name]: moved(-1) })) / (2 * step);
-    };
-    const largest = computed.reduce((max, x) => Math.max(max, Math.abs(x)), 1e-3);
-    const norm = Math.max(1e-3, Math.sqrt(computed.reduce((sum, x) => sum + x * x, 0)));
-    const normal = testNormal(77);
-    const direction = Float64Array.from(computed, normal);
-    const along = computed.reduce((sum, g, i) => sum + g * (direction[i] ?? 0), 0);
-    let worst = Math.abs(slope((i) => direction[i] ?? 0, 1e-5) - along) / norm;
-    for (let k = 0; k < Math.min(checkedCoordinates, computed.length); k++) {
-      const at = Math.floor((k * computed.length) / Math.min(checkedCoordinates, computed.length));
-      const difference = slope((i) => (i === at ? 1 : 0), 1e-5) - (computed[at] ?? 0);
-      worst = Math.max(worst, Math.abs(difference) / largest);
-    }
-    errors[name] = worst;
+  const { shape, data } = inputs[name] as Tensor64;
+  const slope = (direction: (i: number) => number): number => {
+    const step = 1e-5;
+    const moved = (sign: number): Tensor64 => ({ shape, data: data.map((x, i) => x + sign * step * direction(i)) });
+    return (objective({ ...inputs, [name]: moved(1) }) - objective({ ...inputs, [name]: moved(-1) })) / (2 * step);
+  };
+  const normal = testNormal(77);
+  const direction = Float64Array.from(data, normal);
+  const coordinates = new Map<number, number>();
+  const checked = Math.min(checkedCoordinates, data.length);
+  for (let k = 0; k < checked; k++) {
+    const at = Math.floor((k * data.length) / checked);
+    coordinates.set(
+      at,
+      slope((i) => (i === at ? 1 : 0)),
+    );
   }
-  return errors;
+  return { direction, along: slope((i) => direction[i] ?? 0), coordinates };
+}
+
+/** Worst error of a gradient, relative to its norm (direction) or its largest element (coordinates). */
+function slopeError({ direction, along, coordinates }: Slopes, computed: Float32Array): number {
+  const largest = computed.reduce((max, x) => Math.max(max, Math.abs(x)), 1e-3);
+  const norm = Math.max(1e-3, Math.sqrt(computed.reduce((sum, x) => sum + x * x, 0)));
+  let worst = Math.abs(along - computed.reduce((sum, g, i) => sum + g * (direction[i] ?? 0), 0)) / norm;
+  for (const [at, difference] of coordinates) {
+    worst = Math.max(worst, Math.abs(difference - (computed[at] ?? 0)) / largest);
+  }
+  return worst;
 }
 
 /** Largest |difference| over the largest |reference|; infinite where NaN or the sizes differ. */
