@@ -5,7 +5,6 @@
 #include "engine/workers.h"
 
 #ifdef DIFFUSE_HAVE_AMX
-#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -21,9 +20,7 @@ int thread_count(Workers* workers) { return workers->threads(); }
 // Whether the CPU multiplies tiles of bf16 and the system lets this process use their registers, which it must be asked
 // for once: it then saves 8 KB more of every thread.
 static bool tiles_allowed() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  constexpr unsigned kBf16 = 1u << 22, kTiles = 1u << 24;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kBf16) == 0 || (d & kTiles) == 0) return false;
+  if (!__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16")) return false;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM of Linux, number of the state
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
