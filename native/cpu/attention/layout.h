@@ -14,14 +14,15 @@ struct Layout {
   int64_t N, S, H, D;
   float scale;
   int64_t T, tiles;  // rows of a tile (the last one may have fewer), tiles of a head
-  int64_t width,
-      stride;  // columns of a tile of scores, in whole units of work; floats from one of its rows to the next
+  int64_t unit;      // rows by which a head is cut into tasks
+  int64_t width;     // columns of a tile of scores, in whole units of work
+  int64_t stride;    // floats from one of its rows to the next
 
-  int64_t begin(int64_t tile) const { return tile * T; }
-  int64_t rows(int64_t tile) const { return at_most(T, S - tile * T); }
+  // Of the tile that begins with a row, where rows from `end` are left out.
+  int64_t rows(int64_t begin, int64_t end) const { return at_most(T, end - begin); }
 };
 
-// All but T, tiles, width and stride.
+// What does not depend on the unit that computes.
 DIFFUSE_INLINE Layout sizes_of(const Tensor& q, double heads, double scale) {
   Layout l{};
   l.N = q.shape[0], l.S = q.shape[1], l.H = static_cast<int64_t>(heads), l.D = q.shape[2] / l.H;
@@ -29,20 +30,26 @@ DIFFUSE_INLINE Layout sizes_of(const Tensor& q, double heads, double scale) {
   return l;
 }
 
-// Tiles [begin, end) of a head of a sample: what a task computes.
+// Rows of a head.
+struct Positions {
+  int64_t begin, end;
+};
+// Rows of head h of sample n: what a task computes.
 struct Part {
-  int64_t n, h, begin, end;
+  int64_t n, h;
+  Positions own;
 };
 
 // A head is one task, unless there are too few heads to occupy the threads; then it is cut, and its packing done in
 // each part.
 DIFFUSE_INLINE int64_t parts_of(const Layout& l, int threads) {
   int64_t heads = l.N * l.H;
-  return heads >= 2 * threads ? 1 : at_most(l.tiles, (4 * threads + heads - 1) / heads);
+  return heads >= 2 * threads ? 1 : at_most(divide_up(l.S, l.unit), divide_up(4 * threads, heads));
 }
 DIFFUSE_INLINE Part part_at(const Layout& l, int64_t parts, int64_t index) {
-  int64_t head = index / parts, part = index % parts;
-  return {head / l.H, head % l.H, l.tiles * part / parts, l.tiles * (part + 1) / parts};
+  int64_t head = index / parts, part = index % parts, units = divide_up(l.S, l.unit);
+  int64_t begin = units * part / parts * l.unit, end = units * (part + 1) / parts * l.unit;
+  return {head / l.H, head % l.H, {begin, at_most(end, l.S)}};
 }
 
 // The [S, D] matrix of a part's head; its [S] numbers of a [N, H, S] tensor.
@@ -58,14 +65,6 @@ DIFFUSE_INLINE HeadMatrix<T> head_of(const Tensor& t, const Layout& l, const Par
 }
 DIFFUSE_INLINE float* numbers_of(const Tensor& t, const Layout& l, const Part& part) {
   return f32(t) + (part.n * l.H + part.h) * l.S;
-}
-
-// Rows of a head, and those of a part's tiles.
-struct Positions {
-  int64_t begin, end;
-};
-DIFFUSE_INLINE Positions positions_of(const Layout& l, const Part& part) {
-  return {l.begin(part.begin), at_most(l.begin(part.end), l.S)};
 }
 
 // Where a thread's areas begin in its scratch, in floats.

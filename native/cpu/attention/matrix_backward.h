@@ -130,8 +130,8 @@ inline void MatrixBackward::queries(const Call& call, const Part& part, float* s
   bf16 *dx_lines = area(scratch, at.dx), *p_turned = area(scratch, at.p_turned);
   bf16* dx_turned = area(scratch, at.dx_turned);
   alignas(64) float square[kSquareFloats];
-  for (int64_t tile = part.begin; tile < part.end; tile++) {
-    const int64_t begin = l.begin(tile), rows = l.rows(tile), gathered = begin % G;
+  for (int64_t begin = part.own.begin; begin < part.own.end; begin += l.T) {
+    const int64_t rows = l.rows(begin, l.S), gathered = begin % G;
     multiply_lines(query_lines, begin, keys_transposed, l.D, l.width, x);
     multiply_lines(dy_lines, begin, values_transposed, l.D, l.width, dp);
     const float *log_sum_exp = scratch + at.log_sum_exp + begin, *delta = scratch + at.delta + begin;
@@ -158,7 +158,7 @@ inline void MatrixBackward::queries(const Call& call, const Part& part, float* s
       write_square(square, {dq.row(begin) + d, dq.stride}, rows, at_most(l.D - d, kSquare),
                    [&](int64_t) { return l.scale; });
     }
-    if (whole && (gathered + l.T == G || tile + 1 == l.tiles))
+    if (whole && (gathered + l.T == G || begin + l.T >= l.S))
       turned_products(scratch, query_pairs, dy_pairs, head(dk), head(dv), begin - gathered, gathered + l.T);
   }
 }
@@ -198,8 +198,8 @@ inline void MatrixBackward::keys(const Call& call, const Part& part, float* scra
   const Matrix x{scratch + at.x, l.stride}, dp{scratch + at.dp, l.stride};
   const int64_t stride = lines_stride(l.S);
   bf16 *p_lines = area(scratch, at.p), *dx_lines = area(scratch, at.dx);
-  for (int64_t tile = part.begin; tile < part.end; tile++) {
-    const int64_t begin = l.begin(tile), rows = l.rows(tile);
+  for (int64_t begin = part.own.begin; begin < part.own.end; begin += l.T) {
+    const int64_t rows = l.rows(begin, l.S);
     multiply_lines(key_lines, begin, queries_transposed, l.D, l.width, x);
     multiply_lines(value_lines, begin, dy_transposed, l.D, l.width, dp);
     for (int64_t j = 0; j < l.width; j += kLanes) {

@@ -61,8 +61,8 @@ struct MatrixForward : Areas {
     const int64_t p_stride = lines_stride(l.S);
     bf16* p = area(at.p);
     alignas(64) float square[kSquareFloats];
-    for (int64_t tile = part.begin; tile < part.end; tile++) {
-      const int64_t begin = l.begin(tile), rows = l.rows(tile);
+    for (int64_t begin = part.own.begin; begin < part.own.end; begin += l.T) {
+      const int64_t rows = l.rows(begin, l.S);
       multiply_lines(queries, begin, keys, l.D, l.width, scores);
       float largest[kSquare], sums[kSquare] = {};
       for (int64_t i = 0; i < rows; i++) exponentials(l, scores.row(i), p + i * p_stride, largest[i], sums[i]);

@@ -24,7 +24,7 @@ DIFFUSE_INLINE int64_t whole_squares(int64_t count) { return round_up(count, kSq
 // A tile is as many rows as a product has.
 DIFFUSE_INLINE Layout matrix_layout_of(const Tensor& q, double heads, double scale) {
   Layout l = sizes_of(q, heads, scale);
-  l.T = kSquare;
+  l.T = l.unit = kSquare;
   l.tiles = divide_up(l.S, l.T);
   l.width = whole_squares(l.S);
   l.stride = l.width + kLanes;  // rows a power of two apart would compete for the same sets of L1

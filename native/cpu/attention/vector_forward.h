@@ -7,8 +7,9 @@
 namespace diffuse::DIFFUSE_ISA {
 namespace {
 
-// Turns a row of scores x into exp(x - max) and returns log Σ exp(x); `sum` receives Σ exp(x - max).
-DIFFUSE_INLINE float exponentials(const Layout& l, float* x, float& sum) {
+// Packs exp(x - max) of a row of scores x as row i of a left operand and returns log Σ exp(x); `sum` receives
+// Σ exp(x - max).
+DIFFUSE_INLINE float exponentials(const Layout& l, float* x, Rows left, int64_t i, float& sum) {
   for (int64_t j = l.S; j < l.width; j++) x[j] = -__builtin_inff();
   Vec top = load(x);
   for (int64_t j = kLanes; j < l.width; j += kLanes) top = max(top, load(x + j));
@@ -16,7 +17,7 @@ DIFFUSE_INLINE float exponentials(const Layout& l, float* x, float& sum) {
   Vec total = zero();
   for (int64_t j = 0; j < l.width; j += kLanes) {
     Vec e = exp(load(x + j) - splat(largest));
-    store(x + j, e);
+    store(left.at(i, j), e);
     total = total + e;
   }
   sum = sum_lanes(total);
@@ -34,9 +35,9 @@ struct VectorForward : Areas {
 
   VectorForward(const Tensor& q, double heads, double scale) : l(vector_layout_of(q, heads, scale)) {
     for (auto& area : at.images) area = take(sizeof(T) == sizeof(bf16) ? l.S * l.D : 0);
-    at.keys = take(panels_floats(l.D, l.S));
+    at.keys = take(transposed_floats(l));
     at.values = take(panels_floats(l.S, l.D));
-    at.left = take(rows_floats(l.T, l.D > l.S ? l.D : l.S));
+    at.left = take(rows_floats(l.T, larger(l.D, l.width)));
     at.scores = take(l.T * l.stride);
   }
 
@@ -46,24 +47,24 @@ struct VectorForward : Areas {
 template <typename T>
 void VectorForward<T>::run(const Call& call, const Part& part, float* scratch) const {
   const auto& [y_tensor, log_sum_exp_tensor, q_tensor, k_tensor, v_tensor] = tensors<5>(call);
-  const Positions own = positions_of(l, part), all{0, l.S};
+  const Positions own = part.own, all{0, l.S};
   auto read = [&](const Tensor& t, Positions of, int64_t area) {
     return widened(head_of<T>(t, l, part), of, l.D, scratch + area);
   };
   Matrix q = read(q_tensor, own, at.images[0]);
   Matrix y = to_be_rounded(head_of<T>(y_tensor, l, part), l.D, scratch + at.images[3]);
   float* log_sum_exp = numbers_of(log_sum_exp_tensor, l, part);
-  Panels keys = pack_right_transposed(read(k_tensor, all, at.images[1]), l.D, l.S, scratch + at.keys);
+  Matrix keys = read(k_tensor, all, at.images[1]);
   Panels values = pack_right(read(v_tensor, all, at.images[2]), l.S, l.D, scratch + at.values);
   Matrix scores{scratch + at.scores, l.stride};
-  for (int64_t tile = part.begin; tile < part.end; tile++) {
-    int64_t begin = l.begin(tile), rows = l.rows(tile);
+  for (int64_t begin = own.begin; begin < own.end; begin += l.T) {
+    int64_t rows = l.rows(begin, own.end);
     Matrix out{y.row(begin), y.stride};
     Rows left = pack_left({q.row(begin), q.stride}, rows, l.D, scratch + at.left);
-    multiply(rows, l.width, l.D, l.scale, left, keys, scores);
+    multiply_transposed(l, rows, l.scale, left, keys, begin == own.begin, scratch + at.keys, scores);
+    left = rows_at(rows, scratch + at.left);
     float sums[kMostTileRows];
-    for (int64_t i = 0; i < rows; i++) log_sum_exp[begin + i] = exponentials(l, scores.row(i), sums[i]);
-    left = pack_left(scores, rows, l.S, scratch + at.left);
+    for (int64_t i = 0; i < rows; i++) log_sum_exp[begin + i] = exponentials(l, scores.row(i), left, i, sums[i]);
     multiply(rows, l.D, l.S, 1, left, values, out);
     for (int64_t i = 0; i < rows; i++) {
       float inverse = 1 / sums[i], *row = out.row(i);

@@ -20,40 +20,44 @@ struct Rows {
   float* data;
   int64_t step;
   Rows from_depth(int64_t k) const { return {data + k / kBlock * step, step}; }
+  float* at(int64_t row, int64_t k) const { return data + k / kBlock * step + row * kBlock + k % kBlock; }
 };
 DIFFUSE_INLINE int64_t rows_step(int64_t rows) { return round_up(rows, kLanes) * kBlock + kBlock; }
 DIFFUSE_INLINE int64_t rows_floats(int64_t rows, int64_t depth) {
   return round_up(depth, kBlock) / kBlock * rows_step(rows);
 }
 
+DIFFUSE_INLINE Rows rows_at(int64_t rows, float* to) { return {to, rows_step(rows)}; }
+
 static Rows pack_left(Matrix a, int64_t rows, int64_t depth, float* to) {
   pack_rows(a.data, a.stride, rows, depth, to, rows_step(rows));
-  return {to, rows_step(rows)};
+  return rows_at(rows, to);
 }
 static Rows pack_left_transposed(Matrix a, int64_t rows, int64_t depth, float* to) {
   pack_rows_transposed(a.data, a.stride, rows, depth, to, rows_step(rows));
-  return {to, rows_step(rows)};
+  return rows_at(rows, to);
 }
 
-// A right operand: [panel][depth][kPanel].
+// A right operand: [panel][depth][kPanel], or a matrix of whole panels where it lies.
 struct Panels {
-  float* data;
-  int64_t step;
-  Panels from_depth(int64_t k) const { return {data + k * kPanel, step}; }
+  const float* data;
+  int64_t step, row_step;  // floats from one panel to the next, from one row of it to the next
+  Panels from_depth(int64_t k) const { return {data + k * row_step, step, row_step}; }
 };
 DIFFUSE_INLINE int64_t panels_floats(int64_t depth, int64_t columns) { return depth * round_up(columns, kPanel); }
 
 static Panels pack_right(Matrix b, int64_t depth, int64_t columns, float* to) {
+  if (columns % kPanel == 0) return {b.data, kPanel, b.stride};
   int64_t step = depth * kPanel;
   for (int64_t j = 0; j < columns; j += kPanel)
     pack_panel(b.data + j, b.stride, depth, at_most(columns - j, kPanel), to + j / kPanel * step);
-  return {to, step};
+  return {to, step, kPanel};
 }
 static Panels pack_right_transposed(Matrix b, int64_t depth, int64_t columns, float* to) {
   int64_t step = depth * kPanel;
   for (int64_t j = 0; j < columns; j += kPanel)
     pack_panel_transposed(b.row(j), b.stride, depth, at_most(columns - j, kPanel), to + j / kPanel * step);
-  return {to, step};
+  return {to, step, kPanel};
 }
 
 // C[rows, columns] = alpha A[rows, depth] B[depth, columns], added to C with `add`.
@@ -75,9 +79,9 @@ static void multiply(int64_t rows, int64_t columns, int64_t depth, float alpha, 
                        .tap_count = 1,
                        .depth = at_most(depth - k, kChunk),
                        .b = right.data + j / kPanel * right.step,
-                       .b_block = kBlock * kPanel,
+                       .b_block = kBlock * right.row_step,
                        .b_tap = 0,
-                       .b_step = kPanel,
+                       .b_step = right.row_step,
                        .c = c.row(row) + j,
                        .c_rows = c_rows,
                        .columns = at_most(columns - j, kPanel),
