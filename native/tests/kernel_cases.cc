@@ -2,7 +2,9 @@
 
 #include <cmath>
 
+#include "cpu/dispatch.h"
 #include "engine/signature.h"
+#include "tests/harness.h"
 
 namespace diffuse::testing {
 
@@ -92,6 +94,8 @@ void add_products(Cases& cases) {
                                 {2, 64, 2, 32},
                                 {1, 290, 1, 70},
                                 {1, 1030, 1, 3}}) {
+    // Minutes in an emulator.
+    if (quick() && S > 150) continue;
     TensorCase t = noise({N, S, heads * D}), log_sum_exp = dense({N, heads, S});
     std::vector<double> attributes{double(heads), 1 / std::sqrt(double(D))};
     cases.add("attention_forward", {t, log_sum_exp, t, t, t}, attributes);
@@ -275,6 +279,12 @@ const std::vector<KernelCase>& kernel_cases() {
     return cases.list;
   }();
   return list;
+}
+
+std::vector<std::string> tested_isas() {
+  std::vector<std::string> isas = supported_isas();
+  if (quick()) isas.resize(1);
+  return isas;
 }
 
 }  // namespace diffuse::testing

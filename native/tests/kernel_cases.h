@@ -37,4 +37,7 @@ bool has_bf16(const KernelCase& c);
 // The case with all its images in a format.
 KernelCase with_images(KernelCase c, Format format);
 
+// Instruction sets to be tested: all that this CPU has, in a quick run the best one alone.
+std::vector<std::string> tested_isas();
+
 }  // namespace diffuse::testing

@@ -213,6 +213,8 @@ __attribute__((noinline)) void multiply_pixels(const MatrixProduct& t, float* su
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
+  // The compiler does not know that the next instructions read what was packed, and write the sums.
+  asm volatile("" : : : "memory");
   const bf16 *a_block = t.a, *b = t.b;
   for (int64_t block = 0; block < t.blocks; block++, a_block += t.a_block)
     for (int64_t tap = 0; tap < t.tap_count; tap++, b += kPanelStep) {
@@ -236,6 +238,7 @@ __attribute__((noinline)) void multiply_pixels(const MatrixProduct& t, float* su
   if constexpr (Columns == 2) _tile_stored(1, sums + kTileColumns, kRowBytes);
   if constexpr (Lines == 2) _tile_stored(2, second, kRowBytes);
   if constexpr (Lines == 2 && Columns == 2) _tile_stored(3, second + kTileColumns, kRowBytes);
+  asm volatile("" : : : "memory");
 }
 
 static void multiply_run(MatrixProduct t, int64_t run, bool two_columns, float* sums) {

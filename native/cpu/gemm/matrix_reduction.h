@@ -301,6 +301,7 @@ static void reduce_three_taps(const Stretches& stretches, const int64_t* offsets
   _tile_stored(3, tiles[3], kLineBytesOfC);
   _tile_stored(4, tiles[4], kLineBytesOfC);
   _tile_stored(5, tiles[5], kLineBytesOfC);
+  asm volatile("" : : "r"(tiles) : "memory");
   for (int i = 0; i < 6; i++) sums.write(tiles[i], tap + i / 2, i % 2, 0);
 }
 
@@ -331,6 +332,7 @@ static void reduce_one_tap(const Stretches& stretches, const int64_t* offsets, i
   _tile_stored(1, tiles[1], kLineBytesOfC);
   _tile_stored(2, tiles[2], kLineBytesOfC);
   _tile_stored(3, tiles[3], kLineBytesOfC);
+  asm volatile("" : : "r"(tiles) : "memory");
   for (int i = 0; i < 4; i++) sums.write(tiles[i], tap, i / 2, i % 2);
 }
 
@@ -356,6 +358,8 @@ static void reduce_matrix_block(const WeightGradient<bf16>& w, const MatrixReduc
         at += steps;
       }
     };
+    // The compiler does not know that tiles are read from memory.
+    asm volatile("" : : : "memory");
     const TileSums sums{dweight, w.x.image.C, w.dy.image.C, block * kMatrixChannels, tile * kTileColumns};
     for (int64_t tap = 0; tap < w.taps(); tap += three ? 3 : 1)
       three ? reduce_three_taps(stretches, offsets, tap, g, sums) : reduce_one_tap(stretches, offsets, tap, g, sums);
