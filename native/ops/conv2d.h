@@ -2,7 +2,8 @@
 //
 //   N images   H x W input pixels   C input channels   OH x OW output pixels   K output channels   kh x kw window
 //
-//   x, dx  [N, H, W, C]    float32, slices of channels allowed      y, dy  [N, OH, OW, K]  likewise
+//   x, dx  [N, H, W, C]    images: float32 or bf16, all of a call alike; slices of channels allowed
+//   y, dy  [N, OH, OW, K]  likewise
 //   weight, dweight [kh, kw, C, K]  float32, kh and kw 1 .. 7; dweight contiguous
 //   bias, dbias     [K]    float32, optional
 //
@@ -15,6 +16,10 @@
 //
 // Other ops may be done in passing, so that their images need not be written and read (ops/group_norm.h has the
 // formulas of normalisation). All of these tensors are optional; those named together come together.
+//
+// With images of bf16, sums and all that is done to them in passing are float32 and rounded once, as they are written.
+// A matrix unit multiplies weights, and what x or dy stands for, rounded to bf16; statistics of y are those of y before
+// it is rounded.
 //
 // Forward:
 // - mean, rstd [N, G], gamma, beta [C]: x stands for normalise_forward(x), with SiLU if `silu`. Also in the weight

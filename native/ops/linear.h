@@ -2,7 +2,9 @@
 //
 //   M rows (all leading dimensions together)   C input channels   K output channels
 //
-//   x, dx  [..., C]  float32, slices of channels allowed      y, dy  [..., K]  likewise, same leading dimensions
+//   x, dx  [..., C]  images: float32 or bf16, all of a call alike; slices of channels allowed
+//   y, dy  [..., K]  likewise, same leading dimensions
+//   With images of bf16 sums are float32; a matrix unit multiplies weights that are rounded to bf16.
 //   weight, dweight [C, K]  float32, dweight contiguous      bias, dbias [K]  float32, optional
 //   residual  as the output, optional: it is added to it
 //

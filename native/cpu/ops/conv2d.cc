@@ -1,5 +1,5 @@
 // 2-D convolution on the CPU (ops/conv2d.h has the formulas and the legend). The loops are in cpu/gemm: conv_plan.h
-// decides how a convolution is computed, tap_convolution.h and weight_gradient.h compute it.
+// decides how a convolution is computed, products.h by which unit.
 #include "ops/conv2d.h"
 
 #include "cpu/expect_norm.h"
