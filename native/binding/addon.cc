@@ -278,14 +278,14 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   std::shared_ptr<Device> device_;
 };
 
-// ({ kind, threads, isa, direct, fast }) → Device
+// ({ kind, threads, isa, direct }) → Device
 Napi::Value open_device(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto options = info[0].As<Napi::Object>();
     std::string kind = options.Get("kind").ToString();
     if (kind != "cpu") throw Error("ERR_DEVICE", "this build has no '" + kind + "' backend; available: cpu");
     auto device = open_cpu_device(options.Get("threads").ToNumber().Int32Value(), options.Get("isa").ToString(),
-                                  {options.Get("direct").ToBoolean(), options.Get("fast").ToBoolean()});
+                                  options.Get("direct").ToBoolean());
     auto object = info.Env().GetInstanceData<Classes>()->device.New({});
     DeviceHandle::Unwrap(object)->adopt(std::move(device));
     return object;

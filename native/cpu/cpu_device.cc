@@ -44,11 +44,11 @@ void read_file(std::byte* to, int file, size_t position, size_t bytes) {
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice(int threads, const std::string& isa, Algorithms algorithms)
+  CpuDevice(int threads, const std::string& isa, bool direct)
       : kernels_(cpu_kernels(isa)),
         isa_(isa.empty() ? supported_isas().front() : isa),
         threads_(threads),
-        algorithms_(algorithms) {
+        direct_(direct) {
     // The team is made on the thread that will call it, so that its flush-to-zero setting is made there too.
     executor().submit([this] { flush_subnormals(); });
     workers_ = std::make_unique<Workers>(threads_);
@@ -129,12 +129,12 @@ class CpuDevice final : public Device {
 
   size_t prepare(int kernel, Call& call) override {
     call.workers = workers_.get();
-    call.algorithms = algorithms_;
+    call.direct = direct_;
     return kernels_[kernel].prepare(call);
   }
   void launch(int kernel, Call& call, const std::atomic<bool>* cancelled) override {
     call.workers = workers_.get();
-    call.algorithms = algorithms_;
+    call.direct = direct_;
     workers_->watch(cancelled);
     kernels_[kernel].run(call);
     workers_->watch(nullptr);
@@ -151,15 +151,15 @@ class CpuDevice final : public Device {
   const Kernel* kernels_;
   std::string isa_;
   int threads_;
-  Algorithms algorithms_;
+  bool direct_;
   std::unique_ptr<Workers> workers_;
 };
 
 }  // namespace
 
-std::shared_ptr<Device> open_cpu_device(int threads, const std::string& isa, Algorithms algorithms) {
+std::shared_ptr<Device> open_cpu_device(int threads, const std::string& isa, bool direct) {
   if (threads < 0 || threads > 1024) throw Error("ERR_DEVICE", "threads must be 0 (all cores) to 1024");
-  return std::make_shared<CpuDevice>(threads ? threads : available_cores(), isa, algorithms);
+  return std::make_shared<CpuDevice>(threads ? threads : available_cores(), isa, direct);
 }
 
 }  // namespace diffuse

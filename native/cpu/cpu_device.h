@@ -8,8 +8,8 @@
 
 namespace diffuse {
 
-// threads: 0 means as many as the process may use. isa: "" means the best.
+// threads: 0 means as many as the process may use. isa: "" means the best. direct: Call::direct.
 // Throws ERR_DEVICE.
-std::shared_ptr<Device> open_cpu_device(int threads, const std::string& isa, Algorithms algorithms);
+std::shared_ptr<Device> open_cpu_device(int threads, const std::string& isa, bool direct);
 
 }  // namespace diffuse

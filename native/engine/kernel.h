@@ -11,21 +11,14 @@ namespace diffuse {
 
 class Workers;
 
-// Which algorithms a device may choose from.
-struct Algorithms {
-  // Convolutions sum every product of the definition, where a faster algorithm would be taken.
-  bool direct = false;
-  // Convolutions of bf16 images may be computed in ways that round what is multiplied once more than its storage does.
-  bool fast = false;
-};
-
 // One kernel call of a program: tensors and attributes in the order of the kernel's signature (ops/kernels.def).
 struct Call {
   const Tensor* tensors;
   const double* attributes;
   std::byte* scratch;  // as many bytes as prepare() asked for, aligned to 64; contents undefined, shared by all threads
   Workers* workers;
-  Algorithms algorithms;
+  // Convolutions sum every product of the definition, where a faster algorithm would be taken.
+  bool direct = false;
   // Where prepare() may say how it will compute, kPlanText characters; null where nobody asks.
   char* plan = nullptr;
 };

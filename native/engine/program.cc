@@ -54,7 +54,7 @@ Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
       if (attribute.slot >= 0) call.slots.emplace_back(static_cast<int>(i), attribute.slot);
     }
     char plan[kPlanText] = "";
-    Call view{call.tensors.data(), call.attributes.data(), nullptr, nullptr, {}, plan};
+    Call view{call.tensors.data(), call.attributes.data(), nullptr, nullptr, false, plan};
     try {
       scratch_bytes_ = std::max(scratch_bytes_, device_->prepare(call.kernel, view));
     } catch (Error& error) {
@@ -156,7 +156,7 @@ void Program::execute(Run& run) {
     committed |= calls_[c].uninterruptible;
     BoundCall& bound = calls_[c];
     for (auto [attribute, slot] : bound.slots) bound.attributes[attribute] = run.scalars[slot];
-    Call call{bound.tensors.data(), bound.attributes.data(), scratch_->data(), nullptr, {}, nullptr};
+    Call call{bound.tensors.data(), bound.attributes.data(), scratch_->data(), nullptr, false, nullptr};
     auto begin = Clock::now();
     try {
       device_->launch(bound.kernel, call, committed ? nullptr : &run.cancelled);

@@ -14,6 +14,24 @@ enum class Finishing {
   norm_backward,  // through a normalisation of x: the outputs are dy, dz is written; sums of dz
 };
 
+template <Finishing F>
+struct FinishingIs {
+  static constexpr Finishing value = F;
+};
+
+// body(FinishingIs<finishing>{})
+template <typename Body>
+DIFFUSE_INLINE void with_finishing(Finishing finishing, Body&& body) {
+  switch (finishing) {
+    case Finishing::plain:
+      return body(FinishingIs<Finishing::plain>{});
+    case Finishing::sum:
+      return body(FinishingIs<Finishing::sum>{});
+    case Finishing::norm_backward:
+      return body(FinishingIs<Finishing::norm_backward>{});
+  }
+}
+
 struct Finish {
   Finishing finishing = Finishing::plain;
   // sum: each may be absent

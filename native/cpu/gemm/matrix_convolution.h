@@ -54,7 +54,7 @@ static MatrixTiling choose_matrix_tiling(const TapConvolution<bf16>& t, int thre
     g.column_strips = divide_up(J, g.columns);
     return g.strips();
   };
-  // A pixel more than the strip has: the last tile may reach over its end.
+  // And a tile more: the last one may reach over the end of the strip.
   auto elements = [&] {
     const StripLayout layout = matrix_strip_layout(t.window, {0, g.images, 0, g.rows, 0, g.columns, 0, C});
     return layout.block_step * g.blocks + 2 * kTileLines * kTileDepth;
@@ -154,9 +154,8 @@ template <Reading R>
 static void pack_matrix_strip(const Source<bf16>& s, const Window& w, const StripPart& part, const StripLayout& layout,
                               bf16* strip) {
   const Image<bf16>& x = s.image;
-  const int64_t rows = w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1;
-  const int64_t columns = w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1;
-  const int64_t first_row = w.S * part.i + w.dy_min, first_column = w.S * part.j + w.dx_min;
+  const StripPixels pixels = strip_pixels(w, part);
+  const int64_t columns = pixels.columns, first_column = pixels.first_column;
   const int64_t begin = at_most(columns, at_least(0, -first_column));
   const int64_t end = at_least(begin, at_most(columns, x.W - first_column));
   Numbers<kTileDepth> numbers;
@@ -164,8 +163,8 @@ static void pack_matrix_strip(const Source<bf16>& s, const Window& w, const Stri
     for (int64_t channel = 0; channel < x.C; channel += kTileDepth) {
       const int64_t depth = at_most(x.C - channel, kTileDepth);
       gather(numbers, s, part.n + n, channel);
-      for (int64_t r = 0; r < rows; r++) {
-        const int64_t y = first_row + r;
+      for (int64_t r = 0; r < pixels.rows; r++) {
+        const int64_t y = pixels.first_row + r;
         bf16* row = strip + channel / kTileDepth * layout.block_step + r * layout.row_step + n * kTileDepth;
         const auto place = [&](int64_t q) {
           return row + (w.S == 1 ? q : q % w.S * layout.half + q / w.S) * layout.pixel_step;
@@ -209,12 +208,8 @@ struct MatrixProduct {
 template <int Lines, int Columns>
 __attribute__((noinline)) void multiply_pixels(const MatrixProduct& t, float* sums) {
   constexpr int64_t kNext = kTileLines * kTileDepth;  // pixels of the second tile
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  // The compiler does not know that the next instructions read what was packed, and write the sums.
-  asm volatile("" : : : "memory");
+  zero_tiles<4>();
+  memory_fence();
   const bf16 *a_block = t.a, *b = t.b;
   for (int64_t block = 0; block < t.blocks; block++, a_block += t.a_block)
     for (int64_t tap = 0; tap < t.tap_count; tap++, b += kPanelStep) {
@@ -238,7 +233,7 @@ __attribute__((noinline)) void multiply_pixels(const MatrixProduct& t, float* su
   if constexpr (Columns == 2) _tile_stored(1, sums + kTileColumns, kRowBytes);
   if constexpr (Lines == 2) _tile_stored(2, second, kRowBytes);
   if constexpr (Lines == 2 && Columns == 2) _tile_stored(3, second + kTileColumns, kRowBytes);
-  asm volatile("" : : : "memory");
+  memory_fence();
 }
 
 static void multiply_run(MatrixProduct t, int64_t run, bool two_columns, float* sums) {
@@ -275,14 +270,8 @@ static void finish_rows(const TapConvolution<bf16>& t, const TapClass& taps, con
 
 static void finish_rows(const TapConvolution<bf16>& t, const TapClass& taps, const MatrixRows& r, const float* sums,
                         int64_t panel) {
-  switch (t.y.finish.finishing) {
-    case Finishing::plain:
-      return finish_rows<Finishing::plain>(t, taps, r, sums, panel);
-    case Finishing::sum:
-      return finish_rows<Finishing::sum>(t, taps, r, sums, panel);
-    case Finishing::norm_backward:
-      return finish_rows<Finishing::norm_backward>(t, taps, r, sums, panel);
-  }
+  with_finishing(t.y.finish.finishing,
+                 [&](auto finishing) { finish_rows<decltype(finishing)::value>(t, taps, r, sums, panel); });
 }
 
 // One class of outputs of one strip, for the panels [first_panel, last_panel).

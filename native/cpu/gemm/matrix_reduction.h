@@ -44,18 +44,11 @@ struct Stretch {
   int64_t steps;
 };
 
-constexpr int64_t kLineBytesOfC = kTileColumns * sizeof(float);
-
 // Three taps, 32 channels, 16 outputs.
 template <typename Stretches>
 static void reduce_three_taps(const Stretches& stretches, const int64_t* offsets, int64_t tap,
                               const MatrixReductionTiling& g, const TileSums& sums) {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  _tile_zero(4);
-  _tile_zero(5);
+  zero_tiles<6>();
   const int64_t line = g.channel * sizeof(bf16);
   stretches([&](const Stretch& s) {
     const bf16 *low = s.a, *high = s.a + kTileLines * g.channel, *b = s.b;
@@ -77,13 +70,7 @@ static void reduce_three_taps(const Stretches& stretches, const int64_t* offsets
     }
   });
   alignas(64) float tiles[6][kTileLines * kTileColumns];
-  _tile_stored(0, tiles[0], kLineBytesOfC);
-  _tile_stored(1, tiles[1], kLineBytesOfC);
-  _tile_stored(2, tiles[2], kLineBytesOfC);
-  _tile_stored(3, tiles[3], kLineBytesOfC);
-  _tile_stored(4, tiles[4], kLineBytesOfC);
-  _tile_stored(5, tiles[5], kLineBytesOfC);
-  asm volatile("" : : "r"(tiles) : "memory");
+  store_tiles(tiles);
   for (int i = 0; i < 6; i++) sums.write(tiles[i], tap + i / 2, i % 2, 0);
 }
 
@@ -91,10 +78,7 @@ static void reduce_three_taps(const Stretches& stretches, const int64_t* offsets
 template <typename Stretches>
 static void reduce_one_tap(const Stretches& stretches, const int64_t* offsets, int64_t tap,
                            const MatrixReductionTiling& g, const TileSums& sums) {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
+  zero_tiles<4>();
   const int64_t line = g.channel * sizeof(bf16);
   stretches([&](const Stretch& s) {
     const bf16 *low = s.a + offsets[tap], *high = low + kTileLines * g.channel, *b = s.b;
@@ -110,11 +94,7 @@ static void reduce_one_tap(const Stretches& stretches, const int64_t* offsets, i
     }
   });
   alignas(64) float tiles[4][kTileLines * kTileColumns];
-  _tile_stored(0, tiles[0], kLineBytesOfC);
-  _tile_stored(1, tiles[1], kLineBytesOfC);
-  _tile_stored(2, tiles[2], kLineBytesOfC);
-  _tile_stored(3, tiles[3], kLineBytesOfC);
-  asm volatile("" : : "r"(tiles) : "memory");
+  store_tiles(tiles);
   for (int i = 0; i < 4; i++) sums.write(tiles[i], tap, i / 2, i % 2);
 }
 
@@ -140,8 +120,7 @@ static void reduce_matrix_block(const WeightGradient<bf16>& w, const MatrixReduc
         at += steps;
       }
     };
-    // The compiler does not know that tiles are read from memory.
-    asm volatile("" : : : "memory");
+    memory_fence();
     const TileSums sums{dweight, w.x.image.C, w.dy.image.C, block * kMatrixChannels, tile * kTileColumns};
     for (int64_t tap = 0; tap < w.taps(); tap += three ? 3 : 1)
       three ? reduce_three_taps(stretches, offsets, tap, g, sums) : reduce_one_tap(stretches, offsets, tap, g, sums);

@@ -48,6 +48,38 @@ class TileRegisters {
   TileRegisters& operator=(const TileRegisters&) = delete;
 };
 
+// The compiler does not know that instructions on tiles read memory and write it: before those that read what was just
+// packed, and after those that write what is read next.
+DIFFUSE_INLINE void memory_fence() { asm volatile("" : : : "memory"); }
+
+// The first registers, which hold sums. (Their numbers are part of the instructions: no loop counts them.)
+template <int Count>
+DIFFUSE_INLINE void zero_tiles() {
+  static_assert(Count == 4 || Count == 6);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  if constexpr (Count == 6) {
+    _tile_zero(4);
+    _tile_zero(5);
+  }
+}
+template <int Count>
+DIFFUSE_INLINE void store_tiles(float (&to)[Count][kTileLines * kTileColumns]) {
+  static_assert(Count == 4 || Count == 6);
+  constexpr int kLine = kTileColumns * sizeof(float);
+  _tile_stored(0, to[0], kLine);
+  _tile_stored(1, to[1], kLine);
+  _tile_stored(2, to[2], kLine);
+  _tile_stored(3, to[3], kLine);
+  if constexpr (Count == 6) {
+    _tile_stored(4, to[4], kLine);
+    _tile_stored(5, to[5], kLine);
+  }
+  asm volatile("" : : "r"(to) : "memory");  // as memory_fence(), for an array on the stack
+}
+
 #endif
 
 // Two vectors of numbers as words of pairs: what a row of B is made of.

@@ -29,21 +29,30 @@ struct StripPart {
   int64_t n, images, i, rows, j, columns, channel, depth;
 };
 
+// The pixels of each image that it holds; rows and columns outside of the image are zeros.
+struct StripPixels {
+  int64_t first_row, rows, first_column, columns;
+};
+DIFFUSE_INLINE StripPixels strip_pixels(const Window& w, const StripPart& part) {
+  return {w.S * part.i + w.dy_min, w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1, w.S * part.j + w.dx_min,
+          w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1};
+}
+
 struct StripLayout {
   int64_t half;        // columns of one parity
-  int64_t pixel_step;  // floats from one column to the next: images * kBlock
+  int64_t pixel_step;  // elements from one column to the next: images times the channels of a block
   int64_t row_step, block_step;
 };
 
 // In blocks of `Block` channels.
 template <int64_t Block = kBlock>
 DIFFUSE_INLINE StripLayout strip_layout(const Window& w, const StripPart& part) {
-  int64_t rows = w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1;
-  int64_t half = divide_up(w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1, w.S);
+  const StripPixels pixels = strip_pixels(w, part);
+  const int64_t half = divide_up(pixels.columns, w.S);
   StripLayout layout{half, part.images * Block, 0, 0};
   layout.row_step = w.S * half * layout.pixel_step;
-  layout.block_step =
-      rows * layout.row_step + Block;  // blocks a power of two apart would compete for the same sets of L1
+  // Blocks a power of two apart would compete for the same sets of L1.
+  layout.block_step = pixels.rows * layout.row_step + Block;
   return layout;
 }
 
@@ -62,9 +71,7 @@ template <typename T>
 static void change_strip(const Source<T>& s, const Window& w, const StripPart& part, const StripLayout& layout,
                          float* strip) {
   const Image<T>& x = s.image;
-  const int64_t rows = w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1;
-  const int64_t columns = w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1;
-  const int64_t first_row = w.S * part.i + w.dy_min, first_column = w.S * part.j + w.dx_min;
+  const auto [first_row, rows, first_column, columns] = strip_pixels(w, part);
   Numbers<kBlock> numbers;
   with_reading(s.reading, [&](auto reading) {
     for (int64_t n = part.n; n < part.n + part.images; n++)
@@ -96,9 +103,7 @@ static void pack_strip(const Image<T>& x, const Window& w, const StripPart& part
                            layout.block_step);
       return;
     }
-  int64_t rows = w.S * (part.rows - 1) + w.dy_max - w.dy_min + 1;
-  int64_t columns = w.S * (part.columns - 1) + w.dx_max - w.dx_min + 1;
-  int64_t first_row = w.S * part.i + w.dy_min, first_column = w.S * part.j + w.dx_min;
+  const auto [first_row, rows, first_column, columns] = strip_pixels(w, part);
   for (int64_t n = 0; n < part.images; n++)
     for (int64_t r = 0; r < rows; r++) {
       int64_t y = first_row + r;

@@ -132,14 +132,8 @@ static void transform_outputs(const WinogradConvolution<T>& w, const TileRange& 
 
 template <typename T>
 static void transform_outputs(const WinogradConvolution<T>& w, const TileRange& range, const float* m, int64_t panel) {
-  switch (w.y.finish.finishing) {
-    case Finishing::plain:
-      return transform_outputs<Finishing::plain>(w, range, m, panel);
-    case Finishing::sum:
-      return transform_outputs<Finishing::sum>(w, range, m, panel);
-    case Finishing::norm_backward:
-      return transform_outputs<Finishing::norm_backward>(w, range, m, panel);
-  }
+  with_finishing(w.y.finish.finishing,
+                 [&](auto finishing) { transform_outputs<decltype(finishing)::value>(w, range, m, panel); });
 }
 
 }  // namespace

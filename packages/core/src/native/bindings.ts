@@ -6,7 +6,7 @@ export interface Addon {
   readonly kernels: Readonly<Record<string, string>>;
   /** Instruction sets that this build contains and this CPU runs, best first. */
   readonly isas: readonly string[];
-  openDevice(options: { kind: string; threads: number; isa: string; direct: boolean; fast: boolean }): NativeDevice;
+  openDevice(options: { kind: string; threads: number; isa: string; direct: boolean }): NativeDevice;
 }
 
 /** The number of the interface below. */

@@ -17,7 +17,7 @@ export const precisions: Readonly<Record<Precision, { readonly description: stri
     description: 'images inside a network are stored as bf16: half the memory; sums stay float32',
   },
   'bf16-fast': {
-    description: 'as bf16, and convolutions may round once more what they multiply, where that is faster',
+    description: 'the same as bf16 as yet; permits convolutions to round once more',
   },
 };
 
@@ -118,8 +118,7 @@ export async function openDevice(kind: 'auto' | 'cpu' = 'auto', options: DeviceO
   }
   const addon = loadAddon();
   const direct = convolution === 'direct';
-  const fast = precision === 'bf16-fast';
-  const native = translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa, direct, fast }));
+  const native = translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa, direct }));
   return wrapDevice(native, precision, memoryLimit);
 }
 
