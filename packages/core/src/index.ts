@@ -43,6 +43,7 @@ export {
   openClassifier,
 } from './evaluation/classify.ts';
 export * from './evaluation/index.ts';
+export type { Placement } from './graph/arena.ts';
 export { gradient, type Seed } from './graph/gradient.ts';
 export {
   type Attribute,
@@ -64,7 +65,7 @@ export {
   type Value,
 } from './graph/graph.ts';
 export * from './graph/ops/index.ts';
-export { type Location, type Placement, type Plan, type PlanOptions, plan, planText } from './graph/plan.ts';
+export { type Location, type Plan, type PlanOptions, plan, planText } from './graph/plan.ts';
 export {
   type CallTime,
   type CompileOptions,

@@ -28,13 +28,14 @@ const runs = 5;
 /** Median time of each kernel call over a few training steps after one that warms up, in the order of the calls. */
 export async function profileTrainStep(config: BenchConfig, options: DeviceOptions): Promise<readonly ProfiledCall[]> {
   using device = await openDevice('cpu', options);
-  const { graph, outputs, placements, model, objective, table } = trainGraph(config);
+  const { graph, outputs, placements, transient, model, objective, table } = trainGraph(config);
   const { parameters } = await initializeModel(model, device);
   const tables = uploadTables(device, objective);
   await tables.ready;
-  const flat = ['gradients', 'firstMoment', 'secondMoment'];
+  const flat = ['firstMoment', 'secondMoment'];
   const own = Object.fromEntries(flat.map((name) => [name, device.allocate(table.size * 4)]));
-  using program = compile(graph, { device, outputs, placements, buffers: { parameters, ...tables.buffers, ...own } });
+  const buffers = { parameters, ...tables.buffers, ...own };
+  using program = compile(graph, { device, outputs, placements, transient, buffers });
   const data = noiseBytes(config.batch * model.shape.reduce((product, size) => product * size, 1));
   const step = (index: number): Promise<CallTime[]> =>
     program.profile({

@@ -75,7 +75,7 @@ function trainingFacts(
   { model, diffusion, device, batchSize, dataType }: PlannedModel,
 ): StepFacts {
   const objective = diffusionObjective(diffusion, objectiveOptionsOf(model));
-  const { graph, outputs, placements } = trainStepGraph({
+  const { graph, ...step } = trainStepGraph({
     model,
     table,
     objective,
@@ -91,12 +91,11 @@ function trainingFacts(
   // Nothing runs: one buffer of the right size stands for all of its kind.
   const flat = {
     parameters,
-    gradients: parameters,
     firstMoment: parameters,
     secondMoment: parameters,
     ema: parameters,
   };
-  const memory = estimateMemory(graph, { device, buffers: { ...flat, ...tables.buffers }, outputs, placements });
+  const memory = estimateMemory(graph, { device, buffers: { ...flat, ...tables.buffers }, ...step });
   const tableBytes = Object.values(tables.buffers).reduce((sum, { byteLength }) => sum + byteLength, 0);
   tables.dispose();
   return {

@@ -1,13 +1,17 @@
 import { DiffuseError } from '../native/errors.ts';
+import {
+  alignment,
+  type Block,
+  bytesPerElement,
+  largestLive,
+  type Placement,
+  pack,
+  transientRegions,
+  type Written,
+} from './arena.ts';
 import { fuse } from './fuse.ts';
 import { elementCount, type Graph, type Node, shapeText, type Value } from './graph.ts';
 import { moveNode, type StorageType, storeAsComputed, storeImages } from './storage.ts';
-
-/** A place in a device buffer that outlives the run; `offset` in elements. */
-export interface Placement {
-  readonly buffer: string;
-  readonly offset: number;
-}
 
 /** Where a value lies: in the arena or in a named device buffer. */
 export interface Location {
@@ -36,10 +40,12 @@ export interface PlanOptions {
   readonly fused?: boolean | undefined;
   /** How images may be stored; `bf16` halves those that can be ({@link storeImages}). Default `f32`. */
   readonly images?: 'f32' | 'bf16' | undefined;
+  /**
+   * Buffers that nobody else sees, by name, with their elements (float32): they lie in the arena, and what is in them takes room only
+   * from when it is written to when it is read last. Elements that the graph writes nowhere are 0.
+   */
+  readonly transient?: Readonly<Record<string, number>> | undefined;
 }
-
-const bytesPerElement = { f32: 4, i32: 4, u8: 1, bf16: 2 } as const satisfies Record<StorageType, number>;
-const alignment = 64;
 
 /**
  * Plans calls and memory: decides which nodes are needed, merges those that one kernel can do in passing ({@link fuse}), chooses the
@@ -53,16 +59,18 @@ export function plan(
   graph: Graph,
   outputs: readonly Value[],
   placements: ReadonlyMap<Value, Placement>,
-  { fused = true, images = 'f32' }: PlanOptions = {},
+  { fused = true, images = 'f32', transient = {} }: PlanOptions = {},
 ): Plan {
   const placed = placeOutputs(graph, placements);
   const roots = [...outputs, ...placements.keys()];
   const separate = neededNodes(graph.nodes, roots);
   const needed = fused ? fuse(graph, separate, roots) : separate;
-  const calls = [...needed, ...placed.copies];
+  const calls = withCopies(needed, placed.copies);
   const stored = images === 'bf16' ? storeImages(calls, roots) : storeAsComputed(calls);
   const { nodes, parents } = arrangeConcats(stored.nodes, placed.direct, outputs);
   const blocks = new Map<Value, Block>();
+  const placedAt = [...placements].map(([value, place]) => ({ ...place, count: elementCount(value.shape) }));
+  const regions = transientRegions(transient, [...placedAt, ...writtenPlaces(nodes)], nodes.length);
 
   /** The value that owns the memory, and where in it `value` begins. */
   const resolve = (value: Value): { base: Value; offset: number; rowStride: number } => {
@@ -80,11 +88,16 @@ export function plan(
     return { base: value, offset: 0, rowStride: value.shape.at(-1) ?? 1 };
   };
 
+  const placeOf = (base: Value): Placement | undefined =>
+    base.source.kind === 'external' ? base.source : placed.direct.get(base);
+
   const touch = (value: Value, time: number): void => {
     const { base } = resolve(value);
-    if (base.source.kind === 'external' || placed.direct.has(base)) return;
+    const place = placeOf(base);
     const block = blocks.get(base);
-    if (!block) {
+    if (place) {
+      regions.touch(place, elementCount(base.shape), time);
+    } else if (!block) {
       const bytes = elementCount(base.shape) * bytesPerElement[stored.storageOf(base)];
       blocks.set(base, { bytes: Math.ceil(bytes / alignment) * alignment, begin: time, end: time, offset: 0 });
     } else {
@@ -99,27 +112,23 @@ export function plan(
     for (const value of node.outputs.values()) touch(value, time);
   });
   for (const value of outputs) touch(value, nodes.length);
-  const arenaBytes = pack([...blocks.values()]);
+  const arenaBytes = pack([...blocks.values()], regions.blocks);
 
   const locate = (value: Value): Location => {
     const { base, offset, rowStride } = resolve(value);
     const size = bytesPerElement[stored.storageOf(base)];
-    const place = base.source.kind === 'external' ? base.source : placed.direct.get(base);
-    if (place) return { buffer: place.buffer, byteOffset: (place.offset + offset) * size, rowStride };
+    const place = placeOf(base);
+    if (place) {
+      const begin = regions.begin(place.buffer);
+      const byteOffset = (begin ?? 0) + (place.offset + offset) * size;
+      return { buffer: begin === undefined ? place.buffer : undefined, byteOffset, rowStride };
+    }
     const block = blocks.get(base);
     if (!block) throw new DiffuseError('ERR_ARGUMENT', `${value.name} is not computed by this program`);
     return { buffer: undefined, byteOffset: block.offset + offset * size, rowStride };
   };
-  const liveBytes = largestLive([...blocks.values()], nodes.length);
+  const liveBytes = largestLive([...blocks.values(), ...regions.blocks], nodes.length);
   return { nodes, locate, storageOf: stored.storageOf, arenaBytes, liveBytes };
-}
-
-/** A stretch of the arena, alive from call `begin` to call `end`, both inclusive. */
-interface Block {
-  readonly bytes: number;
-  begin: number;
-  end: number;
-  offset: number;
 }
 
 /**
@@ -141,6 +150,23 @@ function placeOutputs(
     }
   }
   return { direct, copies };
+}
+
+/** Puts each copy behind the last node that computes a part of it, so that nodes further on that read the buffer find it there. */
+function withCopies(nodes: readonly Node[], copies: readonly Node[]): Node[] {
+  const madeAt = new Map<Value, number>();
+  nodes.forEach((node, time) => {
+    for (const value of node.outputs.values()) madeAt.set(value, time);
+  });
+  const ready = (value: Value): number => {
+    const { source } = value;
+    if (source.kind === 'slice' || source.kind === 'reshape') return ready(source.of);
+    if (source.kind === 'concat') return Math.max(...source.parts.map(ready));
+    return madeAt.get(value) ?? -1;
+  };
+  const times = copies.map(({ inputs }) => Math.max(...[...inputs.values()].map(ready)));
+  const behind = (time: number): Node[] => copies.filter((_, i) => times[i] === time);
+  return [...behind(-1), ...nodes.flatMap((node, time) => [node, ...behind(time)])];
 }
 
 /** The nodes that lead to `roots` or change a device buffer in place, in order. */
@@ -221,42 +247,13 @@ function sameRows(value: Value): Value {
   return source.kind === 'reshape' && source.of.shape.at(-1) === value.shape.at(-1) ? sameRows(source.of) : value;
 }
 
-/**
- * Packs blocks into one arena: the largest first, each at the lowest offset where it meets no block alive at the same time.
- * Returns the size of the arena. Offline bin packing is NP-hard; on U-Nets this greedy order comes within a few per cent of
- * the bound `largestLive`.
- */
-function pack(blocks: readonly Block[]): number {
-  const placed: Block[] = []; // sorted by offset
-  let size = 0;
-  for (const block of [...blocks].sort((a, b) => b.bytes - a.bytes || a.begin - b.begin)) {
-    let offset = 0;
-    for (const other of placed) {
-      if (other.end < block.begin || other.begin > block.end) continue;
-      if (other.offset - offset >= block.bytes) break;
-      offset = Math.max(offset, other.offset + other.bytes);
-    }
-    block.offset = offset;
-    const position = placed.findIndex((other) => other.offset > offset);
-    placed.splice(position < 0 ? placed.length : position, 0, block);
-    size = Math.max(size, offset + block.bytes);
-  }
-  return size;
-}
-
-function largestLive(blocks: readonly Block[], calls: number): number {
-  const change = new Float64Array(calls + 3);
-  for (const { begin, end, bytes } of blocks) {
-    change[begin + 1] = (change[begin + 1] ?? 0) + bytes;
-    change[end + 2] = (change[end + 2] ?? 0) - bytes;
-  }
-  let live = 0;
-  let largest = 0;
-  for (const delta of change) {
-    live += delta;
-    largest = Math.max(largest, live);
-  }
-  return largest;
+/** What kernels write into named buffers. */
+function writtenPlaces(nodes: readonly Node[]): Written[] {
+  return nodes.flatMap(({ outputs }) =>
+    [...outputs.values()].flatMap(({ source, shape }) =>
+      source.kind === 'external' ? [{ ...source, count: elementCount(shape) }] : [],
+    ),
+  );
 }
 
 /** A plan as text, one line a call, for `diffuse inspect` and for debugging. */

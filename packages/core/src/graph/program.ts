@@ -3,8 +3,9 @@ import type { NativeProgram } from '../native/bindings.ts';
 import { type Device, type DeviceBuffer, mebibytes } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';
 import { kernelSignature } from '../native/kernels.ts';
+import type { Placement } from './arena.ts';
 import { elementCount, type Graph, type Shape, shapeText, type Value } from './graph.ts';
-import { type Placement, type Plan, plan } from './plan.ts';
+import { type Plan, type PlanOptions, plan } from './plan.ts';
 import type { StorageType } from './storage.ts';
 
 /** Arrays by element type. */
@@ -19,6 +20,8 @@ export interface CompileOptions<Output extends string> {
   readonly buffers?: Readonly<Record<string, DeviceBuffer>>;
   /** Values to be left in a device buffer, such as parameter gradients. */
   readonly placements?: ReadonlyMap<Value, Placement>;
+  /** Buffers that only this program uses and only while it runs, by name, with their float32 elements ({@link PlanOptions}). */
+  readonly transient?: Readonly<Record<string, number>> | undefined;
   /** False computes every op by a kernel of its own: slower, the same up to rounding. To see what each takes, and for tests. */
   readonly fused?: boolean;
   /** For the message when memory does not suffice: plans the same work at another batch size. */
@@ -144,9 +147,12 @@ export function estimateMemory<Output extends string>(graph: Graph, options: Com
 }
 
 /** Plans with the number format of the device. */
-function planFor(graph: Graph, { device, outputs = {}, placements = new Map(), fused }: CompileOptions<string>): Plan {
+function planFor(
+  graph: Graph,
+  { device, outputs = {}, placements = new Map(), fused, transient }: CompileOptions<string>,
+): Plan {
   const images = device.precision === 'fp32' ? 'f32' : 'bf16';
-  return plan(graph, Object.values(outputs), placements, { fused, images });
+  return plan(graph, Object.values(outputs), placements, { fused, images, transient });
 }
 
 function outOfMemory(device: Device, memory: MemoryEstimate, batch: CompileOptions<string>['batch']): DiffuseError {

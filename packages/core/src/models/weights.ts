@@ -1,7 +1,7 @@
+import type { Placement } from '../graph/arena.ts';
 import { type Attribute, Graph, type Value } from '../graph/graph.ts';
 import { fill } from '../graph/ops/elementwise.ts';
 import { randomNormal, randomUniform } from '../graph/ops/random.ts';
-import type { Placement } from '../graph/plan.ts';
 import { compile } from '../graph/program.ts';
 import type { Device, DeviceBuffer } from '../native/device.ts';
 import { DiffuseError } from '../native/errors.ts';

@@ -78,26 +78,24 @@ function compiler(
   { device, state, tables }: StepPlace,
   extra: Record<string, DeviceBuffer> = {},
 ): Compiler {
-  const { weights, gradients, firstMoment, secondMoment } = state;
+  const { weights, firstMoment, secondMoment } = state;
   const buffers = {
     parameters: weights.parameters,
-    gradients,
     firstMoment,
     secondMoment,
     ...(weights.ema && { ema: weights.ema }),
     ...tables,
     ...extra,
   };
-  return ({ graph, outputs, placements }, atBatch) => {
+  return ({ graph, ...step }, atBatch) => {
     const memoryAt = (size: number): MemoryEstimate => {
-      const other = (atBatch as NonNullable<typeof atBatch>)(size);
-      return estimateMemory(other.graph, { device, buffers, outputs: other.outputs, placements: other.placements });
+      const { graph: other, ...rest } = (atBatch as NonNullable<typeof atBatch>)(size);
+      return estimateMemory(other, { device, buffers, ...rest });
     };
     return compile(graph, {
       device,
       buffers,
-      outputs,
-      placements,
+      ...step,
       ...(atBatch && { batch: { size: batchSize, memoryAt } }),
     });
   };
@@ -128,8 +126,8 @@ function compileWholeStep(options: TrainStepOptions, place: StepPlace): Step {
 
 function compileAccumulatedStep(options: TrainStepOptions, place: StepPlace): Step {
   const { batchSize, model, table } = options;
-  const sum = place.device.allocate(table.size * 4);
-  const compileWith = compiler(batchSize, place, { sum });
+  const [gradients, sum] = [0, 1].map(() => place.device.allocate(table.size * 4)) as [DeviceBuffer, DeviceBuffer];
+  const compileWith = compiler(batchSize, place, { gradients, sum });
   const forwardBackward = compileWith(gradientGraph(options), (size) => gradientGraph({ ...options, batchSize: size }));
   const accumulate = compileWith(accumulationGraph(table));
   const update = compileWith(updateGraph(options, 'sum'));
@@ -161,7 +159,7 @@ function compileAccumulatedStep(options: TrainStepOptions, place: StepPlace): St
       }),
     dispose() {
       for (const program of [forwardBackward, accumulate, update]) program.dispose();
-      sum.dispose();
+      for (const buffer of [gradients, sum]) buffer.dispose();
     },
   };
 }

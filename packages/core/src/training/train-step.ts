@@ -1,8 +1,8 @@
+import type { Placement } from '../graph/arena.ts';
 import { gradient } from '../graph/gradient.ts';
 import { expectShape, Graph, type Value } from '../graph/graph.ts';
 import { fill, scale } from '../graph/ops/elementwise.ts';
 import { adamwEma, gradientNorm } from '../graph/ops/optimizer.ts';
-import type { Placement } from '../graph/plan.ts';
 import type { Network } from '../models/model.ts';
 import { type ParameterTable, parameterValues } from '../models/weights.ts';
 import { DiffuseError } from '../native/errors.ts';
@@ -39,6 +39,8 @@ export interface StepGraph<Output extends string> {
   readonly graph: Graph;
   readonly outputs: Readonly<Record<Output, Value>>;
   readonly placements: ReadonlyMap<Value, Placement>;
+  /** Buffers that live within the graph, by name, with their elements; none by default. */
+  readonly transient?: Readonly<Record<string, number>>;
 }
 
 /**
@@ -47,12 +49,14 @@ export interface StepGraph<Output extends string> {
  *
  * Inputs: `data` [N, ...shape] and, for networks with classes, `labels` int32 [N]; of loss-aware objectives `level` and `importance`,
  * float32 [N]. Scalars: `step`, `sampleOffset` and those of
- * {@link updateWeights}. Buffers: `parameters`, `gradients`, `firstMoment`, `secondMoment`, `ema`, and the objective's tables.
+ * {@link updateWeights}. Buffers: `parameters`, `firstMoment`, `secondMoment`, `ema`, and the objective's tables. The gradients are
+ * transient: where those of the first layers will be, the last layers' activations have lain before.
  * Outputs: `loss`, `norm`, the length of the gradient before clipping, and those of the objective.
  */
 export function trainStepGraph(options: TrainStepOptions): StepGraph<string> {
   const { graph, outputs, placements } = gradientGraph(options);
-  return { graph, outputs: { ...outputs, norm: updateWeights(graph, options) }, placements };
+  const transient = { gradients: options.table.size };
+  return { graph, outputs: { ...outputs, norm: updateWeights(graph, options) }, placements, transient };
 }
 
 /** The first half of a step: leaves the gradients of one batch in the buffer `gradients` and returns the loss. */

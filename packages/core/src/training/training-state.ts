@@ -9,7 +9,6 @@ import type { LossHistory } from './loss-aware.ts';
  */
 export interface TrainingState {
   readonly weights: ModelWeights;
-  readonly gradients: DeviceBuffer;
   readonly firstMoment: DeviceBuffer;
   readonly secondMoment: DeviceBuffer;
   /** Settles when the buffers hold the state to begin from. */
@@ -35,7 +34,7 @@ export function createTrainingState(
   const continued = model.weights?.device === device ? model.weights : undefined;
   const parameters = continued?.parameters ?? allocate();
   const average = ema ? (continued?.ema ?? allocate()) : undefined;
-  const [gradients, firstMoment, secondMoment] = [allocate(), allocate(), allocate()];
+  const [firstMoment, secondMoment] = [allocate(), allocate()];
   const weights = { device, table, parameters, ema: average };
   model.weights = weights;
   const fillBuffers = async (): Promise<void> => {
@@ -46,14 +45,13 @@ export function createTrainingState(
   ready.catch(() => undefined); // reported to whoever awaits it
   return {
     weights,
-    gradients,
     firstMoment,
     secondMoment,
     ready,
     step: 0,
     lossHistory: undefined,
     dispose: () => {
-      for (const buffer of [gradients, firstMoment, secondMoment]) buffer.dispose();
+      for (const buffer of [firstMoment, secondMoment]) buffer.dispose();
     },
   };
 }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { gradient } from '../../src/graph/gradient.ts';
 import { concatChannels, Graph, reshape, sliceChannels, type Value } from '../../src/graph/graph.ts';
-import { add, fill, scale } from '../../src/graph/ops/elementwise.ts';
+import { add, copy, fill, scale } from '../../src/graph/ops/elementwise.ts';
 import { silu } from '../../src/graph/ops/silu.ts';
 import { plan } from '../../src/graph/plan.ts';
 import { compile } from '../../src/graph/program.ts';
@@ -136,6 +136,43 @@ describe('plan', () => {
         alive.set(byteOffset, value);
       }
     });
+  });
+
+  test('what is copied into a buffer is there for the nodes behind', async () => {
+    const graph = new Graph();
+    const doubled = scale(graph.input('x', [2, 4]), 2);
+    const placements = new Map([[sliceChannels(doubled, 1, 2), { buffer: 'kept', offset: 0 }]]);
+    const y = scale(graph.external('kept', [4], 'kept', 0), 10);
+    using kept = device.allocate(4 * 4);
+    using program = compile(graph, { device, outputs: { y }, placements, buffers: { kept } });
+    expect([...(await program.run({ inputs: { x: numbers(8) } })).y]).toEqual([40, 60, 120, 140]);
+  });
+
+  test('a transient buffer takes room only while something is in it, and is 0 where nothing is written', async () => {
+    const graph = new Graph();
+    const x = graph.input('x', [1024]);
+    // An image that is read before the buffer is written, a gap of 16, then a part that comes late.
+    const early = scale(x, 2);
+    const first = scale(early, 3);
+    const second = scale(first, 5);
+    const placements = new Map([
+      [first, { buffer: 'flat', offset: 0 }],
+      [second, { buffer: 'flat', offset: 1040 }],
+    ]);
+    const flat = copy(graph.external('flat', [2064], 'flat', 0));
+    const transient = { flat: 2064 };
+    const planned = plan(graph, [flat], placements, { transient });
+    expect(planned.locate(first)).toMatchObject({ buffer: undefined, byteOffset: 0 });
+    expect(planned.locate(second)).toMatchObject({ buffer: undefined, byteOffset: 1040 * 4 });
+    // `x` and `early` lie where the parts will: beside the buffer there is room for what is read alone.
+    expect(planned.arenaBytes).toBe(2 * 2064 * 4);
+    using program = compile(graph, { device, outputs: { flat }, placements, transient });
+    for (let run = 0; run < 2; run++) {
+      const { flat: read } = await program.run({ inputs: { x: numbers(1024) } });
+      expect([...read.subarray(0, 1024)]).toEqual([...numbers(1024)].map((value) => value * 6));
+      expect([...read.subarray(1024, 1040)]).toEqual(new Array(16).fill(0));
+      expect([...read.subarray(1040)]).toEqual([...numbers(1024)].map((value) => value * 30));
+    }
   });
 });
 

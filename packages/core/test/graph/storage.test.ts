@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { gaussianDiffusion } from '../../src/diffusion/gaussian.ts';
+import type { Placement } from '../../src/graph/arena.ts';
 import { gradient } from '../../src/graph/gradient.ts';
 import {
   concatChannels,
@@ -15,7 +16,7 @@ import { conv2d } from '../../src/graph/ops/conv2d.ts';
 import { add, scale } from '../../src/graph/ops/elementwise.ts';
 import { linear } from '../../src/graph/ops/linear.ts';
 import { silu } from '../../src/graph/ops/silu.ts';
-import { type Placement, type Plan, plan, planText } from '../../src/graph/plan.ts';
+import { type Plan, plan, planText } from '../../src/graph/plan.ts';
 import { compile, estimateMemory } from '../../src/graph/program.ts';
 import type { Model } from '../../src/models/model.ts';
 import { unet1d } from '../../src/models/unet1d.ts';

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type LoadedRun, loadRun } from '../../src/checkpoint/run.ts';
+import type { Placement } from '../../src/graph/arena.ts';
 import { gradient } from '../../src/graph/gradient.ts';
 import { Graph, type Value } from '../../src/graph/graph.ts';
 import { fill } from '../../src/graph/ops/elementwise.ts';
 import { samplerUpdate } from '../../src/graph/ops/sampler-update.ts';
 import { weightedMse } from '../../src/graph/ops/weighted-mse.ts';
-import type { Placement } from '../../src/graph/plan.ts';
 import { compile } from '../../src/graph/program.ts';
 import { fileOrder, parameterSize } from '../../src/models/parameter-layout.ts';
 import { parameterValues } from '../../src/models/weights.ts';
@@ -85,11 +85,12 @@ describe.each(loadAddon().isas.map((isa) => ({ isa })))('on $isa', ({ isa }) => 
       const state = createTrainingState(run.model, device, { seed: 0, ema: false });
       const optimizer = adamW({ learningRate: 1e-3, weightDecay: 1e-2 });
       const { table, parameters } = state.weights;
-      const { gradients, firstMoment, secondMoment } = state;
+      const { firstMoment, secondMoment } = state;
       const norm = updateWeights(graph, { table, optimizer, clipNorm: 1, ema: false, accumulate: 1 });
       using program = compile(graph, {
         device,
-        buffers: { parameters, gradients, firstMoment, secondMoment },
+        buffers: { parameters, firstMoment, secondMoment },
+        transient: { gradients: table.size },
         outputs: { loss, norm },
         placements,
       });
