@@ -112,7 +112,8 @@ export function plan(
     for (const value of node.outputs.values()) touch(value, time);
   });
   for (const value of outputs) touch(value, nodes.length);
-  const arenaBytes = pack([...blocks.values()], regions.blocks);
+  const liveBytes = largestLive([...blocks.values(), ...regions.blocks], nodes.length);
+  const arenaBytes = pack([...blocks.values()], regions.blocks, liveBytes);
 
   const locate = (value: Value): Location => {
     const { base, offset, rowStride } = resolve(value);
@@ -127,7 +128,6 @@ export function plan(
     if (!block) throw new DiffuseError('ERR_ARGUMENT', `${value.name} is not computed by this program`);
     return { buffer: undefined, byteOffset: block.offset + offset * size, rowStride };
   };
-  const liveBytes = largestLive([...blocks.values(), ...regions.blocks], nodes.length);
   return { nodes, locate, storageOf: stored.storageOf, arenaBytes, liveBytes };
 }
 
