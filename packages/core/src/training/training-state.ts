@@ -1,3 +1,5 @@
+import { Graph } from '../graph/graph.ts';
+import { compile } from '../graph/program.ts';
 import type { Network } from '../models/model.ts';
 import { initializeParameters, type ModelWeights, parameterTable } from '../models/weights.ts';
 import type { Device, DeviceBuffer } from '../native/device.ts';
@@ -39,7 +41,7 @@ export function createTrainingState(
   model.weights = weights;
   const fillBuffers = async (): Promise<void> => {
     if (!continued) await initializeParameters(device, table, parameters, seed);
-    if (average && !continued?.ema) await average.write(0, await parameters.read(0, table.size));
+    if (average && !continued?.ema) await copyBuffer(device, parameters, average, table.size);
   };
   const ready = fillBuffers();
   ready.catch(() => undefined); // reported to whoever awaits it
@@ -54,6 +56,14 @@ export function createTrainingState(
       for (const buffer of [firstMoment, secondMoment]) buffer.dispose();
     },
   };
+}
+
+/** Copies float32 elements from one buffer to another, without a detour through JavaScript. */
+async function copyBuffer(device: Device, from: DeviceBuffer, to: DeviceBuffer, elements: number): Promise<void> {
+  const graph = new Graph();
+  const placements = new Map([[graph.external('from', [elements], 'from', 0), { buffer: 'to', offset: 0 }]]);
+  using program = compile(graph, { device, buffers: { from, to }, placements });
+  await program.run();
 }
 
 /** The buffers that exact resuming needs, by their names in `state.safetensors`. */
