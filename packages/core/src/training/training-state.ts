@@ -1,5 +1,5 @@
 import { Graph } from '../graph/graph.ts';
-import { compile } from '../graph/program.ts';
+import { compile, type Program } from '../graph/program.ts';
 import type { Network } from '../models/model.ts';
 import { initializeParameters, type ModelWeights, parameterTable } from '../models/weights.ts';
 import type { Device, DeviceBuffer } from '../native/device.ts';
@@ -40,8 +40,9 @@ export function createTrainingState(
   const weights = { device, table, parameters, ema: average };
   model.weights = weights;
   const fillBuffers = async (): Promise<void> => {
+    using averaging = average && !continued?.ema ? copyProgram(device, parameters, average, table.size) : undefined;
     if (!continued) await initializeParameters(device, table, parameters, seed);
-    if (average && !continued?.ema) await copyBuffer(device, parameters, average, table.size);
+    await averaging?.run();
   };
   const ready = fillBuffers();
   ready.catch(() => undefined); // reported to whoever awaits it
@@ -59,11 +60,10 @@ export function createTrainingState(
 }
 
 /** Copies float32 elements from one buffer to another, without a detour through JavaScript. */
-async function copyBuffer(device: Device, from: DeviceBuffer, to: DeviceBuffer, elements: number): Promise<void> {
+function copyProgram(device: Device, from: DeviceBuffer, to: DeviceBuffer, elements: number): Program {
   const graph = new Graph();
   const placements = new Map([[graph.external('from', [elements], 'from', 0), { buffer: 'to', offset: 0 }]]);
-  using program = compile(graph, { device, buffers: { from, to }, placements });
-  await program.run();
+  return compile(graph, { device, buffers: { from, to }, placements });
 }
 
 /** The buffers that exact resuming needs, by their names in `state.safetensors`. */
