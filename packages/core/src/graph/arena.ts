@@ -7,7 +7,7 @@ export interface Placement {
 }
 
 /** Bytes of an element. */
-export const bytesPerElement = { f32: 4, i32: 4, u8: 1, bf16: 2 } as const satisfies Record<StorageType, number>;
+export const bytesPerElement: Readonly<Record<StorageType, number>> = { f32: 4, i32: 4, u8: 1, bf16: 2 };
 /** Blocks begin at multiples of so many bytes, a cache line. */
 export const alignment = 64;
 
