@@ -1,6 +1,6 @@
 import type { StorageType } from './storage.ts';
 
-/** A place in a device buffer that outlives the run; `offset` in elements. */
+/** A place in a named buffer: a device buffer, or a transient one (`PlanOptions`); `offset` in elements. */
 export interface Placement {
   readonly buffer: string;
   readonly offset: number;

@@ -20,7 +20,7 @@ export type Attribute = number | Scalar;
  * Where a value comes from.
  *
  * - `input`: given at each run.
- * - `external`: a slice of a named device buffer that outlives the run (parameters, moments, tables); `offset` in elements.
+ * - `external`: a slice of a named buffer, which outlives the run (parameters, moments, tables) or is transient (gradients); `offset` in elements.
  * - `kernel`: an output of a node.
  * - `slice`: channels `[offset, offset + channels)` of another value, sharing its memory.
  * - `reshape`: another value with its leading dimensions regrouped, sharing its memory.

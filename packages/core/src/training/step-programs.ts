@@ -126,11 +126,18 @@ function compileWholeStep(options: TrainStepOptions, place: StepPlace): Step {
 
 function compileAccumulatedStep(options: TrainStepOptions, place: StepPlace): Step {
   const { batchSize, model, table } = options;
-  const [gradients, sum] = [0, 1].map(() => place.device.allocate(table.size * 4)) as [DeviceBuffer, DeviceBuffer];
-  const compileWith = compiler(batchSize, place, { gradients, sum });
-  const forwardBackward = compileWith(gradientGraph(options), (size) => gradientGraph({ ...options, batchSize: size }));
-  const accumulate = compileWith(accumulationGraph(table));
-  const update = compileWith(updateGraph(options, 'sum'));
+  const buffers = { gradients: place.device.allocate(table.size * 4), sum: place.device.allocate(table.size * 4) };
+  const release = (): void => {
+    for (const buffer of Object.values(buffers)) buffer.dispose();
+  };
+  const { forwardBackward, accumulate, update } = orRelease(release, () => {
+    const compileWith = compiler(batchSize, place, buffers);
+    return {
+      forwardBackward: compileWith(gradientGraph(options), (size) => gradientGraph({ ...options, batchSize: size })),
+      accumulate: compileWith(accumulationGraph(table)),
+      update: compileWith(updateGraph(options, 'sum')),
+    };
+  });
   const request = (index: number, micro: number, batch: Batch): Request => ({
     inputs: inputsOf(model, batch),
     scalars: { step: index, sampleOffset: micro * batchSize },
@@ -159,9 +166,19 @@ function compileAccumulatedStep(options: TrainStepOptions, place: StepPlace): St
       }),
     dispose() {
       for (const program of [forwardBackward, accumulate, update]) program.dispose();
-      for (const buffer of [gradients, sum]) buffer.dispose();
+      release();
     },
   };
+}
+
+/** What `make` returns; if it fails, what was taken for it is released. */
+function orRelease<Made>(release: () => void, make: () => Made): Made {
+  try {
+    return make();
+  } catch (error) {
+    release();
+    throw error;
+  }
 }
 
 async function firstNonFinite(index: number, run: () => Promise<unknown>): Promise<DiffuseError> {
