@@ -133,12 +133,16 @@ static WinogradTiling choose_winograd_tiling(const WinogradConvolution<T>& w, in
   g.product_rows = at_least(1, kProductTiles / grid.columns);
   g.shared_floats = round_up(tiles_outside ? u : v, kLineFloats);
   g.own_floats = round_up(tiles_outside ? some.floats() : panel_floats(w), kLineFloats);
-  if (g.walk == WinogradWalk::few_tiles) g.own_floats = packed_tap_floats(w);
   g.product_floats = kPoints * product_step(tiles_outside ? g.cuts.tiles() : kProductTiles);
   g.pixel_floats = pixel_floats(g.cuts);
   g.line_floats = line_floats(g.cuts);
   const int64_t wanted = threads > 1 ? 8 * threads : 1;
   g.panels_together = divide_up(g.panels, at_most(g.panels, divide_up(wanted, g.cuts.ranges())));
+  if (g.walk == WinogradWalk::few_tiles) {
+    g.panels_together = at_most(kPanelsTogether, divide_up(g.panels, threads));
+    g.own_floats = g.panels_together * kPackedTaps;
+    g.product_floats = g.panels_together * kPoints * product_step(grid.count());
+  }
   g.panel_groups = divide_up(g.panels, g.panels_together);
   return g;
 }
@@ -212,9 +216,10 @@ template <typename T>
 static void winograd_few_tiles(const Call& call, const WinogradConvolution<T>& w, const WinogradTiling& g,
                                float* shared, float* scratch) {
   const TransformedTiles v = transform_all_inputs(call, w, g, shared, scratch);
-  parallel_for(call, g.panels, [&](int64_t panel, int thread) {
+  parallel_for(call, g.panel_groups, [&](int64_t group, int thread) {
+    const int64_t panel = group * g.panels_together;
     float* taps = scratch + thread * g.thread_floats();
-    few_tiles(w, v, panel, taps, taps + g.own_floats);
+    few_tiles(w, v, panel, at_most(g.panels_together, g.panels - panel), taps, taps + g.own_floats);
   });
 }
 
