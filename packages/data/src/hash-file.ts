@@ -25,9 +25,9 @@ export async function hashFile(path: string, wanted: (head: Uint8Array) => boole
     for (;;) {
       const { bytesRead } = await file.read(piece, 0, piece.length, position);
       if (position === 0 && !wanted(piece.subarray(0, Math.min(bytesRead, headBytes)))) return undefined;
-      if (bytesRead === 0) return hash.digest('hex');
       hash.update(piece.subarray(0, bytesRead));
       position += bytesRead;
+      if (bytesRead === 0 || position === size) return hash.digest('hex');
     }
   } finally {
     await file.close();
