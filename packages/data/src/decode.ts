@@ -1,4 +1,5 @@
-import sharp, { type Metadata, type Sharp } from 'sharp';
+import sharp, { type Metadata, type ResizeOptions, type Sharp } from 'sharp';
+import { imageKind } from './file-kind.ts';
 import type { Channels } from './settings.ts';
 
 /** What the header of an image tells. */
@@ -38,24 +39,50 @@ export async function inspectImage(content: Uint8Array): Promise<ImageFacts> {
  * @param content the file.
  * @throws UnreadableImage for damaged or truncated files and for samples other than 8 and 16 bits.
  */
-export async function decodeImage(
-  content: Uint8Array,
-  { height, width, channels }: { readonly height: number; readonly width: number; readonly channels: Channels },
-): Promise<DecodedImage> {
-  const metadata = await readMetadata(content);
+export async function decodeImage(content: Uint8Array, target: TargetShape): Promise<DecodedImage> {
+  const bytes = alwaysBytes.has(imageKind(content)) ? await decodeWithoutEnlarging(content, target) : undefined;
+  return bytes ? { pixels: bytes, enlarged: false } : decodeKnowing(content, await readMetadata(content), target);
+}
+
+/** Height, width and channels of a decoded image. */
+interface TargetShape {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: Channels;
+}
+
+/** Kinds of files whose samples have 8 bits, so that their header need not be read first: a tenth of the time. */
+const alwaysBytes: ReadonlySet<string | undefined> = new Set(['JPEG', 'WebP', 'GIF']);
+
+/** The pixels of an image of 8 bits, or `undefined` if it would have to be enlarged. */
+async function decodeWithoutEnlarging(content: Uint8Array, target: TargetShape): Promise<Uint8Array | undefined> {
+  const { height, width, channels } = target;
+  const { data, info } = await inColour(resized(content, target, { withoutEnlargement: true }), channels)
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+    .catch(unreadable);
+  return info.height === height && info.width === width && info.channels === channels ? data : undefined;
+}
+
+async function decodeKnowing(content: Uint8Array, metadata: Metadata, target: TargetShape): Promise<DecodedImage> {
+  const { height, width, channels } = target;
   const { height: fileHeight, width: fileWidth } = facts(metadata);
-  // fastShrinkOnLoad would let the JPEG and WebP decoders do all of the shrinking, with a visibly coarser filter.
-  const pipeline = sharp(content)
-    .autoOrient()
-    .resize(width, height, { ...coverCentre, fastShrinkOnLoad: false });
+  const pipeline = resized(content, target, {});
   const decoded =
     metadata.depth === 'ushort'
       ? reduceTo8Bits(await decodeDeep(pipeline, metadata, channels), height * width, channels)
-      : await decodeBytes(pipeline, channels);
+      : await inColour(pipeline, channels).raw().toBuffer().catch(unreadable);
   if (decoded.length !== height * width * channels) {
     throw new UnreadableImage(`decodes to ${decoded.length} bytes instead of ${height} x ${width} x ${channels}`);
   }
   return { pixels: decoded, enlarged: fileHeight < height || fileWidth < width };
+}
+
+function resized(content: Uint8Array, { height, width }: TargetShape, options: ResizeOptions): Sharp {
+  // fastShrinkOnLoad would let the JPEG and WebP decoders do all of the shrinking, with a visibly coarser filter.
+  return sharp(content)
+    .autoOrient()
+    .resize(width, height, { ...coverCentre, fastShrinkOnLoad: false, ...options });
 }
 
 /** Resizes one grey image the way {@link decodeImage} does. */
@@ -73,12 +100,10 @@ export async function resampleGrey(
 
 const coverCentre = { fit: 'cover', position: 'centre', kernel: 'lanczos3' } as const;
 
-async function decodeBytes(pipeline: Sharp, channels: Channels): Promise<Uint8Array> {
-  const coloured =
-    channels === 4
-      ? pipeline.toColourspace('srgb').ensureAlpha()
-      : pipeline.flatten({ background: '#fff' }).toColourspace(channels === 1 ? 'b-w' : 'srgb');
-  return coloured.raw().toBuffer().catch(unreadable);
+function inColour(pipeline: Sharp, channels: Channels): Sharp {
+  return channels === 4
+    ? pipeline.toColourspace('srgb').ensureAlpha()
+    : pipeline.flatten({ background: '#fff' }).toColourspace(channels === 1 ? 'b-w' : 'srgb');
 }
 
 /**

@@ -16,7 +16,12 @@ export interface CandidateFile {
   readonly path: string;
   /** Hash of the content. */
   readonly identity: string;
+  /** What was hashed, of small folders: so they are read once. */
+  readonly content?: Uint8Array;
 }
+
+/** Content that is kept of all files together. */
+const keptBytes = 64 * 2 ** 20;
 
 /** Files in flight at once: enough to keep all cores and the disk busy, few enough to bound the memory. */
 export const filesAtOnce: number = Math.max(4, 2 * availableParallelism());
@@ -50,10 +55,15 @@ export async function findImages(
   });
   const files: CandidateFile[] = [];
   const skipped = [...content.skipped];
+  let kept = 0;
   const examine = async (path: string): Promise<CandidateFile | SkippedFile> => {
     throwIfCancelled(signal, `reading ${root}`);
     if (perClass && !path.includes('/')) return { path, reason: 'lies in no class folder' };
-    return examineFile(root, path);
+    const file = await examineFile(root, path);
+    if ('reason' in file || !file.content) return file;
+    if (kept + file.content.length > keptBytes) return { path, identity: file.identity };
+    kept += file.content.length;
+    return file;
   };
   for await (const file of mapOrdered(content.files, filesAtOnce, examine)) {
     if ('reason' in file) skipped.push(file);
@@ -67,11 +77,13 @@ export async function findImages(
 async function examineFile(root: string, path: string): Promise<CandidateFile | SkippedFile> {
   let isEmpty = false;
   try {
-    const identity = await hashFile(join(root, path), (head) => {
+    const hashed = await hashFile(join(root, path), (head) => {
       isEmpty = head.length === 0;
       return imageKind(head) !== undefined;
     });
-    return identity === undefined ? { path, reason: whyForeign(path, isEmpty) } : { path, identity };
+    if (!hashed) return { path, reason: whyForeign(path, isEmpty) };
+    const { hash: identity, content } = hashed;
+    return { path, identity, ...(content && { content }) };
   } catch (error) {
     return { path, reason: `cannot be read: ${(error as Error).message}` };
   }

@@ -100,7 +100,7 @@ async function* eachFile<Result>(
   const open = async (file: CandidateFile): Promise<{ file: CandidateFile; result: Result | UnreadableImage }> => {
     throwIfCancelled(signal, `decoding ${root}`);
     try {
-      return { file, result: await use(await readUnchanged(join(root, file.path), file.identity)) };
+      return { file, result: await use(file.content ?? (await readUnchanged(join(root, file.path), file.identity))) };
     } catch (error) {
       if (error instanceof UnreadableImage) return { file, result: error };
       throw error;

@@ -173,6 +173,9 @@ describe('the cache', () => {
   it('is not built from files that change meanwhile', async () => {
     for (const change of [(path: string) => writeFileSync(path, 'other content'), (path: string) => rmSync(path)]) {
       const { root, cacheDirectory } = await sample();
+      // What follows the image does not matter to it, but files of more than 1 MiB are read again to be decoded.
+      const large = Buffer.concat([await png(8, 8, 3, pattern(8, 8, 3, 3)), Buffer.alloc(2 ** 20)]);
+      await writeFiles(root, { '1/3.png': large });
       const onProgress = ({ phase, done, total }: OpenProgress): void => {
         if (phase === 'hash' && done === total) change(join(root, '1', '3.png'));
       };
@@ -182,6 +185,16 @@ describe('the cache', () => {
       });
       expect(await namesIn(cacheDirectory)).toEqual([]);
     }
+  });
+
+  it('holds what was hashed, whatever happens to small files meanwhile', async () => {
+    const { root, cacheDirectory } = await sample();
+    const expected = await readAll(await imageFolder(root, { cacheDirectory }));
+    await rm(cacheDirectory, { recursive: true });
+    const onProgress = ({ phase, done, total }: OpenProgress): void => {
+      if (phase === 'hash' && done === total) rmSync(join(root, '1', '3.png'));
+    };
+    expect(await readAll(await imageFolder(root, { cacheDirectory, onProgress }))).toEqual(expected);
   });
 
   it('clears away what killed processes left, a day later', async () => {
