@@ -32,6 +32,8 @@ async function measureForward(
       ...{ suite: 'forward', name, ours: session },
       work: { kind: 'forward', config: config.diffusers, batch },
       rounds: context.quick ? 5 : 15,
+      // The threads of onnxruntime spin for long after a run, in its fastest variant: they took a third of a core from ours.
+      settleMs: 300,
       asked: askedRatio(`forward ${config.name}`, context),
     });
   } finally {

@@ -51,6 +51,8 @@ export interface Comparison {
   /** What the peer does. */
   readonly work: Work;
   readonly rounds: number;
+  /** Rest before each measurement, if the peer's threads need more than usual to go to sleep. */
+  readonly settleMs?: number;
   readonly flops?: number;
   /** How much faster than the peer ours shall be, if that is asked. */
   readonly asked?: Bound | undefined;
@@ -61,11 +63,11 @@ export async function compareWithPeer(
   { peers, precision, peakGflops }: BenchContext,
   comparison: Comparison,
 ): Promise<CaseResult> {
-  const { suite, name, ours, work, rounds, flops, asked } = comparison;
+  const { suite, name, ours, work, rounds, settleMs, flops, asked } = comparison;
   const peer = peerFor(peers, work.kind);
   const prepared = await peer?.prepare(work);
   try {
-    const times = await alternate(ours, prepared, { rounds });
+    const times = await alternate(ours, prepared, { rounds, ...(settleMs !== undefined && { settleMs }) });
     const ourTiming = { ...timing(times.ours), peakBytes: ours.peakBytes };
     return {
       ...{ suite, name, precision, ours: ourTiming },
