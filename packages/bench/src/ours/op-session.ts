@@ -43,7 +43,6 @@ export async function opSession(shape: OpShape, options: DeviceOptions): Promise
     const program = compile(graph, { device, buffers, placements: placeResults(device, buffers, results) });
     const counts = kernels ? (kernel: string): boolean => kernels.includes(kernel as KernelName) : isInside;
     const byKernel = kernels !== undefined || images === 'bf16';
-    const time = (): Promise<number> => (byKernel ? timeOf(program, counts) : timeOfRun(program));
     let repeats = 1;
     return {
       pid: process.pid,
@@ -51,11 +50,7 @@ export async function opSession(shape: OpShape, options: DeviceOptions): Promise
       repeat(times) {
         repeats = times;
       },
-      async run() {
-        let ms = 0;
-        for (let i = 0; i < repeats; i++) ms += await time();
-        return ms / repeats;
-      },
+      run: () => (byKernel ? timeOfKernels(program, counts, repeats) : timeOfRuns(program, repeats)),
       dispose: () => device.dispose(),
     };
   } catch (error) {
@@ -66,16 +61,20 @@ export async function opSession(shape: OpShape, options: DeviceOptions): Promise
 
 const isInside = (kernel: string): boolean => !isAtEnds(kernel);
 
-/** Time of the calls whose kernels count. */
-async function timeOf(program: Program, counts: (kernel: string) => boolean): Promise<number> {
-  const calls = await program.profile();
-  return calls.reduce((ms, { kernel, timeMs }) => ms + (counts(kernel) ? timeMs : 0), 0);
+/**
+ * Mean time of the calls whose kernels count. The runs wait in the device's queue, so that one follows the other as the calls of a
+ * program do, and as PyTorch's in its loop: a way through JavaScript between them would let the workers fall asleep.
+ */
+async function timeOfKernels(program: Program, counts: (kernel: string) => boolean, repeats: number): Promise<number> {
+  const runs = await Promise.all(Array.from({ length: repeats }, () => program.profile()));
+  return runs.flat().reduce((ms, { kernel, timeMs }) => ms + (counts(kernel) ? timeMs : 0), 0) / repeats;
 }
 
-async function timeOfRun(program: Program): Promise<number> {
+/** Mean time of runs that follow one another. */
+async function timeOfRuns(program: Program, repeats: number): Promise<number> {
   const begin = performance.now();
-  await program.run();
-  return performance.now() - begin;
+  await Promise.all(Array.from({ length: repeats }, () => program.run()));
+  return (performance.now() - begin) / repeats;
 }
 
 function placeResults(
