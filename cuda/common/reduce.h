@@ -1,0 +1,38 @@
+// Sums over the threads of a warp and of a block, in an order that depends on the block's size alone.
+#pragma once
+
+#include "common/warp.h"
+
+namespace diffuse::cuda {
+
+// The sum over a warp, in every lane.
+template <typename T>
+__device__ __forceinline__ T warp_sum(T value) {
+#pragma unroll
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(kAllLanes, value, distance);
+  return value;
+}
+
+__device__ __forceinline__ float warp_max(float value) {
+#pragma unroll
+  for (int distance = kWarp / 2; distance > 0; distance /= 2)
+    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, distance));
+  return value;
+}
+
+// The sum over a block of `Threads` threads (a multiple of 32), in every thread. `shared` holds one T a warp. All
+// threads must call it; between two calls with the same `shared` nothing else is needed.
+template <int Threads, typename T>
+__device__ __forceinline__ T block_sum(T value, T* shared) {
+  constexpr int kWarps = Threads / kWarp;
+  value = warp_sum(value);
+  if constexpr (kWarps == 1) return value;
+  __syncthreads();
+  if (threadIdx.x % kWarp == 0) shared[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  T sum = shared[0];
+  for (int warp = 1; warp < kWarps; warp++) sum += shared[warp];
+  return sum;
+}
+
+}  // namespace diffuse::cuda
