@@ -1,40 +1,52 @@
-// Checks which file of native/ may include which (ARCHITECTURE.md, "Boundaries"):
+// Checks which file of native/ and cuda/ may include which (ARCHITECTURE.md, "Boundaries"):
 //
-// - each folder includes only the folders below it, by paths from native/;
+// - each folder includes only the folders below it, by paths from native/ (device code also by paths from cuda/);
 // - ops and engine need the standard library only, and nothing but binding knows Node;
+// - device code and the host's side of it share the structs of arguments alone; the simulator knows nothing of either;
 // - what is compiled once per instruction set, and every header that it includes, sees no header with inline functions: the linker
 //   keeps one copy of such a function, and if that is the AVX-512 one an older CPU crashes.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { filesIn, finish, root } from './lib/project.mjs';
 
-/** The project's own headers that the files of a folder may include. */
+/** The project's own headers that the files of a folder may include; of two folders that hold a file the longer name counts. */
 const allowedPaths = {
-  engine: [/^engine\//, /^ops\/kernels\.def$/],
-  ops: [/^ops\//, /^engine\/(tensor|kernel)\.h$/],
-  cpu: [/^(cpu|engine|ops)\//],
-  cuda: [/^(cuda|engine|ops)\//],
-  binding: [/^(binding|cpu|cuda|engine|ops)\//],
-  tests: [/^(tests|cpu|cuda|engine|ops)\//],
+  'native/engine': [/^engine\//, /^ops\/kernels\.def$/],
+  'native/ops': [/^ops\//, /^engine\/(tensor|kernel)\.h$/],
+  'native/cpu': [/^(cpu|engine|ops)\//],
+  'native/cuda': [/^(cuda|engine|ops)\//],
+  'native/cuda/arguments': [/^cuda\/arguments\//],
+  'native/binding': [/^(binding|cpu|cuda|engine|ops)\//],
+  'native/tests': [/^(tests|cpu|cuda|engine|ops)\//],
+  'cuda/common': [/^common\//, /^cuda\/arguments\//],
+  'cuda/ops': [/^(common|ops)\//, /^cuda\/arguments\//],
+  'cuda/simulator': [/^simulator\//],
 };
 
 const standardLibrary = /^[a-z_]+$/;
 const intrinsics = /^([a-z]+intrin|arm_neon)\.h$/;
 /** The system headers, in <>, that the files of a folder may include. */
 const allowedSystem = {
-  engine: [standardLibrary, intrinsics],
-  ops: [standardLibrary],
-  cpu: [standardLibrary, intrinsics, /^(sched|unistd|pthread|sys\/[a-z]+)\.h$/, /^(stdio|math)\.h$/],
-  cuda: [standardLibrary, /^(dlfcn|unistd|sys\/[a-z]+)\.h$/],
-  binding: [standardLibrary, /^napi\.h$/],
-  tests: [standardLibrary, /^(unistd|sys\/[a-z]+)\.h$/],
+  'native/engine': [standardLibrary, intrinsics],
+  'native/ops': [standardLibrary],
+  'native/cpu': [standardLibrary, intrinsics, /^(sched|unistd|pthread|sys\/[a-z]+)\.h$/, /^(stdio|math)\.h$/],
+  'native/cuda': [standardLibrary, /^(dlfcn|unistd|windows|sys\/[a-z]+)\.h$/],
+  'native/cuda/arguments': [standardLibrary],
+  'native/binding': [standardLibrary, /^napi\.h$/],
+  'native/tests': [standardLibrary, /^(unistd|sys\/[a-z]+)\.h$/],
+  'cuda/common': [standardLibrary, /^cuda_bf16\.h$/],
+  'cuda/ops': [standardLibrary, /^cuda_bf16\.h$/],
+  'cuda/simulator': [standardLibrary, /^(dlfcn|unistd|sys\/[a-z]+)\.h$/],
 };
 
 /** Compiled once per instruction set (CMakeLists.txt), and the system headers that are safe there. */
 const perIsaFile = /^native\/cpu\/(ops\/.*\.cc|gemm\/.*|table\.cc)$/;
 const perIsaSystem = /^(cstddef|cstdint|cstring|cmath|cfloat|stdio\.h|math\.h|[a-z]+intrin\.h|arm_neon\.h)$/;
 
-const files = filesIn('native', /\.(h|cc|def)$/);
+const files = ['native', 'cuda'].flatMap((folder) => filesIn(folder, /\.(h|cc|cu|def)$/));
+const folders = Object.keys(allowedPaths).sort((a, b) => b.length - a.length);
+/** Where paths of includes begin. */
+const starts = (file) => (file.startsWith('cuda/') ? ['native', 'cuda'] : ['native']);
 const includes = new Map(files.map((file) => [file, includesOf(file)]));
 
 function includesOf(file) {
@@ -58,19 +70,18 @@ function perIsaClosure() {
 }
 
 function boundaryProblems(file) {
-  const folder = file.split('/')[1] ?? '';
-  if (!allowedPaths[folder])
-    return [`${file}: the folder native/${folder} has no rule; add one to scripts/check-includes.mjs`];
+  const folder = folders.find((name) => file.startsWith(`${name}/`));
+  if (folder === undefined) return [`${file}: its folder has no rule; add one to scripts/check-includes.mjs`];
   return (includes.get(file) ?? []).flatMap(({ at, own, system }) => {
     if (own !== undefined) {
-      if (!existsSync(join(root, 'native', own))) return [`${at}: "${own}" is no path from native/`];
-      return allowedPaths[folder].some((rule) => rule.test(own))
-        ? []
-        : [`${at}: native/${folder} must not include "${own}"`];
+      if (!starts(file).some((start) => existsSync(join(root, start, own)))) {
+        return [`${at}: "${own}" is no path from ${starts(file).join('/ or ')}/`];
+      }
+      return allowedPaths[folder].some((rule) => rule.test(own)) ? [] : [`${at}: ${folder} must not include "${own}"`];
     }
     return allowedSystem[folder].some((rule) => rule.test(system))
       ? []
-      : [`${at}: native/${folder} must not include <${system}>`];
+      : [`${at}: ${folder} must not include <${system}>`];
   });
 }
 
@@ -82,4 +93,4 @@ for (const [file, chain] of perIsaClosure()) {
     problems.push(`${at}: <${system}> may hold inline functions, and this is compiled per instruction set${through}`);
   }
 }
-finish(problems, `the includes of ${files.length} native files`);
+finish(problems, `the includes of ${files.length} files of native and cuda`);

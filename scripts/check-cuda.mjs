@@ -1,0 +1,98 @@
+// `pnpm check:cuda`: compiles every kernel for every architecture and holds what came out to the rules of cuda/README.md: nothing
+// spilled or on a stack, blocks that fit a multiprocessor, no calls, no global variables, no atomics on floating-point numbers, the
+// instructions that a file promises, and images that stay small. Where there is no nvcc it says so and checks nothing.
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildImages, buildPtx, findCompiler, imageFolder, sources } from './lib/cuda.mjs';
+import { finish, root } from './lib/project.mjs';
+
+/** Registers of a multiprocessor, on every architecture. */
+const registerLimit = 65536;
+/** Registers are handed out to a warp in steps of this many a thread. */
+const registerStep = 8;
+/** Bytes of shared memory that a block has without asking for more, which is the most that may be declared. */
+const sharedLimit = 48 * 1024;
+const threadLimit = 1024;
+const imageLimit = 8 * 2 ** 20;
+
+const compiler = findCompiler();
+if (compiler.missing) {
+  console.log(`CUDA kernels skipped: ${compiler.missing}`);
+  process.exit(0);
+}
+let resources;
+let texts;
+try {
+  resources = await buildImages(compiler);
+  texts = await buildPtx(compiler);
+} catch (error) {
+  console.error(error.message);
+  process.exit(1);
+}
+
+/** What is wrong with what an entry takes on one architecture. */
+function entryProblems(threads, { registers, shared, stack, spills }) {
+  const taken = Math.ceil(registers / registerStep) * registerStep * threads;
+  return [
+    spills > 0 && `spills ${spills} bytes of registers`,
+    stack > 0 && `has a stack of ${stack} bytes`,
+    taken > registerLimit &&
+      `takes ${taken} registers a block (${threads} threads of ${registers}), ${registerLimit} exist`,
+    shared > sharedLimit && `declares ${shared} bytes of shared memory, over ${sharedLimit} must be dynamic`,
+  ].filter(Boolean);
+}
+
+/** What a PTX text must not hold, and why. */
+const forbidden = [
+  [
+    /^\s*(?:\.visible |\.weak |\.extern )*\.func\b/m,
+    'calls a function that was not inlined, or one of the device runtime',
+  ],
+  [/^\s*(?:\.visible |\.weak |\.extern )*\.global\b/m, 'has a global variable'],
+  [
+    /\b(?:atom|red)\.[\w.]*\.(?:f16|f16x2|bf16|bf16x2|f32|f64)\b/,
+    'counts floating-point numbers atomically: sums in an order of chance',
+  ],
+];
+
+function imageProblems(source, name) {
+  const ptx = readFileSync(texts.get(name), 'utf8');
+  const promises = [...readFileSync(join(root, source), 'utf8').matchAll(/^\/\/ @promises (.+)$/gm)].flatMap(
+    ([, list]) => list.trim().split(/\s+/),
+  );
+  const instructions = new Set(
+    ptx.match(/^\s*(?:@!?%p\d+ )?[a-z][\w.:]*(?=\s)/gm)?.map((word) => word.trim().split(' ').at(-1)),
+  );
+  const has = (promise) => [...instructions].some((word) => matches(word, promise));
+  return [
+    ...promises.filter((promise) => !has(promise)).map((promise) => `${source}: promises ${promise}, its PTX has none`),
+    ...forbidden.filter(([pattern]) => pattern.test(ptx)).map(([, why]) => `${source}: ${why}`),
+    ...Object.entries(resources[name]).flatMap(([entry, { threads, architectures }]) => {
+      const bounds =
+        threads < 1 || threads > threadLimit
+          ? [`${source}: ${entry} needs launch bounds, 1 … ${threadLimit} threads`]
+          : [];
+      const taken = Object.entries(architectures).flatMap(([target, taken]) =>
+        entryProblems(threads, taken).map((problem) => `${source}: ${entry} on ${target} ${problem}`),
+      );
+      return [...bounds, ...taken];
+    }),
+  ];
+}
+
+/** Whether an instruction (`ld.global.nc.v4.f32`) has the parts of a promise (`ld.global.v4`) in their order. */
+function matches(instruction, promise) {
+  const parts = instruction.split(/\.|::/);
+  let from = 0;
+  return promise.split('.').every((part) => {
+    from = parts.indexOf(part, from) + 1;
+    return from > 0;
+  });
+}
+
+const checked = sources().map((source) => ({ source, name: source.replace(/^.*\/|\.cu$/g, '') }));
+const problems = checked.flatMap(({ source, name }) => imageProblems(source, name));
+const bytes = checked.reduce((sum, { name }) => sum + statSync(join(imageFolder, `${name}.fatbin`)).size, 0);
+if (bytes > imageLimit) problems.push(`the images have ${bytes} bytes, over ${imageLimit}`);
+const entries = Object.values(resources).reduce((sum, image) => sum + Object.keys(image).length, 0);
+finish(problems, `${entries} entries of ${checked.length} CUDA images, ${(bytes / 2 ** 20).toFixed(2)} MiB`);
