@@ -23,6 +23,7 @@ struct Failure {
   int32_t code;
   int32_t kernel;  // index into ops/kernels.def
   double value, limit;
+  double where;  // the sample, row or attribute it was found in
 };
 
 }  // namespace diffuse::cuda

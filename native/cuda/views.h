@@ -1,0 +1,39 @@
+// How the host shows tensors to kernels that go element by element, and how many blocks it gives them.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include "cuda/kernel.h"
+
+namespace diffuse::cuda {
+
+// Views hold the length of a row in 32 bits.
+constexpr int64_t kLongestRow = INT32_MAX;
+
+static inline bool fits_rows(const Tensor& tensor, int64_t rows) {
+  return !tensor.data || (is_contiguous(tensor) && elements(tensor) / rows <= kLongestRow);
+}
+
+// A contiguous tensor as `rows` equal rows: long rows are loaded in 128 bits whatever the number of channels.
+static inline View view_as(const Tensor& tensor, int64_t rows) {
+  if (!tensor.data || !fits_rows(tensor, rows)) return view(tensor);
+  const int64_t length = elements(tensor) / rows;
+  return view(Tensor{tensor.data, tensor.dtype, 2, {rows, length}, length});
+}
+
+// Of tensors of one shape: each as one row if all of them are contiguous, else as they are.
+template <typename... Tensors>
+static inline std::array<View, sizeof...(Tensors)> flat_views(const Tensors&... tensors) {
+  if ((fits_rows(tensors, 1) && ...)) return {view_as(tensors, 1)...};
+  return {view(tensors)...};
+}
+
+// Enough blocks to fill the GPU a few times over; each of their threads takes what is left in turns.
+static inline Grid grid_for(int64_t items, int threads, const Limits& limits) {
+  constexpr int64_t kBlocksOfMultiprocessor = 16;
+  return {std::clamp<int64_t>(blocks_of(items, threads), 1, kBlocksOfMultiprocessor * limits.multiprocessors)};
+}
+
+}  // namespace diffuse::cuda
