@@ -1,0 +1,53 @@
+// Who touched a piece of memory last, to find races.
+//
+// Every warp has a stamp, a number that is new after each barrier. A cell remembers the stamps of the last write and of
+// the last reads; two accesses are ordered if they come from one thread, or from one block in different barrier epochs.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace simulator::memory {
+
+// State of a byte of global or shared memory.
+enum ByteState : uint8_t { kUninitialised = 0, kInitialised = 1, kPending = 2 };
+
+// An access: stamp << 7 | lane << 2 | flags. 0: none.
+using Access = uint32_t;
+
+struct Cell {
+  Access write;
+  Access read;
+};
+
+// Flags of writes: an atomic one. Flags of reads: more threads than one read, of one warp, block or launch.
+constexpr uint32_t kAtomic = 1;
+constexpr uint32_t kManyLanes = 1, kManyWarps = 2, kManyBlocks = 3;
+constexpr uint32_t kFlags = 3;
+constexpr int kLaneShift = 2, kStampShift = 7;
+constexpr uint32_t kMaxStamp = (1u << (32 - kStampShift)) - 1;
+
+constexpr Access access_of(uint32_t stamp, uint32_t lane) { return stamp << kStampShift | lane << kLaneShift; }
+constexpr uint32_t stamp_of(Access access) { return access >> kStampShift; }
+constexpr uint32_t lane_of(Access access) { return access >> kLaneShift & 31; }
+
+// What a stamp stands for.
+struct Segment {
+  uint64_t block;
+  uint32_t warp;
+  uint32_t barrier_epoch;
+};
+
+// The stamps of one device. Those before `first` belong to launches that are over.
+struct Stamps {
+  uint32_t first = 1;
+  std::vector<Segment> segments;  // of the stamps from `first` on
+  uint32_t next() const { return first + static_cast<uint32_t>(segments.size()); }
+  const Segment& operator[](uint32_t stamp) const { return segments[stamp - first]; }
+  uint32_t take(const Segment& segment) {
+    segments.push_back(segment);
+    return next() - 1;
+  }
+};
+
+}  // namespace simulator::memory

@@ -1,0 +1,3 @@
+#include "machine/launch.h"
+
+int main() { return 0; }
