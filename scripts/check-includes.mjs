@@ -19,7 +19,8 @@ const allowedPaths = {
   'native/binding': [/^(binding|cpu|cuda|engine|ops)\//],
   'native/tests': [/^(tests|cpu|cuda|engine|ops)\//],
   'cuda/common': [/^common\//, /^cuda\/arguments\//],
-  'cuda/ops': [/^(common|ops)\//, /^cuda\/arguments\//],
+  'cuda/gemm': [/^(common|gemm)\//, /^cuda\/arguments\//],
+  'cuda/ops': [/^(common|gemm|ops)\//, /^cuda\/arguments\//],
   'cuda/simulator': [/^simulator\//],
 };
 
@@ -35,6 +36,7 @@ const allowedSystem = {
   'native/binding': [standardLibrary, /^napi\.h$/],
   'native/tests': [standardLibrary, /^(unistd|sys\/[a-z]+)\.h$/],
   'cuda/common': [standardLibrary, /^cuda_bf16\.h$/],
+  'cuda/gemm': [standardLibrary, /^cuda_bf16\.h$/],
   'cuda/ops': [standardLibrary, /^cuda_bf16\.h$/],
   'cuda/simulator': [standardLibrary, /^(dlfcn|unistd|sys\/[a-z]+)\.h$/],
 };

@@ -53,12 +53,17 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], uint3
                : "memory");
 }
 
-// 16 bytes from global to shared memory without a way through registers; zeros where `present` is false, and then
-// `from` is not read. Both addresses are aligned to 16 bytes.
-__device__ __forceinline__ void copy_async(uint32_t to, const void* from, bool present = true) {
-  const int bytes = present ? 16 : 0;
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(__cvta_generic_to_global(from)), "r"(bytes)
+// The first `bytes` of 16 from global to shared memory without a way through registers, and zeros behind them. Both
+// addresses are aligned to 16 bytes; what is not copied is not read.
+__device__ __forceinline__ void copy_async_part(uint32_t to, const void* from, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(__cvta_generic_to_global(from)),
+               "r"(bytes)
                : "memory");
+}
+
+// All 16 bytes; zeros where `present` is false, and then `from` is not read.
+__device__ __forceinline__ void copy_async(uint32_t to, const void* from, bool present = true) {
+  copy_async_part(to, from, present ? 16 : 0);
 }
 
 // Ends a group of this thread's asynchronous copies.

@@ -1,0 +1,206 @@
+// Gradient of the weights of a convolution (ops/conv2d.h) and of a linear map, which is a convolution with one tap:
+//
+//   dweight[tap, c, k] = Σ_p x[pixel that p saw through the tap, c] dy[p, k]        dbias[k] = Σ_p dy[p, k]
+//
+// a product of x, its channels at all taps as rows (tap, c), and dy, which sums over the pixels of dy.
+//
+// @promises mma.sync ldmatrix.trans cp.async cvt.rna.tf32 ld.shared.v4
+#include "cuda/arguments/conv2d_weight_gradient.h"
+#include "gemm/divide.h"
+#include "gemm/reduction_cores.h"
+
+namespace diffuse::cuda {
+namespace {
+
+// Bound by operations. A tile of 128 x 128 does 64 operations for a byte of bf16 that comes from L2 (a GPU has some 60
+// to 100 for one), and its sums are half of the registers of two blocks of a multiprocessor. Three stages of it are
+// 48 KB of shared memory, so two blocks fit even where there are 100 KB. Of 64 or fewer output channels half the tile
+// would be idle: those have a narrow one.
+constexpr int kRows = 128;
+constexpr int kStages = 3;
+constexpr int kBlocks = 2;  // of a multiprocessor
+
+// Copies lines of a tile from the rows of an image, without a way through registers. A thread copies the same chunk of
+// every kPass-th line.
+template <typename T, int Width>
+struct ChunkCopies {
+  static constexpr int kChunks = Width / kWide<T>;
+  static constexpr int kPass = kCoreThreads / kChunks;
+
+  const T* from;  // the chunk in row 0
+  int64_t row_stride;
+  int bytes;  // of the chunk that the image has
+
+  __device__ __forceinline__ static int chunk() { return threadIdx.x % kChunks; }
+  __device__ __forceinline__ static int first_line() { return threadIdx.x / kChunks; }
+
+  __device__ __forceinline__ ChunkCopies(const AlignedImage& image, int channel, bool present)
+      : from(static_cast<const T*>(image.data) + (present ? channel : 0)),
+        row_stride(image.row_stride),
+        bytes(present ? min(max(image.channels - channel, 0) * static_cast<int>(sizeof(T)), 16) : 0) {
+    if (bytes == 0) from = static_cast<const T*>(image.data);
+  }
+
+  __device__ __forceinline__ void copy(T* tile, int line, int64_t row, bool present) const {
+    copy_async_part(shared_address(tile + line * Width + swizzled_chunk<T>(line, chunk()) * kWide<T>),
+                    present ? from + row * row_stride : from, present ? bytes : 0);
+  }
+};
+
+// The tap of a thread's chunk of x, and where that looks.
+struct Tap {
+  int channel;
+  int row, column;  // of x, from the pixel that output (0, 0) begins with
+  bool exists;
+
+  __device__ __forceinline__ Tap(const Conv2dWeightGradientArguments& arguments, int flat_row) {
+    const Quotient tap = divide(flat_row, arguments.padded_channels);
+    const Quotient place = divide(tap.quotient, arguments.kernel_width);
+    channel = tap.remainder;
+    row = place.quotient - arguments.pad_top;
+    column = place.remainder - arguments.pad_left;
+    exists = tap.quotient < arguments.taps;
+  }
+};
+
+// The sums over the lines of a tile of dy, a column a thread; threads with the same column share the lines.
+template <typename T, int Columns, int Lines>
+struct ColumnSums {
+  static constexpr int kSharers = kCoreThreads / Columns;
+  float sum = 0;
+
+  __device__ __forceinline__ void add(const T* tile) {
+    const int column = threadIdx.x % Columns, first = threadIdx.x / Columns;
+#pragma unroll
+    for (int line = 0; line < Lines; line += kSharers)
+      sum += to_float(tile[tile_offset<Columns, T>(first + line, column)]);
+  }
+
+  // take(column, sum), in a thread a column. All threads must call it; `shared` holds a float of each.
+  template <typename Take>
+  __device__ __forceinline__ void finish(float* shared, Take&& take) {
+    shared[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x >= Columns) return;
+    for (int other = 1; other < kSharers; other++) sum += shared[threadIdx.x + other * Columns];
+    take(static_cast<int>(threadIdx.x), sum);
+  }
+};
+
+// Block (x, y, z) sums rows 128 x … by Columns output channels over split z of the pixels. Blocks of one split follow
+// each other, so that they find its pixels in L2.
+template <typename Core>
+__device__ __forceinline__ void reduce_pixels(const Conv2dWeightGradientArguments& arguments) {
+  using T = typename Core::Element;
+  constexpr int kLines = Core::kLines, kColumns = Core::kColumns;
+  extern __shared__ __align__(128) unsigned char memory[];
+  T* const x_tiles = reinterpret_cast<T*>(memory);
+  T* const dy_tiles = x_tiles + kStages * kLines * kRows;
+
+  const int first_row = blockIdx.x * kRows, first_column = blockIdx.y * kColumns;
+  const int begin = blockIdx.z * arguments.split_pixels;
+  const int end = min(begin + arguments.split_pixels, arguments.pixels);
+  const int steps = (end - begin + kLines - 1) / kLines;
+
+  using InputCopies = ChunkCopies<T, kRows>;
+  using GradientCopies = ChunkCopies<T, kColumns>;
+  const Tap tap(arguments, first_row + InputCopies::chunk() * kWide<T>);
+  const InputCopies x(arguments.x, tap.channel, tap.exists);
+  const GradientCopies dy(arguments.dy, first_column + GradientCopies::chunk() * kWide<T>, true);
+
+  const auto copy_step = [&](int step, int stage) {
+    const int first_pixel = begin + step * kLines;
+#pragma unroll
+    for (int line = InputCopies::first_line(); line < kLines; line += InputCopies::kPass) {
+      const int pixel = first_pixel + line;
+      const Quotient across = divide(pixel, arguments.output_width);
+      const Quotient down = divide(across.quotient, arguments.output_height);
+      const int row = down.remainder * arguments.stride + tap.row;
+      const int column = across.remainder * arguments.stride + tap.column;
+      const bool inside = pixel < end && static_cast<unsigned>(row) < static_cast<unsigned>(arguments.height) &&
+                          static_cast<unsigned>(column) < static_cast<unsigned>(arguments.width);
+      const int64_t image_row = static_cast<int64_t>(down.quotient) * arguments.height + row;
+      x.copy(x_tiles + stage * kLines * kRows, line, image_row * arguments.width + column, inside);
+    }
+#pragma unroll
+    for (int line = GradientCopies::first_line(); line < kLines; line += GradientCopies::kPass)
+      dy.copy(dy_tiles + stage * kLines * kColumns, line, first_pixel + line, first_pixel + line < end);
+  };
+
+  for (int step = 0; step < kStages - 1; step++) {
+    if (step < steps) copy_step(step, step);
+    end_copies();
+  }
+  Core core;
+  ColumnSums<T, kColumns, kLines> column_sums;
+  const bool sums_columns = blockIdx.x == 0 && arguments.dbias;
+  int stage = 0;
+  for (int step = 0; step < steps; step++) {
+    wait_for_copies<kStages - 2>();
+    // Behind the barrier the step is there, and nobody reads the one before it, whose place the next copies take.
+    __syncthreads();
+    const int ahead = step + kStages - 1;
+    if (ahead < steps) copy_step(ahead, stage == 0 ? kStages - 1 : stage - 1);
+    end_copies();
+    core.add(x_tiles + stage * kLines * kRows, dy_tiles + stage * kLines * kColumns);
+    if (sums_columns) column_sums.add(dy_tiles + stage * kLines * kColumns);
+    stage = stage == kStages - 1 ? 0 : stage + 1;
+  }
+
+  const int C = arguments.x.channels - arguments.x.skipped, K = arguments.dy.channels - arguments.dy.skipped;
+  float* const dweight = arguments.dweight + static_cast<int64_t>(blockIdx.z) * arguments.taps * C * K;
+  core.each_pair([&](int row, int column, float sum, float next) {
+    const Quotient at = divide(first_row + row, arguments.padded_channels);
+    const int c = at.remainder - arguments.x.skipped, k = first_column + column - arguments.dy.skipped;
+    if (at.quotient >= arguments.taps || c < 0 || c >= C) return;
+    float* const to = dweight + (static_cast<int64_t>(at.quotient) * C + c) * K + k;
+    if (k >= 0 && k < K) to[0] = sum;
+    if (k + 1 >= 0 && k + 1 < K) to[1] = next;
+  });
+  if (!sums_columns) return;
+  __syncthreads();
+  column_sums.finish(reinterpret_cast<float*>(memory), [&](int column, float sum) {
+    const int k = first_column + column - arguments.dy.skipped;
+    if (k >= 0 && k < K) arguments.dbias[static_cast<int64_t>(blockIdx.z) * K + k] = sum;
+  });
+}
+
+constexpr int kSumThreads = 128;
+
+// The sum of element `index` of all splits, in their order.
+template <typename Sum>
+__device__ __forceinline__ float sum_splits(const float* parts, int64_t index, int64_t size, int splits) {
+  Sum sum = 0;
+#pragma unroll 8
+  for (int split = 0; split < splits; split++) sum += parts[split * size + index];
+  return static_cast<float>(sum);
+}
+
+}  // namespace
+
+#define DIFFUSE_ENTRY(name, Core, columns)                                    \
+  extern "C" __global__ void __launch_bounds__(kCoreThreads, kBlocks)         \
+      name(const __grid_constant__ Conv2dWeightGradientArguments arguments) { \
+    reduce_pixels<Core<kRows, columns>>(arguments);                           \
+  }
+DIFFUSE_ENTRY(conv2d_weight_gradient_bf16, Bf16Core, 128)
+DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_bf16, Bf16Core, 64)
+DIFFUSE_ENTRY(conv2d_weight_gradient_f32, Float32Core, 128)
+DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_f32, Float32Core, 64)
+DIFFUSE_ENTRY(conv2d_weight_gradient_tf32, Tf32Core, 128)
+DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_tf32, Tf32Core, 64)
+#undef DIFFUSE_ENTRY
+
+// Bound by bytes: reads every split's sums once, a weight a thread. dbias, a sum over every pixel of the batch whose
+// terms may cancel, is summed in float64.
+extern "C" __global__ void __launch_bounds__(kSumThreads)
+    conv2d_weight_gradient_sum(const __grid_constant__ Conv2dWeightGradientSumArguments arguments) {
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kSumThreads + threadIdx.x;
+  const int64_t channel = index - arguments.weights;
+  if (channel < 0)
+    arguments.dweight[index] = sum_splits<float>(arguments.dweight_parts, index, arguments.weights, arguments.splits);
+  else if (channel < arguments.channels)
+    arguments.dbias[channel] = sum_splits<double>(arguments.dbias_parts, channel, arguments.channels, arguments.splits);
+}
+
+}  // namespace diffuse::cuda
