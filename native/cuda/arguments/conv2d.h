@@ -4,15 +4,10 @@
 // conv2d_prepare makes such an image of them first, normalised and padded with zeros.
 #pragma once
 
+#include "cuda/arguments/norm.h"
 #include "cuda/arguments/view.h"
 
 namespace diffuse::cuda {
-
-// Statistics [N, groups] and parameters [C] of a normalisation; all null where there is none.
-struct NormArguments {
-  const float *mean, *rstd, *gamma, *beta;
-  int32_t groups, group_channels;
-};
 
 // What an image of a call stands for.
 enum class Reading : int32_t { plain, normalised, normalised_silu, gradient };

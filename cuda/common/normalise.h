@@ -1,0 +1,48 @@
+// What group normalisation does to one number (native/ops/group_norm.h), for the kernels that do it in passing.
+#pragma once
+
+#include "cuda/arguments/norm.h"
+
+namespace diffuse::cuda {
+
+// z = (x - mean) scale + beta
+__device__ __forceinline__ float normalised(float x, float mean, float scale, float beta) {
+  return fmaf(x - mean, scale, beta);
+}
+
+// Those numbers of Width channels of a sample.
+template <int Width>
+struct ChannelNorm {
+  float mean[Width], scale[Width], beta[Width];
+
+  __device__ __forceinline__ ChannelNorm(const NormArguments& norm, int64_t sample, int32_t channel) {
+#pragma unroll
+    for (int k = 0; k < Width; k++) {
+      const int64_t slot = sample * norm.groups + (channel + k) / norm.group_channels;
+      mean[k] = norm.mean[slot];
+      scale[k] = norm.rstd[slot] * norm.gamma[channel + k];
+      beta[k] = norm.beta[channel + k];
+    }
+  }
+};
+
+// dx = dz own - (x - mean) along - level, for Width channels of a row of coefficients [4, C].
+template <int Width>
+struct ChannelGradient {
+  float mean[Width], own[Width], along[Width], level[Width];
+
+  __device__ __forceinline__ ChannelGradient(const float* coefficients, int32_t channels, int32_t channel) {
+#pragma unroll
+    for (int k = 0; k < Width; k++) {
+      mean[k] = coefficients[channel + k];
+      own[k] = coefficients[channels + channel + k];
+      along[k] = coefficients[2 * channels + channel + k];
+      level[k] = coefficients[3 * channels + channel + k];
+    }
+  }
+  __device__ __forceinline__ float operator()(int k, float dz, float x) const {
+    return fmaf(mean[k] - x, along[k], fmaf(dz, own[k], -level[k]));
+  }
+};
+
+}  // namespace diffuse::cuda
