@@ -1,6 +1,7 @@
 // Checks which file of native/ and cuda/ may include which (ARCHITECTURE.md, "Boundaries"):
 //
-// - each folder includes only the folders below it, by paths from native/ (device code also by paths from cuda/);
+// - each folder includes only the folders below it, by paths from native/ (device code also by paths from cuda/,
+//   the simulator by paths from its own folder);
 // - ops and engine need the standard library only, and nothing but binding knows Node;
 // - device code and the host's side of it share the structs of arguments alone; the simulator knows nothing of either;
 // - what is compiled once per instruction set, and every header that it includes, sees no header with inline functions: the linker
@@ -21,7 +22,7 @@ const allowedPaths = {
   'cuda/common': [/^common\//, /^cuda\/arguments\//],
   'cuda/gemm': [/^(common|gemm)\//, /^cuda\/arguments\//],
   'cuda/ops': [/^(common|gemm|ops)\//, /^cuda\/arguments\//],
-  'cuda/simulator': [/^simulator\//],
+  'cuda/simulator': [/^(driver|machine|memory|ptx|report|tests)\//],
 };
 
 const standardLibrary = /^[a-z_]+$/;
@@ -48,7 +49,10 @@ const perIsaSystem = /^(cstddef|cstdint|cstring|cmath|cfloat|stdio\.h|math\.h|[a
 const files = ['native', 'cuda'].flatMap((folder) => filesIn(folder, /\.(h|cc|cu|def)$/));
 const folders = Object.keys(allowedPaths).sort((a, b) => b.length - a.length);
 /** Where paths of includes begin. */
-const starts = (file) => (file.startsWith('cuda/') ? ['native', 'cuda'] : ['native']);
+const starts = (file) => {
+  if (file.startsWith('cuda/simulator/')) return ['cuda/simulator'];
+  return file.startsWith('cuda/') ? ['native', 'cuda'] : ['native'];
+};
 const includes = new Map(files.map((file) => [file, includesOf(file)]));
 
 function includesOf(file) {

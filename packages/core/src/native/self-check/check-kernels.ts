@@ -1,0 +1,133 @@
+import type { NativeDevice } from '../bindings.ts';
+import type { KernelName } from '../kernels.ts';
+import { hasImages, type KernelCall, kernelCalls } from './kernel-calls.ts';
+import { type CallOutputs, type ImageFormat, runCall } from './run-call.ts';
+
+/** How one kernel's calls went in one number format. */
+export interface KernelCheck {
+  readonly kernel: string;
+  /** Of its images, or `tf32` where float32 is multiplied as that; `f32` for kernels without images. */
+  readonly format: 'f32' | 'bf16' | 'tf32';
+  readonly ok: boolean;
+  /** Largest difference from the CPU over the largest number, of the output that is worst against its tolerance. */
+  readonly error: number;
+  readonly tolerance: number;
+  /** What went wrong; empty if nothing did. */
+  readonly problem: string;
+}
+
+/** Kernels that multiply: with tf32 they round what they multiply to 11 bits, and of bf16 images to 8. */
+const products = /^(conv2d|linear|attention)_/;
+/** Numbers that have the same bits on every device. */
+const exact = /^random_/;
+
+/**
+ * Runs small calls of every kernel on a device and on the CPU, in every number format, and compares what they write.
+ *
+ * @param open opens the device that is checked, which multiplies float32 as tf32 or does not.
+ * @param reference opens the CPU.
+ */
+export async function checkKernels(
+  open: (options: { readonly tf32: boolean }) => NativeDevice,
+  reference: () => NativeDevice,
+): Promise<readonly KernelCheck[]> {
+  const cpu = reference();
+  const checks: KernelCheck[] = [];
+  try {
+    const plain = open({ tf32: false });
+    try {
+      for (const [kernel, calls] of byKernel()) {
+        const formats: ImageFormat[] = hasImages(kernel) ? ['f32', 'bf16'] : ['f32'];
+        for (const format of formats) checks.push(await checkKernel(kernel, calls, { device: plain, cpu, format }));
+      }
+    } finally {
+      plain.dispose();
+    }
+    const rounding = open({ tf32: true });
+    try {
+      for (const [kernel, calls] of byKernel()) {
+        if (products.test(kernel)) {
+          checks.push(await checkKernel(kernel, calls, { device: rounding, cpu, format: 'tf32' }));
+        }
+      }
+    } finally {
+      rounding.dispose();
+    }
+  } finally {
+    cpu.dispose();
+  }
+  return checks;
+}
+
+function byKernel(): Map<KernelName, KernelCall[]> {
+  const kernels = new Map<KernelName, KernelCall[]>();
+  for (const call of kernelCalls()) {
+    const calls = kernels.get(call.kernel) ?? [];
+    calls.push(call);
+    kernels.set(call.kernel, calls);
+  }
+  return kernels;
+}
+
+interface Pair {
+  readonly device: NativeDevice;
+  readonly cpu: NativeDevice;
+  readonly format: KernelCheck['format'];
+}
+
+async function checkKernel(kernel: string, calls: readonly KernelCall[], pair: Pair): Promise<KernelCheck> {
+  const { device, cpu, format } = pair;
+  const images = format === 'bf16' ? 'bf16' : 'f32';
+  let worst: Difference | undefined;
+  try {
+    for (const call of calls) {
+      const [actual, expected] = await Promise.all([runCall(device, call, images), runCall(cpu, call, images)]);
+      for (const difference of differences(kernel, format, actual, expected)) {
+        if (!worst || !(excess(difference) <= excess(worst))) worst = difference;
+      }
+    }
+  } catch (error) {
+    return { kernel, format, ok: false, error: Number.NaN, tolerance: 0, problem: (error as Error).message };
+  }
+  const { name = '', error = Number.NaN, tolerance = 0 } = worst ?? {};
+  const ok = error <= tolerance;
+  const problem = ok ? '' : `'${name}' differs by ${error.toExponential(1)}, ${tolerance.toExponential(1)} is allowed`;
+  return { kernel, format, ok, error, tolerance, problem };
+}
+
+interface Difference {
+  readonly name: string;
+  readonly error: number;
+  readonly tolerance: number;
+}
+
+/** How much of its tolerance a difference takes; more than 1 is too much. */
+function excess({ error, tolerance }: Difference): number {
+  return error === 0 ? 0 : error / tolerance;
+}
+
+function differences(
+  kernel: string,
+  format: KernelCheck['format'],
+  actual: CallOutputs,
+  expected: CallOutputs,
+): Difference[] {
+  return Object.entries(expected).map(([name, { values, rounded }]) => {
+    const others = actual[name]?.values;
+    let [largest, difference] = [1e-3, 0];
+    values.forEach((value, i) => {
+      largest = Math.max(largest, Math.abs(value));
+      // Of a NaN the difference is NaN, and stays it.
+      difference = Math.max(difference, Math.abs(value - (others?.[i] ?? Number.NaN)));
+    });
+    return { name, error: difference / largest, tolerance: tolerance(kernel, format, rounded) };
+  });
+}
+
+/** What orders of summation and roundings may make of a number, relative to the largest one. */
+function tolerance(kernel: string, format: KernelCheck['format'], rounded: boolean): number {
+  if (exact.test(kernel)) return 0;
+  if (products.test(kernel) && format === 'bf16') return 2 ** -6;
+  if (products.test(kernel) && format === 'tf32') return 2 ** -8;
+  return rounded ? 2 ** -7 : 1e-4;
+}
