@@ -16,9 +16,10 @@ namespace {
 // to 100 for one), and its sums are half of the registers of two blocks of a multiprocessor. Three stages of it are
 // 48 KB of shared memory, so two blocks fit even where there are 100 KB. Of 64 or fewer output channels half the tile
 // would be idle: those have a narrow one.
-constexpr int kRows = 128;
-constexpr int kStages = 3;
+constexpr int kRows = kWeightGradientRows;
+constexpr int kStages = kWeightGradientStages;
 constexpr int kBlocks = 2;  // of a multiprocessor
+static_assert(kCoreThreads == kWeightGradientThreads);
 
 // Copies lines of a tile from the rows of an image, without a way through registers. A thread copies the same chunk of
 // every kPass-th line.
@@ -93,6 +94,7 @@ template <typename Core>
 __device__ __forceinline__ void reduce_pixels(const Conv2dWeightGradientArguments& arguments) {
   using T = typename Core::Element;
   constexpr int kLines = Core::kLines, kColumns = Core::kColumns;
+  static_assert(kLines * sizeof(T) == kWeightGradientStageBytes);
   extern __shared__ __align__(128) unsigned char memory[];
   T* const x_tiles = reinterpret_cast<T*>(memory);
   T* const dy_tiles = x_tiles + kStages * kLines * kRows;
@@ -165,8 +167,6 @@ __device__ __forceinline__ void reduce_pixels(const Conv2dWeightGradientArgument
   });
 }
 
-constexpr int kSumThreads = 128;
-
 // The sum of element `index` of all splits, in their order.
 template <typename Sum>
 __device__ __forceinline__ float sum_splits(const float* parts, int64_t index, int64_t size, int splits) {
@@ -183,19 +183,19 @@ __device__ __forceinline__ float sum_splits(const float* parts, int64_t index, i
       name(const __grid_constant__ Conv2dWeightGradientArguments arguments) { \
     reduce_pixels<Core<kRows, columns>>(arguments);                           \
   }
-DIFFUSE_ENTRY(conv2d_weight_gradient_bf16, Bf16Core, 128)
-DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_bf16, Bf16Core, 64)
-DIFFUSE_ENTRY(conv2d_weight_gradient_f32, Float32Core, 128)
-DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_f32, Float32Core, 64)
-DIFFUSE_ENTRY(conv2d_weight_gradient_tf32, Tf32Core, 128)
-DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_tf32, Tf32Core, 64)
+DIFFUSE_ENTRY(conv2d_weight_gradient_bf16, Bf16Core, kWeightGradientWide)
+DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_bf16, Bf16Core, kWeightGradientNarrow)
+DIFFUSE_ENTRY(conv2d_weight_gradient_f32, Float32Core, kWeightGradientWide)
+DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_f32, Float32Core, kWeightGradientNarrow)
+DIFFUSE_ENTRY(conv2d_weight_gradient_tf32, Tf32Core, kWeightGradientWide)
+DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_tf32, Tf32Core, kWeightGradientNarrow)
 #undef DIFFUSE_ENTRY
 
 // Bound by bytes: reads every split's sums once, a weight a thread. dbias, a sum over every pixel of the batch whose
 // terms may cancel, is summed in float64.
-extern "C" __global__ void __launch_bounds__(kSumThreads)
+extern "C" __global__ void __launch_bounds__(kWeightGradientSumThreads)
     conv2d_weight_gradient_sum(const __grid_constant__ Conv2dWeightGradientSumArguments arguments) {
-  const int64_t index = static_cast<int64_t>(blockIdx.x) * kSumThreads + threadIdx.x;
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kWeightGradientSumThreads + threadIdx.x;
   const int64_t channel = index - arguments.weights;
   if (channel < 0)
     arguments.dweight[index] = sum_splits<float>(arguments.dweight_parts, index, arguments.weights, arguments.splits);

@@ -6,6 +6,16 @@
 
 namespace diffuse::cuda {
 
+// Tiles: so many rows (channels of x at all taps) by a wide or narrow stretch of channels of dy. A stage of a tile's
+// operands is so many bytes of every row and column: 32 pixels of bf16, 16 of float32.
+constexpr int kWeightGradientRows = 128;
+constexpr int kWeightGradientWide = 128;
+constexpr int kWeightGradientNarrow = 64;
+constexpr int kWeightGradientStages = 3;
+constexpr int kWeightGradientStageBytes = 64;
+constexpr int kWeightGradientThreads = 256;
+constexpr int kWeightGradientSumThreads = 128;
+
 // Images whose rows begin at multiples of 16 bytes. A slice of channels that begins between two of them is taken from
 // the one before it on, with `skipped` channels in front that belong to others.
 struct AlignedImage {
@@ -28,6 +38,7 @@ struct Conv2dWeightGradientArguments {
   int32_t split_pixels;   // of them a split sums; a multiple of 32
 };
 
+// Sums over splits.
 struct Conv2dWeightGradientSumArguments {
   const float *dweight_parts, *dbias_parts;  // [splits][weights], [splits][channels]
   float *dweight, *dbias;

@@ -1,0 +1,163 @@
+// Gradient of the weights of a convolution on the GPU (ops/conv2d.h): sums over splits of the pixels, then their sum.
+#include "cuda/arguments/conv2d_weight_gradient.h"
+
+#include <algorithm>
+#include <climits>
+
+#include "cuda/ops/kernels.h"
+#include "ops/conv2d.h"
+
+namespace diffuse::cuda {
+namespace {
+
+constexpr int64_t kChunkBytes = 16;
+constexpr int64_t kScratchAlignment = 256;
+
+// Enough blocks for the largest GPUs, which run two on each of 108 to 170 multiprocessors. Their sums are 16 MB at
+// most: more splits would cost more to write and read than even shares of the work gain.
+constexpr int64_t kWantedBlocks = 256;
+// Pixels below which the sum of a split costs less than writing it.
+constexpr int64_t kLeastPixels = 256;
+// A stage takes 32 pixels at most.
+constexpr int64_t kPixelStep = 32;
+
+int64_t round_up(int64_t count, int64_t step) { return blocks_of(count, step) * step; }
+int64_t element_bytes(const Tensor& image) { return image.dtype == DType::bf16 ? 2 : 4; }
+int64_t chunk_of(const Tensor& image) { return kChunkBytes / element_bytes(image); }
+
+// Whether an image is copied before it is multiplied. What x or dy stands for is: the tiles of a window of 3 x 3 would
+// work it out nine times and more, and the exponential of SiLU costs as much as the products of a pixel with 128
+// channels, so that to write it once and read it is the smaller part of the time. And so are images whose rows do not
+// all begin alike between multiples of 16 bytes.
+bool is_copied(const Tensor& image, bool stands_for_another) {
+  return stands_for_another || image.row_stride % chunk_of(image) != 0;
+}
+
+// The copy: contiguous but for channels that fill up the last chunk, which nobody reads.
+Tensor copy_of(const Tensor& image, std::byte* data) {
+  Tensor copy = image;
+  copy.data = data;
+  copy.row_stride = round_up(channels(image), chunk_of(image));
+  return copy;
+}
+
+// How the work is cut, by the shape alone, and where scratch memory goes.
+struct Plan {
+  int64_t pixels, split_pixels, splits;
+  int64_t weights;
+  bool narrow;
+  size_t x, dy, dweight, dbias, bytes;  // of scratch memory, from its beginning
+
+  int64_t columns() const { return narrow ? kWeightGradientNarrow : kWeightGradientWide; }
+};
+
+Plan plan_of(const Call& call) {
+  const auto& [dweight, dbias, x, dy, norm, normalised, coefficients] = conv2d_weight_gradient_args(call);
+  const Conv2dShape s = conv2d_shape(call, x, dy, dweight);
+  Plan plan{};
+  plan.pixels = s.N * s.OH * s.OW;
+  if (plan.pixels > INT_MAX - kPixelStep)
+    fail("ERR_SHAPE", "conv2d_weight_gradient", "%lld pixels are more than a GPU sums here, %lld at most",
+         static_cast<long long>(plan.pixels), static_cast<long long>(INT_MAX - kPixelStep));
+  plan.weights = s.kh * s.kw * s.C * s.K;
+  plan.narrow = s.K <= kWeightGradientNarrow;
+  const int64_t padded_rows = s.kh * s.kw * round_up(s.C, chunk_of(x));
+  const int64_t tiles = blocks_of(padded_rows, kWeightGradientRows) * blocks_of(s.K, plan.columns());
+  const int64_t wanted = std::max<int64_t>(1, std::min(kWantedBlocks / tiles, plan.pixels / kLeastPixels));
+  plan.split_pixels = round_up(blocks_of(plan.pixels, wanted), kPixelStep);
+  plan.splits = blocks_of(plan.pixels, plan.split_pixels);
+
+  const auto reserve = [&](int64_t bytes) {
+    const size_t begin = plan.bytes;
+    plan.bytes += static_cast<size_t>(round_up(bytes, kScratchAlignment));
+    return begin;
+  };
+  const auto reserve_copy = [&](const Tensor& image, bool copied) {
+    const Tensor copy = copy_of(image, nullptr);
+    return reserve(copied ? rows(copy) * copy.row_stride * element_bytes(copy) : 0);
+  };
+  plan.x = reserve_copy(x, is_copied(x, norm.mean.data));
+  plan.dy = reserve_copy(dy, is_copied(dy, normalised.data));
+  plan.dweight = reserve(plan.splits > 1 ? plan.splits * plan.weights * 4 : 0);
+  plan.dbias = reserve(plan.splits > 1 && dbias.data ? plan.splits * s.K * 4 : 0);
+  return plan;
+}
+
+AlignedImage aligned(const Tensor& image) {
+  const int64_t beyond = static_cast<int64_t>(reinterpret_cast<uintptr_t>(image.data) % kChunkBytes);
+  const int64_t skipped = beyond / element_bytes(image);
+  return {static_cast<const std::byte*>(image.data) - beyond, image.row_stride,
+          static_cast<int32_t>(channels(image) + skipped), static_cast<int32_t>(skipped)};
+}
+
+// x as it is multiplied.
+Tensor multiplied_x(const Tensor& x, const Conv2dNorm& norm, double silu, std::byte* scratch, Launcher& launcher) {
+  if (!is_copied(x, norm.mean.data)) return x;
+  const Tensor copy = copy_of(x, scratch);
+  const Tensor tensors[] = {copy, x, norm.mean, norm.rstd, norm.gamma, norm.beta};
+  const Call call{tensors, &silu, nullptr, nullptr};
+  norm.mean.data ? normalise_forward(call, launcher) : cuda::copy(call, launcher);
+  return copy;
+}
+
+// dy as it is multiplied.
+Tensor multiplied_dy(const Tensor& dy, const Tensor& normalised, const Tensor& coefficients, std::byte* scratch,
+                     Launcher& launcher) {
+  if (!is_copied(dy, normalised.data)) return dy;
+  const Tensor copy = copy_of(dy, scratch);
+  const Tensor tensors[] = {copy, dy, normalised, coefficients, {}};
+  const Call call{tensors, nullptr, nullptr, nullptr};
+  normalised.data ? normalise_gradient(call, launcher) : cuda::copy(call, launcher);
+  return copy;
+}
+
+}  // namespace
+
+size_t conv2d_weight_gradient_scratch(const Call& call, const Limits&) { return plan_of(call).bytes; }
+
+void conv2d_weight_gradient(const Call& call, Launcher& launcher) {
+  const auto& [dweight, dbias, x, dy, norm, normalised, coefficients] = conv2d_weight_gradient_args(call);
+  const Conv2dShape s = conv2d_shape(call, x, dy, dweight);
+  const Plan plan = plan_of(call);
+  std::byte* const scratch = launcher.scratch();
+  const auto part = [&](size_t begin) { return reinterpret_cast<float*>(scratch + begin); };
+
+  Conv2dWeightGradientArguments a{};
+  a.x = aligned(multiplied_x(x, norm, call.attributes[3], scratch + plan.x, launcher));
+  a.dy = aligned(multiplied_dy(dy, normalised, coefficients, scratch + plan.dy, launcher));
+  a.dweight = plan.splits > 1 ? part(plan.dweight) : f32(dweight);
+  a.dbias = plan.splits > 1 && dbias.data ? part(plan.dbias) : f32(dbias);
+  a.output_height = divisor_of(s.OH);
+  a.output_width = divisor_of(s.OW);
+  const int64_t padded_channels = round_up(a.x.channels, chunk_of(x));
+  a.padded_channels = divisor_of(padded_channels);
+  a.kernel_width = divisor_of(s.kw);
+  a.taps = static_cast<int32_t>(s.kh * s.kw);
+  a.stride = static_cast<int32_t>(s.stride);
+  a.pad_top = static_cast<int32_t>(s.pad_top);
+  a.pad_left = static_cast<int32_t>(s.pad_left);
+  a.height = static_cast<int32_t>(s.H);
+  a.width = static_cast<int32_t>(s.W);
+  a.pixels = static_cast<int32_t>(plan.pixels);
+  a.split_pixels = static_cast<int32_t>(plan.split_pixels);
+
+  const Grid grid{blocks_of(a.taps * padded_channels, kWeightGradientRows), blocks_of(a.dy.channels, plan.columns()),
+                  plan.splits};
+  const char* suffix = x.dtype == DType::f32 && launcher.tf32() ? "tf32" : image_suffix(x);
+  launcher.launch(
+      "conv2d_weight_gradient", std::string("conv2d_weight_gradient_") + (plan.narrow ? "narrow_" : "") + suffix, grid,
+      kWeightGradientThreads, a,
+      static_cast<size_t>(kWeightGradientStages * kWeightGradientStageBytes * (kWeightGradientRows + plan.columns())));
+  if (plan.splits == 1) return;
+  const Conv2dWeightGradientSumArguments sum{a.dweight,
+                                             a.dbias,
+                                             f32(dweight),
+                                             f32(dbias),
+                                             plan.weights,
+                                             static_cast<int32_t>(dbias.data ? s.K : 0),
+                                             static_cast<int32_t>(plan.splits)};
+  launcher.launch("conv2d_weight_gradient", "conv2d_weight_gradient_sum",
+                  {blocks_of(plan.weights + sum.channels, kWeightGradientSumThreads)}, kWeightGradientSumThreads, sum);
+}
+
+}  // namespace diffuse::cuda
