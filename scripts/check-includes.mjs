@@ -29,7 +29,7 @@ const standardLibrary = /^[a-z_]+$/;
 const intrinsics = /^([a-z]+intrin|arm_neon)\.h$/;
 /** The system headers, in <>, that the files of a folder may include. */
 const allowedSystem = {
-  'native/engine': [standardLibrary, intrinsics],
+  'native/engine': [standardLibrary, intrinsics, /^unistd\.h$/],
   'native/ops': [standardLibrary],
   'native/cpu': [standardLibrary, intrinsics, /^(sched|unistd|pthread|sys\/[a-z]+)\.h$/, /^(stdio|math)\.h$/],
   'native/cuda': [standardLibrary, /^(dlfcn|unistd|windows|sys\/[a-z]+)\.h$/],

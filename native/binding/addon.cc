@@ -1,4 +1,4 @@
-// The addon's exports: openDevice, kernels, isas, and the classes Device, Buffer and Program.
+// The addon's exports: openDevice, cudaDevices, kernels, isas, and the classes Device, Buffer and Program.
 // packages/core/src/native/bindings.ts declares them for TypeScript.
 
 #include <napi.h>
@@ -11,13 +11,15 @@
 #include "binding/convert.h"
 #include "cpu/cpu_device.h"
 #include "cpu/dispatch.h"
+#include "cuda/cuda_device.h"
+#include "cuda/devices.h"
 
 namespace diffuse::binding {
 
 namespace {
 
 // Raised whenever the meaning of the exports changes; addon.ts refuses another number.
-constexpr int kAbi = 5;
+constexpr int kAbi = 6;
 
 [[noreturn]] void disposed(const char* what) { throw Error("ERR_DISPOSED", std::string(what) + " has been disposed"); }
 
@@ -278,17 +280,47 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   std::shared_ptr<Device> device_;
 };
 
-// ({ kind, threads, isa, direct }) → Device
+std::shared_ptr<Device> open_kind(const Napi::Object& options) {
+  std::string kind = options.Get("kind").ToString();
+  if (kind == "cpu")
+    return open_cpu_device(options.Get("threads").ToNumber().Int32Value(), options.Get("isa").ToString(),
+                           options.Get("direct").ToBoolean());
+  if (kind == "cuda")
+    return open_cuda_device(
+        {options.Get("ordinal").ToNumber().Int32Value(), options.Get("tf32").ToBoolean(), cpu_kernels("portable")});
+  throw Error("ERR_DEVICE", "there is no '" + kind + "' backend; there are cpu and cuda");
+}
+
+// ({ kind: "cpu", threads, isa, direct } or { kind: "cuda", ordinal, tf32 }) → Device
 Napi::Value open_device(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    auto options = info[0].As<Napi::Object>();
-    std::string kind = options.Get("kind").ToString();
-    if (kind != "cpu") throw Error("ERR_DEVICE", "this build has no '" + kind + "' backend; available: cpu");
-    auto device = open_cpu_device(options.Get("threads").ToNumber().Int32Value(), options.Get("isa").ToString(),
-                                  options.Get("direct").ToBoolean());
+    auto device = open_kind(info[0].As<Napi::Object>());
     auto object = info.Env().GetInstanceData<Classes>()->device.New({});
     DeviceHandle::Unwrap(object)->adopt(std::move(device));
     return object;
+  });
+}
+
+// () → { driver, reason, devices: { ordinal, name, computeCapability, memoryBytes, multiprocessors, reason }[] }
+Napi::Value cuda_devices(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const cuda::GpuReport report = cuda::report_gpus();
+    auto result = Napi::Object::New(env), list = Napi::Object(Napi::Array::New(env));
+    for (const cuda::Gpu& gpu : report.gpus) {
+      auto device = Napi::Object::New(env);
+      device.Set("ordinal", gpu.ordinal);
+      device.Set("name", gpu.name);
+      device.Set("computeCapability", std::to_string(gpu.limits.major) + "." + std::to_string(gpu.limits.minor));
+      device.Set("memoryBytes", static_cast<double>(gpu.memory_bytes));
+      device.Set("multiprocessors", gpu.limits.multiprocessors);
+      device.Set("reason", gpu.refusal);
+      list.Set(static_cast<uint32_t>(gpu.ordinal), device);
+    }
+    result.Set("driver", report.driver_version);
+    result.Set("reason", report.reason);
+    result.Set("devices", list);
+    return result;
   });
 }
 
@@ -298,6 +330,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(classes);
   exports.Set("abi", kAbi);
   exports.Set("openDevice", Napi::Function::New(env, open_device, "openDevice"));
+  exports.Set("cudaDevices", Napi::Function::New(env, cuda_devices, "cudaDevices"));
   auto kernels = Napi::Object::New(env);
   for (const auto& signature : signatures()) kernels.Set(signature.kernel, signature.text);
   exports.Set("kernels", kernels);

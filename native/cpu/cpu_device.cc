@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -12,6 +11,7 @@
 
 #include "cpu/dispatch.h"
 #include "engine/error.h"
+#include "engine/read_file.h"
 #include "engine/workers.h"
 
 namespace diffuse {
@@ -27,19 +27,6 @@ int available_cores() {
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
 #endif
   return static_cast<int>(std::thread::hardware_concurrency());
-}
-
-void read_file(std::byte* to, int file, size_t position, size_t bytes) {
-  while (bytes > 0) {
-    const ssize_t count = pread(file, to, bytes, static_cast<off_t>(position));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error("ERR_CHECKPOINT", std::strerror(errno));
-    if (count == 0)
-      throw Error("ERR_CHECKPOINT", "was cut off at byte " + std::to_string(position) + " while it was open");
-    to += count;
-    position += static_cast<size_t>(count);
-    bytes -= static_cast<size_t>(count);
-  }
 }
 
 class CpuDevice final : public Device {

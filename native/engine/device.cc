@@ -1,5 +1,7 @@
 #include "engine/device.h"
 
+#include <chrono>
+
 namespace diffuse {
 
 Executor::Executor() {
@@ -44,5 +46,28 @@ void Executor::stop() {
   else
     thread_.join();
 }
+
+namespace {
+
+// For devices whose calls have been computed when launch() returns.
+class HostStopwatch final : public Stopwatch {
+ public:
+  void start() override { begin_ = Clock::now(); }
+  void stop() override {
+    milliseconds_.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin_).count());
+  }
+  std::vector<double> milliseconds() override { return milliseconds_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point begin_;
+  std::vector<double> milliseconds_;
+};
+
+}  // namespace
+
+std::unique_ptr<Recording> Device::record(const std::vector<RecordedCall>&, const double*, size_t) { return nullptr; }
+
+std::unique_ptr<Stopwatch> Device::stopwatch(size_t) { return std::make_unique<HostStopwatch>(); }
 
 }  // namespace diffuse

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "engine/file_order.h"
 #include "engine/kernel.h"
@@ -35,6 +36,32 @@ class Executor {
   std::thread thread_;
 };
 
+// Measures calls of a program, one after the other.
+class Stopwatch {
+ public:
+  virtual ~Stopwatch() = default;
+  virtual void start() = 0;
+  virtual void stop() = 0;
+  // Of each call; waits for them.
+  virtual std::vector<double> milliseconds() = 0;
+};
+
+// A call as Device::record() takes it. What it points to lives as long as the recording.
+struct RecordedCall {
+  int kernel;
+  Call call;
+  bool varies;  // its attributes may be others at each replay
+};
+
+// Calls that a device has made ready to be launched as one.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  // Launches them with the attributes as they are now. False, and nothing has happened: with these attributes the calls
+  // must be launched one by one.
+  virtual bool replay() = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -53,9 +80,20 @@ class Device {
 
   // Checks a call and returns its scratch bytes. `kernel` is an index into ops/kernels.def.
   virtual size_t prepare(int kernel, Call& call) = 0;
-  // Runs a call to its end. Called on the executor's thread only. Once *cancelled reads true the kernel may stop
-  // halfway, unless `cancelled` is null.
+  // Runs a call, or puts it behind those that the device has been given before: then it returns early, and what the
+  // call points to may change meanwhile, but for tensors and scratch. Called on the executor's thread only. Once
+  // *cancelled reads true the kernel may stop halfway, unless `cancelled` is null.
   virtual void launch(int kernel, Call& call, const std::atomic<bool>* cancelled) = 0;
+  // Waits for what has been launched. Throws what a kernel found wrong with its data (ERR_ARGUMENT), if that was not
+  // known when it was launched.
+  virtual void synchronise() {}
+  // The same for a run that has failed already: nothing more is said.
+  virtual void abandon() noexcept {}
+  // Makes calls ready to be launched as one; null where the device does not do that. `attributes`, `count` numbers, are
+  // those of all calls: each call's lie among them.
+  virtual std::unique_ptr<Recording> record(const std::vector<RecordedCall>& calls, const double* attributes,
+                                            size_t count);
+  virtual std::unique_ptr<Stopwatch> stopwatch(size_t calls);
 
   // The thread on which everything above but prepare() happens.
   Executor& executor() { return executor_; }

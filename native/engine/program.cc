@@ -1,7 +1,6 @@
 #include "engine/program.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -31,6 +30,7 @@ size_t extent(const Tensor& t) { return ((rows(t) - 1) * t.row_stride + channels
 
 Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
     : device_(std::move(device)), spec_(std::move(spec)) {
+  size_t committing = spec_.calls.size();
   for (auto& planned : spec_.calls) {
     if (planned.kernel < 0 || planned.kernel >= static_cast<int>(signatures().size()))
       throw Error("ERR_ARGUMENT", "call '" + planned.name + "' names no kernel");
@@ -38,7 +38,8 @@ Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
     if (planned.tensors.size() != signature.tensors.size() || planned.attributes.size() != signature.attributes.size())
       throw Error("ERR_ARGUMENT", planned.name + ": the number of tensors or attributes does not fit " +
                                       signature.kernel + "(" + signature.text + ")");
-    BoundCall call{planned.kernel, signature.uninterruptible, {}, {}, {}};
+    BoundCall call{planned.kernel, {}, attributes_.size(), false};
+    if (signature.uninterruptible) committing = std::min(committing, calls_.size());
     check_images(planned, signature);
     for (size_t i = 0; i < planned.tensors.size(); i++) {
       check_tensor(planned, signature.tensors[i], planned.tensors[i]);
@@ -47,14 +48,14 @@ Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
       tensor.data = planned.tensors[i].buffer == PlannedTensor::kAbsent ? nullptr : &tensor;
       call.tensors.push_back(tensor);
     }
-    for (size_t i = 0; i < planned.attributes.size(); i++) {
-      const auto& attribute = planned.attributes[i];
-      call.attributes.push_back(attribute.value);
+    for (const auto& attribute : planned.attributes) {
       if (attribute.slot >= spec_.scalar_count) throw Error("ERR_ARGUMENT", planned.name + ": no such scalar");
-      if (attribute.slot >= 0) call.slots.emplace_back(static_cast<int>(i), attribute.slot);
+      if (attribute.slot >= 0) slots_.emplace_back(attributes_.size(), attribute.slot);
+      call.varies |= attribute.slot >= 0;
+      attributes_.push_back(attribute.value);
     }
     char plan[kPlanText] = "";
-    Call view{call.tensors.data(), call.attributes.data(), nullptr, nullptr, false, plan};
+    Call view{call.tensors.data(), attributes_.data() + call.first_attribute, nullptr, nullptr, false, plan};
     try {
       scratch_bytes_ = std::max(scratch_bytes_, device_->prepare(call.kernel, view));
     } catch (Error& error) {
@@ -63,6 +64,8 @@ Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
     calls_.push_back(std::move(call));
     plans_.emplace_back(plan);
   }
+  parts_[0].end = parts_[1].begin = committing;
+  parts_[1].end = calls_.size();
   for (const auto* list : {&spec_.inputs, &spec_.outputs})
     for (const auto& tensor : *list)
       check_tensor(PlannedCall{0, "program", {}, {}},
@@ -125,6 +128,8 @@ void Program::bind() {
 }
 
 void Program::trim() {
+  for (Part& part : parts_) part = {part.begin, part.end, false, nullptr};
+  ran_ = false;
   arena_.reset();
   scratch_.reset();
 }
@@ -143,44 +148,96 @@ void Program::check(const Run& run) const {
                                    std::to_string(run.inputs[i].size()));
 }
 
+Call Program::call(size_t index) const {
+  const BoundCall& bound = calls_[index];
+  return {bound.tensors.data(), attributes_.data() + bound.first_attribute, scratch_->data(), nullptr, false, nullptr};
+}
+
 void Program::execute(Run& run) {
-  using Clock = std::chrono::steady_clock;
   if (!arena_) bind();
+  try {
+    execute_calls(run);
+  } catch (...) {
+    device_->abandon();
+    throw;
+  }
+  ran_ = true;
+  read_outputs(run);
+}
+
+void Program::execute_calls(Run& run) {
   for (size_t i = 0; i < run.inputs.size(); i++)
     device_->upload(static_cast<std::byte*>(bind(spec_.inputs[i]).data), run.inputs[i].data(), run.inputs[i].size());
-  const auto cancelled = [&] { return run.cancelled.load(std::memory_order_relaxed); };
-  // Once lasting state has begun to change the run is carried through: a step has either happened or it has not.
-  bool committed = false;
-  for (size_t c = 0; c < calls_.size(); c++) {
-    if (!committed && cancelled()) throw Error("ERR_CANCELLED", "the run was cancelled");
-    committed |= calls_[c].uninterruptible;
-    BoundCall& bound = calls_[c];
-    for (auto [attribute, slot] : bound.slots) bound.attributes[attribute] = run.scalars[slot];
-    Call call{bound.tensors.data(), bound.attributes.data(), scratch_->data(), nullptr, false, nullptr};
-    auto begin = Clock::now();
+  for (auto [attribute, scalar] : slots_) attributes_[attribute] = run.scalars[static_cast<size_t>(scalar)];
+  const auto stop_if_cancelled = [&] {
+    if (run.cancelled.load(std::memory_order_relaxed)) throw Error("ERR_CANCELLED", "the run was cancelled");
+  };
+  std::unique_ptr<Stopwatch> stopwatch = run.profile ? device_->stopwatch(calls_.size()) : nullptr;
+  stop_if_cancelled();
+  execute_part(parts_[0], run, false, stopwatch.get());
+  // Before lasting state begins to change, all that could still go wrong is known; then the run is carried through: a
+  // step has either happened or it has not. The last kernel may have seen the flag and stopped halfway.
+  device_->synchronise();
+  stop_if_cancelled();
+  if (parts_[1].begin < parts_[1].end) {
+    execute_part(parts_[1], run, true, stopwatch.get());
+    device_->synchronise();
+  }
+  if (stopwatch) run.call_milliseconds = stopwatch->milliseconds();
+}
+
+void Program::execute_part(Part& part, Run& run, bool committed, Stopwatch* stopwatch) {
+  // The first run is launched call by call, since what devices load at the first launch cannot be recorded.
+  if (ran_ && !run.profile && !run.check_finite && replay(part)) return;
+  for (size_t c = part.begin; c < part.end; c++) {
+    if (!committed && run.cancelled.load(std::memory_order_relaxed))
+      throw Error("ERR_CANCELLED", "the run was cancelled");
+    Call call = this->call(c);
     try {
-      device_->launch(bound.kernel, call, committed ? nullptr : &run.cancelled);
+      if (stopwatch) stopwatch->start();
+      device_->launch(calls_[c].kernel, call, committed ? nullptr : &run.cancelled);
+      if (stopwatch) stopwatch->stop();
     } catch (Error& error) {
       throw Error(error.code, spec_.calls[c].name + ": " + error.message);
     }
-    if (run.profile)
-      run.call_milliseconds.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
-    if (run.check_finite) require_finite(spec_.calls[c], bound);
+    if (run.check_finite) require_finite(spec_.calls[c], calls_[c]);
   }
-  // The last kernel may have seen the flag and stopped halfway.
-  if (!committed && cancelled()) throw Error("ERR_CANCELLED", "the run was cancelled");
+}
+
+bool Program::replay(Part& part) {
+  if (!part.recorded && part.begin < part.end) {
+    std::vector<RecordedCall> calls;
+    for (size_t c = part.begin; c < part.end; c++) calls.push_back({calls_[c].kernel, call(c), calls_[c].varies});
+    part.recorded = true;
+    part.recording = device_->record(calls, attributes_.data(), attributes_.size());
+  }
+  return part.recording && part.recording->replay();
+}
+
+void Program::read_outputs(Run& run) const {
   for (const auto& planned : spec_.outputs) {
-    Tensor t = bind(planned);
-    const size_t size = element_size(t.dtype), row = channels(t) * size;
-    std::vector<std::byte> bytes(rows(t) * row);
-    const auto* from = static_cast<const std::byte*>(t.data);
-    if (is_contiguous(t)) {
-      device_->download(bytes.data(), from, bytes.size());
-    } else {
-      for (int64_t r = 0; r < rows(t); r++)
-        device_->download(bytes.data() + r * row, from + r * t.row_stride * size, row);
-    }
+    std::vector<std::byte> bytes;
+    each_row_block(bind(planned),
+                   [&](const std::byte* from, size_t count) { bytes.insert(bytes.end(), from, from + count); });
     run.outputs.push_back(std::move(bytes));
+  }
+}
+
+void Program::each_row_block(const Tensor& t, const std::function<void(const std::byte*, size_t)>& body) const {
+  // Gaps between rows are copied too: every copy is a way to the device and back.
+  constexpr size_t kBlockBytes = size_t{4} << 20;
+  const size_t size = element_size(t.dtype), row = static_cast<size_t>(channels(t)) * size;
+  const bool dense = is_contiguous(t);
+  const size_t stride = dense ? row : static_cast<size_t>(t.row_stride) * size, count = static_cast<size_t>(rows(t));
+  const size_t most = std::max<size_t>(kBlockBytes / stride, 1);
+  std::vector<std::byte> block;
+  for (size_t begin = 0; begin < count; begin += most) {
+    const size_t some = std::min(most, count - begin);
+    block.resize((some - 1) * stride + row);
+    device_->download(block.data(), static_cast<const std::byte*>(t.data) + begin * stride, block.size());
+    if (!dense)
+      for (size_t r = 1; r < some; r++) std::memmove(block.data() + r * row, block.data() + r * stride, row);
+    body(block.data(), some * row);
   }
 }
 
@@ -190,18 +247,16 @@ void Program::require_finite(const PlannedCall& planned, const BoundCall& call) 
     const Tensor& t = call.tensors[i];
     if (!signature.tensors[i].output || !t.data || (t.dtype != DType::f32 && t.dtype != DType::bf16)) continue;
     const size_t size = element_size(t.dtype);
-    std::vector<std::byte> row(channels(t) * size);
-    for (int64_t r = 0; r < rows(t); r++) {
-      device_->download(row.data(), static_cast<const std::byte*>(t.data) + r * t.row_stride * size, row.size());
-      for (size_t at = 0; at < row.size(); at += size) {
+    each_row_block(t, [&](const std::byte* bytes, size_t count) {
+      for (size_t at = 0; at < count; at += size) {
         // A bf16 is the upper half of a float32, which is little-endian here.
         float value = 0;
-        std::memcpy(reinterpret_cast<std::byte*>(&value) + sizeof value - size, row.data() + at, size);
+        std::memcpy(reinterpret_cast<std::byte*>(&value) + sizeof value - size, bytes + at, size);
         if (!std::isfinite(value))
           throw Error("ERR_NON_FINITE", planned.name + " (" + signature.tensors[i].name + ") holds " +
                                             (std::isnan(value) ? "NaN" : "an infinity"));
       }
-    }
+    });
   }
 }
 

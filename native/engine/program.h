@@ -1,7 +1,9 @@
 // A compiled program: a flat list of kernel calls over one arena and some longer-lived buffers.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -68,7 +70,9 @@ class Program {
 
   // Checks a run's scalars and inputs; throws ERR_ARGUMENT. Any thread.
   void check(const Run& run) const;
-  // Executes; on the device's thread. Throws ERR_CANCELLED, ERR_NON_FINITE, or what a kernel throws.
+  // Executes; on the device's thread. Throws ERR_CANCELLED, ERR_NON_FINITE, or what a kernel throws. Devices that
+  // record launch a program's second run and all later ones as one or two replays: such a run can be cancelled before
+  // each of them only.
   void execute(Run& run);
   // Frees arena and scratch; a later run allocates them anew. On the device's thread.
   void trim();
@@ -76,15 +80,28 @@ class Program {
  private:
   struct BoundCall {
     int kernel;
-    bool uninterruptible;
     std::vector<Tensor> tensors;
-    std::vector<double> attributes;
-    std::vector<std::pair<int, int>> slots;  // attribute, scalar
+    size_t first_attribute;  // in attributes_
+    bool varies;             // with the run's scalars
+  };
+  // Calls that are launched without a look at the flag that cancels.
+  struct Part {
+    size_t begin = 0, end = 0;
+    bool recorded = false;  // has been tried
+    std::unique_ptr<Recording> recording;
   };
   void check_tensor(const PlannedCall& call, const TensorSpec& spec, const PlannedTensor& tensor) const;
   static void check_images(const PlannedCall& call, const Signature& signature);
   void bind();
   Tensor bind(const PlannedTensor& planned) const;
+  void fill(const Run& run);
+  void execute_calls(Run& run);
+  void execute_part(Part& part, Run& run, bool committed, Stopwatch* stopwatch);
+  bool replay(Part& part);
+  Call call(size_t index) const;
+  void read_outputs(Run& run) const;
+  // The rows of a tensor, a few at a time: body(bytes without gaps).
+  void each_row_block(const Tensor& tensor, const std::function<void(const std::byte*, size_t)>& body) const;
   void require_finite(const PlannedCall& planned, const BoundCall& call) const;
 
   std::shared_ptr<Device> device_;
@@ -92,6 +109,11 @@ class Program {
   size_t scratch_bytes_ = 0;
   std::unique_ptr<Memory> arena_, scratch_;
   std::vector<BoundCall> calls_;
+  std::vector<double> attributes_;             // of all calls
+  std::vector<std::pair<size_t, int>> slots_;  // index into attributes_, scalar
+  // Before the first call that changes lasting state, and from there on.
+  std::array<Part, 2> parts_;
+  bool ran_ = false;  // since memory was bound
   std::vector<std::string> plans_;
 };
 

@@ -1,48 +1,22 @@
 // Every kernel, on every instruction set of this CPU: outputs are written completely and nothing else is (tensors and
 // scratch lie in blocks of exactly their size, so that the address sanitizer sees one element too far), bits are equal
 // for any number of threads, instruction sets agree, formats of images agree, and tensors that do not fit are refused.
-#include <cmath>
-#include <cstring>
-#include <map>
 #include <memory>
 #include <set>
 
 #include "cpu/dispatch.h"
 #include "engine/error.h"
-#include "engine/signature.h"
 #include "engine/workers.h"
 #include "tests/harness.h"
 #include "tests/kernel_cases.h"
-#include "tests/operand.h"
+#include "tests/kernel_outputs.h"
 #include "tests/resources.h"
 
 namespace diffuse::testing {
 namespace {
 
-int index_of(const std::string& kernel) {
-  for (size_t i = 0; i < signatures().size(); i++)
-    if (signatures()[i].kernel == kernel) return static_cast<int>(i);
-  failed("ops/kernels.def has no kernel " + kernel);
-}
-
-struct Output {
-  std::vector<float> values;
-  bool rounded = false;  // to bf16
-};
-using Outputs = std::map<std::string, Output>;
-
 std::string describe(const KernelCase& c, const std::string& isa, int threads, bool view) {
-  std::string shapes;
-  for (const auto& t : c.tensors) {
-    if (!shapes.empty()) shapes += ", ";
-    for (size_t i = 0; i < t.shape.size(); i++) {
-      shapes += i ? "x" : "";
-      shapes += std::to_string(t.shape[i]);
-    }
-    if (t.shape.empty()) shapes += "absent";
-    if (!t.shape.empty() && t.format == Format::bf16) shapes += " bf16";
-  }
-  return c.kernel + "(" + shapes + ") on " + isa + text(", %d threads%s", threads, view ? ", views" : "");
+  return describe(c) + " on " + isa + text(", %d threads%s", threads, view ? ", views" : "");
 }
 
 // A case with its memory.
@@ -54,18 +28,11 @@ struct PreparedCase {
   Call call{};
 
   PreparedCase(const KernelCase& c, const std::string& isa, Workers& workers, bool view) {
-    const int index = index_of(c.kernel);
-    const Signature& signature = signatures()[static_cast<size_t>(index)];
-    check(c.tensors.size() == signature.tensors.size() && c.attributes.size() == signature.attributes.size(),
-          describe(c, isa, workers.threads(), view) + ": the case does not fit the signature " + signature.text);
-    for (size_t i = 0; i < c.tensors.size(); i++) {
-      // What a kernel changes in place has contents before; other outputs begin as NaN.
-      bool fill = !signature.tensors[i].output || signature.uninterruptible;
-      operands.emplace_back(c.tensors[i], view, fill, i + 1);
-      tensors.push_back(operands.back().tensor);
-    }
+    expect_signature(c);
+    operands = operands_of(c, view ? kGap : 0);
+    for (const Operand& operand : operands) tensors.push_back(operand.tensor);
     call = {tensors.data(), c.attributes.data(), nullptr, &workers, {}};
-    scratch_bytes = cpu_kernels(isa)[index].prepare(call);
+    scratch_bytes = cpu_kernels(isa)[index_of(c.kernel)].prepare(call);
     scratch = allocate(scratch_bytes);
     call.scratch = scratch.get();
   }
@@ -73,81 +40,10 @@ struct PreparedCase {
 
 // Runs a case; returns what it wrote, without the gaps of views.
 Outputs run(const KernelCase& c, const std::string& isa, Workers& workers, bool view) {
-  const int index = index_of(c.kernel);
-  const Signature& signature = signatures()[static_cast<size_t>(index)];
-  const std::string what = describe(c, isa, workers.threads(), view);
   PreparedCase prepared(c, isa, workers, view);
-  cpu_kernels(isa)[index].run(prepared.call);
-
-  const std::vector<Operand>& operands = prepared.operands;
-  Outputs outputs;
-  for (size_t i = 0; i < operands.size(); i++) {
-    const TensorSpec& spec = signature.tensors[i];
-    if (!operands[i].holds_floats()) continue;
-    Output& output = outputs[spec.name];
-    output.rounded = operands[i].tensor.dtype == DType::bf16;
-    operands[i].each([&](int64_t at, bool inside) {
-      float value = operands[i].get(at);
-      if (!inside && value != kUntouched) failed(what + ": wrote beside the channels of " + spec.name);
-      if (!inside || !spec.output) return;
-      if (!std::isfinite(value))
-        failed(what + text(": %s[%lld] is %g", spec.name.c_str(), static_cast<long long>(at), value));
-      output.values.push_back(value);
-    });
-  }
-  return outputs;
+  cpu_kernels(isa)[index_of(c.kernel)].run(prepared.call);
+  return outputs_of(c, describe(c, isa, workers.threads(), view), prepared.operands);
 }
-
-// Kernels that may round what they multiply to bf16 where images are.
-bool rounds_products(const KernelCase& c) {
-  if (!has_bf16(c)) return false;
-  for (const char* name : {"conv2d_", "linear_", "attention_"})
-    if (c.kernel.rfind(name, 0) == 0) return true;
-  return false;
-}
-
-// Sums that differ a little may be rounded to neighbours, which are 2^-7 apart in bf16.
-void expect_close(const KernelCase& c, const std::string& what, const Outputs& actual, const Outputs& expected,
-                  const char* from) {
-  for (const auto& [name, output] : expected) {
-    const std::vector<float>&values = output.values, &others = actual.at(name).values;
-    const double tolerance = rounds_products(c) ? 1.0 / 64 : actual.at(name).rounded ? 1.0 / 128 : 1e-4;
-    double largest = 1e-3, difference = 0;
-    for (size_t i = 0; i < values.size(); i++) {
-      largest = std::fmax(largest, std::fabs(values[i]));
-      difference = std::fmax(difference, std::fabs(values[i] - others[i]));
-    }
-    check(difference <= tolerance * largest,
-          what + text(": %s differs by %g of %g from %s", name.c_str(), difference, largest, from));
-  }
-}
-
-void expect_same_bits(const std::string& what, const Outputs& actual, const Outputs& expected,
-                      const char* from = "with 1 thread") {
-  for (const auto& [name, output] : expected) {
-    const std::vector<float>&values = output.values, &others = actual.at(name).values;
-    check(values.size() == others.size() &&
-              (values.empty() || std::memcmp(values.data(), others.data(), 4 * values.size()) == 0),
-          what + ": " + name + " has other bits than " + from);
-  }
-}
-
-// Images in whose place the first output may be written.
-const std::set<std::string> kInPlace{"silu_forward x",
-                                     "silu_backward dy",
-                                     "silu_backward x",
-                                     "scale x",
-                                     "add a",
-                                     "add b",
-                                     "add_channels x",
-                                     "multiply a",
-                                     "multiply b",
-                                     "scale_shift_forward x",
-                                     "dropout x",
-                                     "normalise_forward x",
-                                     "scale_shift_backward dy",
-                                     "normalise_backward dy",
-                                     "normalise_gradient dz"};
 
 // Tensors whose channels a kernel takes as they are, because nothing else determines them.
 const std::set<std::string> kFreeChannels{"fill y",

@@ -11,47 +11,22 @@
 #include <cstring>
 
 #include "cpu/dispatch.h"
-#include "engine/error.h"
 #include "engine/workers.h"
-#include "tests/harness.h"
+#include "tests/runner.h"
 
 namespace diffuse::testing {
-
-static bool passes(const Test& test) {
-  try {
-    test.run();
-    std::printf("ok      %s\n", test.name);
-    return true;
-  } catch (const Error& error) {
-    std::printf("FAILED  %s: %s: %s\n", test.name, error.code.c_str(), error.message.c_str());
-  } catch (const std::exception& error) {
-    std::printf("FAILED  %s: %s\n", test.name, error.what());
-  }
-  return false;
-}
 
 static int run(const char* filter, const char* expected_isa) {
   flush_subnormals();
   std::string found;
   for (const auto& isa : supported_isas()) found += " " + isa;
   std::printf("instruction sets:%s\n", found.c_str());
-  int passed = 0, failures = 0, skipped = 0;
+  int failures = 0;
   if (expected_isa && supported_isas().front() != expected_isa) {
     std::printf("FAILED  expected %s to be the best instruction set\n", expected_isa);
     failures++;
   }
-  for (const Test& test : tests()) {
-    if (!std::strstr(test.name, filter)) {
-      skipped++;
-    } else if (passes(test)) {
-      passed++;
-    } else {
-      failures++;
-    }
-    std::fflush(stdout);
-  }
-  std::printf("%d passed, %d failed, %d skipped\n", passed, failures, skipped);
-  return failures > 0 ? 1 : 0;
+  return run_tests(filter, failures) > 0 ? 1 : 0;
 }
 
 }  // namespace diffuse::testing

@@ -48,16 +48,19 @@ inline DType dtype_of(const TensorCase& c) {
 // One tensor of a call with its memory.
 struct Operand {
   Tensor tensor;
+  size_t bytes = 0;  // from the first to just behind the last element
   Bytes memory{nullptr, &std::free};
 
-  Operand(const TensorCase& c, bool view, bool fill, uint64_t seed) {
+  // `gap` channels of the wider tensor are left out, where the case may be a view.
+  Operand(const TensorCase& c, int64_t gap, bool fill, uint64_t seed) {
     if (c.shape.empty()) return;
     tensor.dtype = dtype_of(c);
     tensor.rank = static_cast<int>(c.shape.size());
     for (int i = 0; i < tensor.rank; i++) tensor.shape[i] = c.shape[static_cast<size_t>(i)];
-    tensor.row_stride = channels(tensor) + (view && c.may_be_view ? kGap : 0);
+    tensor.row_stride = channels(tensor) + (c.may_be_view ? gap : 0);
     size_t size = tensor.dtype == DType::u8 ? 1 : tensor.dtype == DType::bf16 ? 2 : 4;
-    memory = allocate(size * static_cast<size_t>((rows(tensor) - 1) * tensor.row_stride + channels(tensor)));
+    bytes = size * static_cast<size_t>((rows(tensor) - 1) * tensor.row_stride + channels(tensor));
+    memory = allocate(bytes);
     tensor.data = memory.get();
     Noise noise(seed);
     each([&](int64_t at, bool inside) {

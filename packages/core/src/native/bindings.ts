@@ -6,11 +6,37 @@ export interface Addon {
   readonly kernels: Readonly<Record<string, string>>;
   /** Instruction sets that this build contains and this CPU runs, best first. */
   readonly isas: readonly string[];
-  openDevice(options: { kind: string; threads: number; isa: string; direct: boolean }): NativeDevice;
+  openDevice(options: NativeDeviceOptions): NativeDevice;
+  /** What NVIDIA's driver says of GPUs; never throws. */
+  cudaDevices(): CudaReport;
+}
+
+export type NativeDeviceOptions =
+  | { readonly kind: 'cpu'; readonly threads: number; readonly isa: string; readonly direct: boolean }
+  /** `tf32`: float32 images may be multiplied as tf32. */
+  | { readonly kind: 'cuda'; readonly ordinal: number; readonly tf32: boolean };
+
+export interface CudaReport {
+  /** The version of CUDA that the driver supports ("13.0"); empty where no driver can be used. */
+  readonly driver: string;
+  /** Why there are no devices; empty where there are. */
+  readonly reason: string;
+  readonly devices: readonly CudaReportDevice[];
+}
+
+export interface CudaReportDevice {
+  readonly ordinal: number;
+  readonly name: string;
+  /** "8.0" */
+  readonly computeCapability: string;
+  readonly memoryBytes: number;
+  readonly multiprocessors: number;
+  /** Why it cannot be used; empty where it can. */
+  readonly reason: string;
 }
 
 /** The number of the interface below. */
-export const expectedAbi = 5;
+export const expectedAbi = 6;
 
 /** A backend with its own thread. Every method may throw an Error with a `code`. */
 export interface NativeDevice {

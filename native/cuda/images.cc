@@ -1,0 +1,75 @@
+#include "cuda/images.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace diffuse::cuda {
+
+namespace {
+
+constexpr size_t kLogBytes = 4096;
+
+std::string images_folder() {
+  const char* named = std::getenv("DIFFUSE_CUDA_IMAGES");
+  if (named && *named) return named;
+  // The library that holds this function is the addon.
+  Dl_info place{};
+  if (dladdr(reinterpret_cast<void*>(&images_folder), &place) == 0 || !place.dli_fname) return "cuda";
+  return (std::filesystem::path(place.dli_fname).parent_path() / "cuda").string();
+}
+
+bool is_image(const std::filesystem::path& file) { return file.extension() == ".fatbin" || file.extension() == ".ptx"; }
+
+bool holds_images(const std::string& folder) {
+  std::error_code none;
+  for (const auto& file : std::filesystem::directory_iterator(folder, none))
+    if (is_image(file.path())) return true;
+  return false;
+}
+
+}  // namespace
+
+Images::Images(const Context& context) : context_(context), folder_(images_folder()) {
+  if (!holds_images(folder_))
+    throw Error("ERR_DEVICE",
+                "this build has no CUDA kernels: the folder " + folder_ + " holds no .fatbin or .ptx file");
+}
+
+Images::Image Images::load(const std::string& name) const {
+  std::string file = folder_ + "/" + name + ".fatbin";
+  if (!std::filesystem::exists(file)) file = folder_ + "/" + name + ".ptx";
+  std::ifstream stream(file, std::ios::binary);
+  std::string code((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  if (!stream || code.empty())
+    throw Error("ERR_DEVICE", "the CUDA kernels '" + name + "' cannot be read: neither " + name + ".fatbin nor " +
+                                  name + ".ptx in " + folder_);
+  char log[kLogBytes] = "";
+  int options[] = {kJitErrorLog, kJitErrorLogBytes};
+  void* values[] = {log, reinterpret_cast<void*>(sizeof log)};
+  ModuleHandle module = nullptr;
+  const DriverResult result = context_.driver.cuModuleLoadDataEx.result(&module, code.c_str(), 2, options, values);
+  if (result != 0)
+    throw Error("ERR_DEVICE", "the CUDA kernels of " + file + " cannot be loaded on " + context_.gpu.name + " (" +
+                                  context_.gpu.architecture() + "): " + context_.driver.describe(result) +
+                                  (*log ? ": " + std::string(log) : ""));
+  return {file, Owned<ModuleHandle>(context_.driver.cuModuleUnload, module), {}};
+}
+
+Entry& Images::entry(const std::string& image_name, const std::string& name) {
+  auto image = images_.find(image_name);
+  if (image == images_.end()) image = images_.emplace(image_name, load(image_name)).first;
+  auto entry = image->second.entries.find(name);
+  if (entry != image->second.entries.end()) return entry->second;
+  FunctionHandle function = nullptr;
+  const DriverResult result =
+      context_.driver.cuModuleGetFunction.result(&function, image->second.module.get(), name.c_str());
+  if (result != 0)
+    throw Error("ERR_DEVICE", image->second.file + " has no kernel " + name + ": " + context_.driver.describe(result));
+  return image->second.entries.emplace(name, Entry{function, 0}).first->second;
+}
+
+}  // namespace diffuse::cuda
