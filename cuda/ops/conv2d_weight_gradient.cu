@@ -22,29 +22,32 @@ constexpr int kBlocks = 2;  // of a multiprocessor
 static_assert(kCoreThreads == kWeightGradientThreads);
 
 // Copies lines of a tile from the rows of an image, without a way through registers. A thread copies the same chunk of
-// every kPass-th line.
-template <typename T, int Width>
+// kCopies lines, kPass apart, all of which have their chunks at the same places.
+template <typename T, int Width, int Lines>
 struct ChunkCopies {
   static constexpr int kChunks = Width / kWide<T>;
   static constexpr int kPass = kCoreThreads / kChunks;
+  static constexpr int kCopies = Lines / kPass;
+  static_assert(kPass % 8 == 0 && kCopies * kPass == Lines);
 
-  const T* from;  // the chunk in row 0
-  int64_t row_stride;
-  int bytes;  // of the chunk that the image has
+  const char* from;  // the chunk in row 0
+  int row_bytes;
+  int chunk_bytes;  // that the image has of it
+  int place;        // of the first copy, in elements
 
   __device__ __forceinline__ static int chunk() { return threadIdx.x % kChunks; }
-  __device__ __forceinline__ static int first_line() { return threadIdx.x / kChunks; }
+  __device__ __forceinline__ static int line(int copy) { return threadIdx.x / kChunks + copy * kPass; }
 
-  __device__ __forceinline__ ChunkCopies(const AlignedImage& image, int channel, bool present)
-      : from(static_cast<const T*>(image.data) + (present ? channel : 0)),
-        row_stride(image.row_stride),
-        bytes(present ? min(max(image.channels - channel, 0) * static_cast<int>(sizeof(T)), 16) : 0) {
-    if (bytes == 0) from = static_cast<const T*>(image.data);
-  }
+  __device__ __forceinline__ ChunkCopies(const AlignedImage& image, int channel, bool exists)
+      : from(static_cast<const char*>(image.data) + static_cast<int64_t>(channel) * sizeof(T)),
+        row_bytes(image.row_bytes),
+        chunk_bytes(exists ? min(max(image.channels - channel, 0) * static_cast<int>(sizeof(T)), 16) : 0),
+        place(line(0) * Width + swizzled_chunk<T>(line(0), chunk()) * kWide<T>) {}
 
-  __device__ __forceinline__ void copy(T* tile, int line, int64_t row, bool present) const {
-    copy_async_part(shared_address(tile + line * Width + swizzled_chunk<T>(line, chunk()) * kWide<T>),
-                    present ? from + row * row_stride : from, present ? bytes : 0);
+  // Of a row that is not present, or a chunk that does not exist, zeros are copied, and the address is not looked at.
+  __device__ __forceinline__ void copy(T* tile, int copy, int row, bool present) const {
+    copy_async_part(shared_address(tile + place + copy * kPass * Width), from + static_cast<int64_t>(row) * row_bytes,
+                    present ? chunk_bytes : 0);
   }
 };
 
@@ -104,8 +107,8 @@ __device__ __forceinline__ void reduce_pixels(const Conv2dWeightGradientArgument
   const int end = min(begin + arguments.split_pixels, arguments.pixels);
   const int steps = (end - begin + kLines - 1) / kLines;
 
-  using InputCopies = ChunkCopies<T, kRows>;
-  using GradientCopies = ChunkCopies<T, kColumns>;
+  using InputCopies = ChunkCopies<T, kRows, kLines>;
+  using GradientCopies = ChunkCopies<T, kColumns, kLines>;
   const Tap tap(arguments, first_row + InputCopies::chunk() * kWide<T>);
   const InputCopies x(arguments.x, tap.channel, tap.exists);
   const GradientCopies dy(arguments.dy, first_column + GradientCopies::chunk() * kWide<T>, true);
@@ -113,20 +116,22 @@ __device__ __forceinline__ void reduce_pixels(const Conv2dWeightGradientArgument
   const auto copy_step = [&](int step, int stage) {
     const int first_pixel = begin + step * kLines;
 #pragma unroll
-    for (int line = InputCopies::first_line(); line < kLines; line += InputCopies::kPass) {
-      const int pixel = first_pixel + line;
+    for (int copy = 0; copy < InputCopies::kCopies; copy++) {
+      const int pixel = first_pixel + InputCopies::line(copy);
       const Quotient across = divide(pixel, arguments.output_width);
       const Quotient down = divide(across.quotient, arguments.output_height);
       const int row = down.remainder * arguments.stride + tap.row;
       const int column = across.remainder * arguments.stride + tap.column;
       const bool inside = pixel < end && static_cast<unsigned>(row) < static_cast<unsigned>(arguments.height) &&
                           static_cast<unsigned>(column) < static_cast<unsigned>(arguments.width);
-      const int64_t image_row = static_cast<int64_t>(down.quotient) * arguments.height + row;
-      x.copy(x_tiles + stage * kLines * kRows, line, image_row * arguments.width + column, inside);
+      x.copy(x_tiles + stage * kLines * kRows, copy,
+             (down.quotient * arguments.height + row) * arguments.width + column, inside);
     }
 #pragma unroll
-    for (int line = GradientCopies::first_line(); line < kLines; line += GradientCopies::kPass)
-      dy.copy(dy_tiles + stage * kLines * kColumns, line, first_pixel + line, first_pixel + line < end);
+    for (int copy = 0; copy < GradientCopies::kCopies; copy++) {
+      const int pixel = first_pixel + GradientCopies::line(copy);
+      dy.copy(dy_tiles + stage * kLines * kColumns, copy, pixel, pixel < end);
+    }
   };
 
   for (int step = 0; step < kStages - 1; step++) {

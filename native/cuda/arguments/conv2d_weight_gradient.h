@@ -20,8 +20,8 @@ constexpr int kWeightGradientSumThreads = 128;
 // the one before it on, with `skipped` channels in front that belong to others.
 struct AlignedImage {
   const void* data;
-  int64_t row_stride;  // in elements
-  int32_t channels;    // with those skipped
+  int32_t row_bytes;
+  int32_t channels;  // with those skipped
   int32_t skipped;
 };
 

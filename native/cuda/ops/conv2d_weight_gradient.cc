@@ -20,6 +20,8 @@ constexpr int64_t kWantedBlocks = 256;
 constexpr int64_t kLeastPixels = 256;
 // A stage takes 32 pixels at most.
 constexpr int64_t kPixelStep = 32;
+// Rows of an image, and elements from one to the next, are numbers of 32 bits on the GPU, with some to spare.
+constexpr int64_t kMostRows = INT_MAX / 8;
 
 int64_t round_up(int64_t count, int64_t step) { return blocks_of(count, step) * step; }
 int64_t element_bytes(const Tensor& image) { return image.dtype == DType::bf16 ? 2 : 4; }
@@ -56,9 +58,11 @@ Plan plan_of(const Call& call) {
   const Conv2dShape s = conv2d_shape(call, x, dy, dweight);
   Plan plan{};
   plan.pixels = s.N * s.OH * s.OW;
-  if (plan.pixels > INT_MAX - kPixelStep)
-    fail("ERR_SHAPE", "conv2d_weight_gradient", "%lld pixels are more than a GPU sums here, %lld at most",
-         static_cast<long long>(plan.pixels), static_cast<long long>(INT_MAX - kPixelStep));
+  for (const auto& [name, image] : {std::pair{"x", &x}, {"dy", &dy}})
+    if (rows(*image) > kMostRows || image->row_stride > kMostRows)
+      fail("ERR_SHAPE", "conv2d_weight_gradient", "%s has %lld pixels, %lld elements apart; a GPU takes %lld of either",
+           name, static_cast<long long>(rows(*image)), static_cast<long long>(image->row_stride),
+           static_cast<long long>(kMostRows));
   plan.weights = s.kh * s.kw * s.C * s.K;
   plan.narrow = s.K <= kWeightGradientNarrow;
   const int64_t padded_rows = s.kh * s.kw * round_up(s.C, chunk_of(x));
@@ -86,7 +90,8 @@ Plan plan_of(const Call& call) {
 AlignedImage aligned(const Tensor& image) {
   const int64_t beyond = static_cast<int64_t>(reinterpret_cast<uintptr_t>(image.data) % kChunkBytes);
   const int64_t skipped = beyond / element_bytes(image);
-  return {static_cast<const std::byte*>(image.data) - beyond, image.row_stride,
+  return {static_cast<const std::byte*>(image.data) - beyond,
+          static_cast<int32_t>(image.row_stride * element_bytes(image)),
           static_cast<int32_t>(channels(image) + skipped), static_cast<int32_t>(skipped)};
 }
 
