@@ -16,23 +16,20 @@ struct LineSums {
 
 // emit(number, channel, sum) for every number of every channel of the block, once; `columns` threads, a power of two up
 // to 32, stand side by side on Width channels each, the first of them on `first_channel`. All threads must call it,
-// with zeros where they have nothing.
-template <int Threads, int Numbers, int Width, typename Sum, typename Emit>
-__device__ __forceinline__ void sum_lines(Sum (&values)[Numbers][Width], int columns, int32_t first_channel,
+// with zeros where they have nothing. Values may be float32 and their sums float64.
+template <int Threads, int Numbers, int Width, typename Value, typename Sum, typename Emit>
+__device__ __forceinline__ void sum_lines(const Value (&values)[Numbers][Width], int columns, int32_t first_channel,
                                           int32_t channels, LineSums<Threads, Numbers, Sum>& shared, Emit&& emit) {
   constexpr int kWarps = Threads / kWarp;
-  for (int distance = columns; distance < kWarp; distance *= 2) {
-#pragma unroll
-    for (int number = 0; number < Numbers; number++)
-#pragma unroll
-      for (int k = 0; k < Width; k++) values[number][k] += __shfl_xor_sync(kAllLanes, values[number][k], distance);
-  }
   const int lane = threadIdx.x % kWarp;
-  if (lane < columns) {
 #pragma unroll
-    for (int number = 0; number < Numbers; number++)
+  for (int number = 0; number < Numbers; number++) {
 #pragma unroll
-      for (int k = 0; k < Width; k++) shared.of_warp[number][threadIdx.x / kWarp][lane * Width + k] = values[number][k];
+    for (int k = 0; k < Width; k++) {
+      Sum sum = values[number][k];
+      for (int distance = columns; distance < kWarp; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
+      if (lane < columns) shared.of_warp[number][threadIdx.x / kWarp][lane * Width + k] = sum;
+    }
   }
   __syncthreads();
   const int block_channels = columns * Width;
@@ -51,22 +48,43 @@ __device__ __forceinline__ int32_t first_channel_of(const Tiling& t) {
   return blockIdx.x % t.column_blocks * t.columns * t.width;
 }
 
-constexpr int kPartColumns = 32;  // that a block sums in sum_parts
+// The column of parts [samples, count, columns] that a thread works on. The grid has a block for every kPartColumns
+// columns of every sample; the first warp's threads emit what their columns sum up to.
+struct PartColumn {
+  int64_t sample, column, columns;
+  bool exists, emits;
+};
+__device__ __forceinline__ PartColumn part_column_of(int64_t columns) {
+  const uint32_t blocks = static_cast<uint32_t>((columns + kPartColumns - 1) / kPartColumns);
+  PartColumn at;
+  at.sample = blockIdx.x / blocks;
+  at.column = int64_t{blockIdx.x % blocks} * kPartColumns + threadIdx.x % kPartColumns;
+  at.columns = columns;
+  at.exists = at.column < columns;
+  at.emits = at.exists && threadIdx.x < kPartColumns;
+  return at;
+}
 
-// The sum of one column of parts[count][stride], in the first warp's threads: a block of `Threads` takes kPartColumns
-// columns, neighbouring threads neighbouring columns. `shared` holds a double a thread.
+// The sum of the column of parts[count][stride], where `at` emits. `shared` holds a double a thread.
 template <int Threads>
-__device__ __forceinline__ double sum_parts(const double* parts, int64_t count, int64_t stride, int64_t column,
+__device__ __forceinline__ double sum_parts(const double* parts, int64_t count, int64_t stride, const PartColumn& at,
                                             double* shared) {
-  constexpr int kLines = Threads / kPartColumns;
   double sum = 0;
-  if (column < stride)
-    for (int64_t i = threadIdx.x / kPartColumns; i < count; i += kLines) sum += parts[i * stride + column];
+  if (at.exists)
+    for (int64_t i = threadIdx.x / kPartColumns; i < count; i += Threads / kPartColumns)
+      sum += parts[i * stride + at.column];
   shared[threadIdx.x] = sum;
   __syncthreads();
-  if (threadIdx.x < kPartColumns)
-    for (int line = 1; line < kLines; line++) sum += shared[line * kPartColumns + threadIdx.x];
+  if (at.emits)
+    for (int other = threadIdx.x + kPartColumns; other < Threads; other += kPartColumns) sum += shared[other];
   return sum;
+}
+
+// The same for the parts [samples, count, at.columns] of the thread's sample.
+template <int Threads>
+__device__ __forceinline__ double sum_sample_parts(const double* parts, int64_t count, const PartColumn& at,
+                                                   double* shared) {
+  return sum_parts<Threads>(parts + at.sample * count * at.columns, count, at.columns, at, shared);
 }
 
 }  // namespace diffuse::cuda

@@ -38,18 +38,25 @@ template <int Width, typename T, int Images, typename Take>
 __device__ __forceinline__ void for_each_pixel(const Walk& walk, const View (&images)[Images], Take&& take) {
   constexpr int kBatch = Images == 1 ? 4 : 2;
   for (int64_t first = walk.first; first < walk.last; first += kBatch * walk.step) {
-    float x[kBatch][Images][Width];
+    Pack<T, Width> packs[kBatch][Images];
 #pragma unroll
     for (int b = 0; b < kBatch; b++) {
       const int64_t r = first + b * walk.step;
 #pragma unroll
       for (int i = 0; i < Images; i++)
-        if (r < walk.last) load(x[b][i], row<const T>(images[i], r) + walk.channel);
+        if (r < walk.last)
+          packs[b][i] = *reinterpret_cast<const Pack<T, Width>*>(row<const T>(images[i], r) + walk.channel);
     }
 #pragma unroll
     for (int b = 0; b < kBatch; b++) {
       const int64_t r = first + b * walk.step;
-      if (r < walk.last) take(r, x[b]);
+      if (r >= walk.last) continue;
+      float x[Images][Width];
+#pragma unroll
+      for (int i = 0; i < Images; i++)
+#pragma unroll
+        for (int k = 0; k < Width; k++) x[i][k] = to_float(packs[b][i].elements[k]);
+      take(r, x);
     }
   }
 }

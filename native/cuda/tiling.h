@@ -56,6 +56,26 @@ static inline Tiling tile_chunks(const Tensor& image, int32_t width, int64_t chu
   return t;
 }
 
+// For sums over all pixels: chunks for which a thread sums few pixels, so that it can in float32, and that leave few
+// sums.
+static inline Tiling tile_parts(const Tensor& image, int32_t width) {
+  constexpr int64_t kParts = 16, kFewestSteps = 8, kMostSteps = 64;
+  Tiling t = tile_chunks(image, width, 1);
+  t.block_pixels = t.height * std::clamp(t.pixels / (t.height * kParts), kFewestSteps, kMostSteps);
+  t.blocks = blocks_of(t.pixels, t.block_pixels);
+  return t;
+}
+// Bytes of what its blocks leave, so many float64 numbers a channel, whatever width the images turn out to allow.
+static inline size_t parts_bytes(const Tensor& image, int64_t numbers) {
+  const int32_t wide = image.dtype == DType::bf16 ? 8 : 4;
+  const int64_t blocks = std::max(tile_parts(image, 1).blocks, tile_parts(image, wide).blocks);
+  return sizeof(double) * static_cast<size_t>(samples_of(image) * blocks * numbers * channels(image));
+}
+// The grid of part_column_of (cuda/common/line_sums.h).
+static inline Grid grid_of_columns(int64_t samples, int64_t columns) {
+  return {samples * blocks_of(columns, kPartColumns)};
+}
+
 static inline int threads_of(const Tiling& t) { return static_cast<int>(blocks_of(t.columns * t.height, 32) * 32); }
 static inline Grid grid_of(const Tiling& t, int64_t samples) { return {samples * t.blocks * t.column_blocks}; }
 

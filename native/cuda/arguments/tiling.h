@@ -8,6 +8,7 @@
 namespace diffuse::cuda {
 
 constexpr int kTilingThreads = 256;  // the most of a block
+constexpr int kPartColumns = 32;     // that a block sums of what other blocks summed
 
 struct Tiling {
   int64_t pixels;         // of a sample
