@@ -224,7 +224,8 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(
         env, "Device",
-        {InstanceMethod("allocate", &DeviceHandle::allocate), InstanceMethod("compile", &DeviceHandle::compile),
+        {InstanceMethod("availableBytes", &DeviceHandle::available_bytes),
+         InstanceMethod("allocate", &DeviceHandle::allocate), InstanceMethod("compile", &DeviceHandle::compile),
          InstanceMethod("dispose", &DeviceHandle::dispose), InstanceAccessor("name", &DeviceHandle::name, nullptr),
          InstanceAccessor("threads", &DeviceHandle::threads, nullptr)});
   }
@@ -246,6 +247,13 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   }
   Napi::Value threads(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value { return Napi::Number::New(info.Env(), device().threads()); });
+  }
+  // () → bytes, or undefined where the device has no memory of its own
+  Napi::Value available_bytes(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const std::optional<size_t> bytes = device().available_bytes();
+      return bytes ? Napi::Number::New(info.Env(), static_cast<double>(*bytes)) : info.Env().Undefined();
+    });
   }
   // (bytes) → Buffer, zeroed
   Napi::Value allocate(const Napi::CallbackInfo& info) {

@@ -43,6 +43,13 @@ class CudaDevice final : public Device {
   }
   int threads() const override { return context_.gpu.limits.multiprocessors; }
 
+  std::optional<size_t> available_bytes() override {
+    return use([&] {
+      size_t available = 0, all = 0;
+      context_.driver.cuMemGetInfo(&available, &all);
+      return available;
+    });
+  }
   std::byte* allocate(size_t bytes) override {
     return use([&] { return reinterpret_cast<std::byte*>(memory_.allocate(bytes)); });
   }

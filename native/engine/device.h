@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -69,6 +70,8 @@ class Device {
   virtual std::string name() const = 0;
   virtual int threads() const = 0;
 
+  // Bytes of its memory that are free; nothing where that is the system's.
+  virtual std::optional<size_t> available_bytes() { return std::nullopt; }
   // Zeroed device memory, aligned to at least 64 bytes. Throws ERR_OUT_OF_MEMORY.
   virtual std::byte* allocate(size_t bytes) = 0;
   virtual void release(std::byte* memory, size_t bytes) = 0;

@@ -114,7 +114,9 @@ export {
 export {
   type Device,
   type DeviceBuffer,
+  type DeviceDescription,
   type DeviceOptions,
+  listDevices,
   type NativeInfo,
   nativeInfo,
   openDevice,
@@ -129,6 +131,8 @@ export {
   kernelSignature,
   kernelSignatures,
 } from './native/kernels.ts';
+export { checkGpu, type DeviceName } from './native/open-native.ts';
+export type { KernelCheck } from './native/self-check/check-kernels.ts';
 export * from './samplers/index.ts';
 export {
   type Given,

@@ -11,11 +11,13 @@ export interface Addon {
   cudaDevices(): CudaReport;
 }
 
+/** What {@link Addon.openDevice} opens. */
 export type NativeDeviceOptions =
   | { readonly kind: 'cpu'; readonly threads: number; readonly isa: string; readonly direct: boolean }
   /** `tf32`: float32 images may be multiplied as tf32. */
   | { readonly kind: 'cuda'; readonly ordinal: number; readonly tf32: boolean };
 
+/** What {@link Addon.cudaDevices} tells. */
 export interface CudaReport {
   /** The version of CUDA that the driver supports ("13.0"); empty where no driver can be used. */
   readonly driver: string;
@@ -24,6 +26,7 @@ export interface CudaReport {
   readonly devices: readonly CudaReportDevice[];
 }
 
+/** A GPU that the driver shows, usable or not. */
 export interface CudaReportDevice {
   readonly ordinal: number;
   readonly name: string;
@@ -42,6 +45,8 @@ export const expectedAbi = 6;
 export interface NativeDevice {
   readonly name: string;
   readonly threads: number;
+  /** Bytes of its memory that are free; undefined where that is the system's. */
+  availableBytes(): number | undefined;
   /** Zeroed memory. */
   allocate(bytes: number): NativeBuffer;
   compile(program: NativeProgramDescription, buffers: readonly NativeBuffer[]): NativeProgram;

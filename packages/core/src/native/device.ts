@@ -1,6 +1,9 @@
+import { totalmem } from 'node:os';
 import { addonPath, loadAddon, translateErrors, translateRejections } from './addon.ts';
 import type { FileOrder, NativeBuffer, NativeDevice, NativeProgram, NativeProgramDescription } from './bindings.ts';
+import { cudaStatus, driverBuild } from './cuda.ts';
 import { DiffuseError } from './errors.ts';
+import { type DeviceName, gpuOrdinal, openBest, openCpu, openGpu } from './open-native.ts';
 
 export type { FileOrder } from './bindings.ts';
 
@@ -23,9 +26,15 @@ export const precisions: Readonly<Record<Precision, { readonly description: stri
 
 /** Options of {@link openDevice}. */
 export interface DeviceOptions {
-  /** Threads that compute, 1 … 1024; 0 (the default) means as many as the process has cores. Results do not depend on it. */
+  /**
+   * Threads of the CPU backend that compute, 1 … 1024; 0 (the default) means as many as the process has cores. Results do not depend
+   * on it.
+   */
   readonly threads?: number | undefined;
-  /** Instruction set of the CPU backend: `amx`, `avx512`, `avx2` or `portable`; default the best that the CPU has. */
+  /**
+   * Instruction set of the CPU backend: `amx`, `avx512`, `avx2` or `portable`; default the best that the CPU has. With one, `auto` is the
+   * CPU.
+   */
   readonly isa?: string;
   /**
    * `direct` lets convolutions sum every product of the definition instead of taking Winograd's algorithm where that is faster. For
@@ -34,8 +43,20 @@ export interface DeviceOptions {
   readonly convolution?: 'auto' | 'direct';
   /** The number format of every program compiled for the device; default `fp32`. What `bf16` stores so, `storeImages` decides. */
   readonly precision?: Precision | undefined;
-  /** Bytes that programs and buffers may take; default what the system has free when a program is compiled. */
+  /** Bytes that programs and buffers may take; default what the system or the GPU has free when a program is compiled. */
   readonly memoryLimit?: number;
+  /**
+   * Lets a GPU multiply float32 images as tf32, which keeps 11 of the 24 bits of what it multiplies and is several times as fast;
+   * default false. Weights, sums and everything that is stored stay float32.
+   */
+  readonly tf32?: boolean | undefined;
+  /**
+   * False opens a GPU without the check of its kernels, which is made once for each GPU, driver and build of the kernels: each must
+   * compute on small tensors what the CPU does.
+   */
+  readonly selfCheck?: boolean | undefined;
+  /** Is told, in a sentence, why `auto` passes over a GPU or a driver that is there; default `process.emitWarning`, once. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** A computing device: memory, kernels and a thread of its own. Close it with `using` or {@link Device.dispose}. */
@@ -95,13 +116,19 @@ export interface DeviceBuffer {
 /**
  * Opens a device.
  *
- * @param kind `cpu`, or `auto` for the best one there is.
- * @throws `ERR_DEVICE` when there is no such device, `ERR_NATIVE` when the addon cannot be loaded, `ERR_ARGUMENT`.
+ * @param kind `cpu`, `cuda` (the first GPU), `cuda:1` (the second …), or `auto`: the first GPU that can be used, else the CPU.
+ * @throws `ERR_DEVICE` when there is no such device, it cannot be used, or its kernels compute something else than the CPU's;
+ *   `ERR_NATIVE` when the addon cannot be loaded, `ERR_ARGUMENT`.
  */
-export async function openDevice(kind: 'auto' | 'cpu' = 'auto', options: DeviceOptions = {}): Promise<Device> {
+export async function openDevice(kind: 'auto' | DeviceName = 'auto', options: DeviceOptions = {}): Promise<Device> {
   const { threads = 0, isa = '', convolution = 'auto', precision = 'fp32', memoryLimit } = options;
-  if (kind !== 'auto' && kind !== 'cpu') {
-    throw new DiffuseError('ERR_DEVICE', `there is no device '${String(kind)}'; available: auto, cpu`);
+  const { tf32 = false, selfCheck = true, onWarning = warnOnce } = options;
+  const ordinal = gpuOrdinal(kind);
+  if (kind !== 'auto' && kind !== 'cpu' && ordinal === undefined) {
+    throw new DiffuseError(
+      'ERR_DEVICE',
+      `there is no device '${String(kind)}'; there are auto, cpu, cuda, cuda:0, cuda:1 …`,
+    );
   }
   if (!Number.isInteger(threads) || threads < 0 || threads > 1024) {
     throw new DiffuseError(
@@ -116,10 +143,17 @@ export async function openDevice(kind: 'auto' | 'cpu' = 'auto', options: DeviceO
     const known = Object.keys(precisions).join(', ');
     throw new DiffuseError('ERR_ARGUMENT', `precision is '${String(precision)}'; it must be one of ${known}`);
   }
-  const addon = loadAddon();
-  const direct = convolution === 'direct';
-  const native = translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa, direct }));
-  return wrapDevice(native, precision, memoryLimit);
+  const asked = { threads, isa, direct: convolution === 'direct', tf32, selfCheck, warn: onWarning };
+  if (ordinal !== undefined) return wrapDevice(await openGpu(ordinal, asked), precision, memoryLimit);
+  return wrapDevice(kind === 'cpu' ? openCpu(asked) : await openBest(asked), precision, memoryLimit);
+}
+
+const warned = new Set<string>();
+
+function warnOnce(message: string): void {
+  if (warned.has(message)) return;
+  warned.add(message);
+  process.emitWarning(message, { type: 'DiffuseWarning', code: 'DIFFUSE_DEVICE' });
 }
 
 function wrapDevice(native: NativeDevice, precision: Precision, memoryLimit: number | undefined): Device {
@@ -131,8 +165,10 @@ function wrapDevice(native: NativeDevice, precision: Precision, memoryLimit: num
     get allocatedBytes() {
       return allocatedBytes;
     },
-    availableBytes: () =>
-      memoryLimit === undefined ? process.availableMemory() : Math.max(0, memoryLimit - allocatedBytes),
+    availableBytes: () => {
+      if (memoryLimit !== undefined) return Math.max(0, memoryLimit - allocatedBytes);
+      return native.availableBytes() ?? process.availableMemory();
+    },
     allocate(bytes) {
       if (bytes > device.availableBytes()) {
         throw new DiffuseError(
@@ -194,6 +230,30 @@ export function mebibytes(bytes: number): string {
   return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
+/** A device of this machine, as {@link listDevices} finds it. */
+export interface DeviceDescription {
+  /** What {@link openDevice} takes. */
+  readonly device: DeviceName;
+  /** For people, e.g. `NVIDIA H100 PCIe`. */
+  readonly name: string;
+  readonly memoryBytes: number;
+  /** Of a GPU, e.g. `9.0`. */
+  readonly computeCapability?: string;
+  /** Why it cannot be used; empty where it can, as far as can be told without computing. */
+  readonly reason: string;
+}
+
+/** The devices of this machine, the CPU first; GPUs that cannot be used say why. @throws `ERR_NATIVE` */
+export function listDevices(): readonly DeviceDescription[] {
+  const { isas } = loadAddon();
+  const { devices, reason } = cudaStatus();
+  const gpus = devices.map(({ ordinal, name, memoryBytes, computeCapability, ...gpu }) => {
+    const device: DeviceName = `cuda:${ordinal}`;
+    return { device, name, memoryBytes, computeCapability, reason: gpu.reason || reason };
+  });
+  return [{ device: 'cpu', name: `cpu ${isas[0]}`, memoryBytes: totalmem(), reason: '' }, ...gpus];
+}
+
 /** What there is to know of the addon. */
 export interface NativeInfo {
   /** Where it was loaded from. */
@@ -202,10 +262,19 @@ export interface NativeInfo {
   readonly abi: number;
   /** Instruction sets that it contains and this CPU runs, best first. */
   readonly isas: readonly string[];
+  readonly cuda: {
+    /** The version of CUDA that the NVIDIA driver supports, e.g. `13.0`; empty where there is no driver that can be used. */
+    readonly supports: string;
+    /** The driver's own version, e.g. `580.65.06`; empty where the system does not tell. */
+    readonly driver: string;
+    /** Why no GPU can be used; empty where one may be. */
+    readonly reason: string;
+  };
 }
 
 /** Describes the addon, loading it if need be. @throws `ERR_NATIVE` */
 export function nativeInfo(): NativeInfo {
   const { abi, isas } = loadAddon();
-  return { path: addonPath(), abi, isas };
+  const { driver: supports, reason } = cudaStatus();
+  return { path: addonPath(), abi, isas, cuda: { supports, driver: driverBuild(), reason } };
 }

@@ -1,0 +1,111 @@
+import { loadAddon, translateErrors } from './addon.ts';
+import type { CudaReport, CudaReportDevice, NativeDevice } from './bindings.ts';
+import { cudaStatus, driverBuild, expectsGpu, kernelsFingerprint } from './cuda.ts';
+import { DiffuseError } from './errors.ts';
+import { checkKernels, type KernelCheck } from './self-check/check-kernels.ts';
+import { hasPassed, rememberPass } from './self-check/verdict.ts';
+import { packageVersion } from './version.ts';
+
+/** A device as {@link openDevice} and `--device` name it: `cuda` is the first GPU, `cuda:1` the second. */
+export type DeviceName = 'cpu' | 'cuda' | `cuda:${number}`;
+
+/** How `openDevice` opens what the addon has. */
+export interface OpenNativeOptions {
+  readonly threads: number;
+  readonly isa: string;
+  readonly direct: boolean;
+  readonly tf32: boolean;
+  readonly selfCheck: boolean;
+  readonly warn: (message: string) => void;
+}
+
+/** The number of the GPU that a name means; undefined for other names. */
+export function gpuOrdinal(name: string): number | undefined {
+  const found = /^cuda(?::(0|[1-9]\d{0,2}))?$/.exec(name);
+  return found ? Number(found[1] ?? 0) : undefined;
+}
+
+/** Opens the CPU. @throws `ERR_NATIVE`, `ERR_DEVICE` */
+export function openCpu({ threads, isa, direct }: Pick<OpenNativeOptions, 'threads' | 'isa' | 'direct'>): NativeDevice {
+  const addon = loadAddon();
+  return translateErrors(() => addon.openDevice({ kind: 'cpu', threads, isa, direct }));
+}
+
+/**
+ * Opens a GPU whose kernels have been checked, now or before.
+ *
+ * @throws `ERR_DEVICE` when there is none of that number, when it cannot be used or when its kernels compute something wrong.
+ */
+export async function openGpu(ordinal: number, options: OpenNativeOptions): Promise<NativeDevice> {
+  const status = cudaStatus();
+  const gpu = usableGpu(status, ordinal);
+  if (options.selfCheck) await requireCheck(gpu, status);
+  return openUnchecked(gpu, options.tf32);
+}
+
+/** The first GPU that can be used, else the CPU; says why a GPU that there is, or a driver, is passed over. */
+export async function openBest(options: OpenNativeOptions): Promise<NativeDevice> {
+  if (options.isa !== '') return openCpu(options);
+  const status = cudaStatus();
+  if (status.reason !== '') {
+    if (expectsGpu(status)) options.warn(`computing on the CPU: ${status.reason}`);
+    return openCpu(options);
+  }
+  const problems: string[] = [];
+  for (const { ordinal } of status.devices) {
+    try {
+      return await openGpu(ordinal, options);
+    } catch (error) {
+      problems.push((error as Error).message);
+    }
+  }
+  options.warn(`computing on the CPU: ${problems.join('; ')}`);
+  return openCpu(options);
+}
+
+/**
+ * Runs the self-check of a GPU, whatever was found before.
+ *
+ * @throws `ERR_DEVICE` when there is none of that number or it cannot be used at all.
+ */
+export async function checkGpu(ordinal: number): Promise<readonly KernelCheck[]> {
+  const status = cudaStatus();
+  const gpu = usableGpu(status, ordinal);
+  const checks = await checkKernels(
+    ({ tf32 }) => openUnchecked(gpu, tf32),
+    () => openCpu({ threads: 1, isa: 'portable', direct: true }),
+  );
+  if (checks.every(({ ok }) => ok)) rememberPass(verdictKey(gpu, status));
+  return checks;
+}
+
+function usableGpu({ reason, devices }: CudaReport, ordinal: number): CudaReportDevice {
+  const gpu = devices.find((each) => each.ordinal === ordinal);
+  if (reason !== '') throw new DiffuseError('ERR_DEVICE', `cuda:${ordinal} cannot be used: ${reason}`);
+  if (!gpu) {
+    const names = devices.map((each) => `cuda:${each.ordinal} (${each.name})`).join(', ');
+    throw new DiffuseError('ERR_DEVICE', `there is no device 'cuda:${ordinal}'; available: cpu, ${names}`);
+  }
+  if (gpu.reason !== '') throw new DiffuseError('ERR_DEVICE', `cuda:${ordinal} cannot be used: ${gpu.reason}`);
+  return gpu;
+}
+
+function openUnchecked({ ordinal }: CudaReportDevice, tf32: boolean): NativeDevice {
+  const addon = loadAddon();
+  return translateErrors(() => addon.openDevice({ kind: 'cuda', ordinal, tf32 }));
+}
+
+function verdictKey({ name }: CudaReportDevice, { driver }: CudaReport): string[] {
+  return [name, driver, driverBuild(), packageVersion(), kernelsFingerprint()];
+}
+
+async function requireCheck(gpu: CudaReportDevice, status: CudaReport): Promise<void> {
+  if (hasPassed(verdictKey(gpu, status))) return;
+  const failed = (await checkGpu(gpu.ordinal)).filter(({ ok }) => !ok);
+  if (failed.length === 0) return;
+  const kernels = failed.map(({ kernel, format, problem }) => `${kernel} (${format}): ${problem}`);
+  throw new DiffuseError(
+    'ERR_DEVICE',
+    `cuda:${gpu.ordinal} (${gpu.name}) computes something else than the CPU and is not used; diffuse doctor --check tells more. ${kernels.join('; ')}`,
+  );
+}
