@@ -1,0 +1,31 @@
+// Tests of the CUDA backend: every kernel against its CPU twin, and the host's side. They run on the GPUs of this
+// machine or, by DIFFUSE_CUDA_DRIVER and DIFFUSE_CUDA_IMAGES, on simulated ones (scripts/test-cuda.mjs).
+//
+// usage: diffuse_cuda_tests [--quick] [FILTER]
+//   --quick   kernels on fewer shapes and layouts
+//   FILTER    runs only the tests whose names contain it; the test of a kernel has the kernel's name
+//
+// Exit code: 0 all passed, 1 a test failed, 2 wrong usage. The last line is "N passed, N failed, N skipped".
+#include <cstring>
+
+#include "engine/workers.h"
+#include "tests/cuda_devices.h"
+#include "tests/runner.h"
+
+int main(int count, char** arguments) {
+  const char* filter = "";
+  for (int i = 1; i < count; i++) {
+    if (std::strcmp(arguments[i], "--quick") == 0) {
+      diffuse::testing::quick() = true;
+    } else if (arguments[i][0] != '-') {
+      filter = arguments[i];
+    } else {
+      std::fprintf(stderr, "usage: %s [--quick] [FILTER]; got %s\n", arguments[0], arguments[i]);
+      return 2;
+    }
+  }
+  diffuse::flush_subnormals();
+  const int failures = diffuse::testing::run_tests(filter, 0);
+  diffuse::testing::close_shared_gpus();
+  return failures > 0 ? 1 : 0;
+}
