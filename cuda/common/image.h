@@ -57,4 +57,21 @@ __device__ __forceinline__ void store(T* to, const float (&values)[N]) {
   *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
+// Neighbours of which `count` exist; the others are 0 and stay unwritten. Where all do and the address is aligned, the
+// caller may say that they are `wide`.
+template <int N, typename T>
+__device__ __forceinline__ void load_some(float (&values)[N], const T* from, int count, bool wide) {
+  if (wide) return load(values, from);
+#pragma unroll
+  for (int i = 0; i < N; i++) values[i] = i < count ? to_float(from[i]) : 0.0f;
+}
+
+template <int N, typename T>
+__device__ __forceinline__ void store_some(T* to, const float (&values)[N], int count, bool wide) {
+  if (wide) return store(to, values);
+#pragma unroll
+  for (int i = 0; i < N; i++)
+    if (i < count) to[i] = from_float<T>(values[i]);
+}
+
 }  // namespace diffuse::cuda

@@ -1,48 +1,31 @@
 // Arguments of the kernels of convolutions (cuda/ops/conv2d*.cu). ops/conv2d.h has the formulas and the legend.
-//
-// Images are multiplied as they lie in memory where they can be: plain, their channels a multiple of 128 bits. Else
-// conv2d_prepare makes such an image of them first, normalised and padded with zeros.
 #pragma once
 
+#include "cuda/arguments/divisor.h"
 #include "cuda/arguments/norm.h"
 #include "cuda/arguments/view.h"
 
 namespace diffuse::cuda {
 
-// What an image of a call stands for.
-enum class Reading : int32_t { plain, normalised, normalised_silu, gradient };
-
-// conv2d_prepare: the image that `from` stands for, contiguous rows of padded_channels.
-struct PrepareImageArguments {
-  View from;
-  View second;                // gradient: the image that was normalised
-  const float* coefficients;  // gradient: [N, 4, channels]
-  NormArguments norm;         // normalised
-  void* to;
-  int64_t samples;
-  int32_t pixels;           // of a sample
-  int32_t padded_channels;  // a multiple of as many as 128 bits hold
-  Reading reading;
-};
-
 // One of the grids of pixels that a convolution's outputs consist of: all of them, or, where a data gradient has
 // stride 2, those of one parity of rows and columns, which see every second tap of the window. Taps are numbered in
 // the order of the pixels that they read.
 struct ConvolutionLattice {
-  int32_t first_row, first_column;      // of the outputs, whose steps are output_step
-  int32_t rows, columns;                // how many of them
+  int32_t first_row, first_column;  // of the outputs, whose steps are output_step
+  int32_t rows;                     // how many of them
+  Divisor columns;
+  Divisor pixels;                       // rows * columns
   int32_t window_rows, window_columns;  // taps, maybe none
   int32_t source_row, source_column;    // what the first tap of the first output reads
   int32_t weight_row, weight_column;    // where the first tap stands in the weights
   int32_t depth;                        // taps * channels, rounded up to the depth of a tile
-  int32_t padded_pixels;                // of a group, rounded up to units
-  int32_t chunk_pixels;                 // outputs of this lattice in a chunk of 4 rows
+  Divisor padded_pixels;                // of a group, rounded up to units
+  Divisor chunk_pixels;                 // outputs of this lattice in a chunk of 4 rows
   int32_t first_segment;                // of this lattice within a sample
   int64_t first_weight;                 // of this lattice in the packed weights
 };
 
 constexpr int kConvolutionLattices = 4;
-constexpr int kConvolutionChunkRows = 4;
 
 // conv2d_pack: float32 weights [kh, kw, C, K] as rows of `depth` elements, one a channel of the outputs: tap by tap
 // the channels of the source. Zeros fill both up to whole tiles.
@@ -51,23 +34,50 @@ struct PackWeightsArguments {
   void* to;
   int32_t window_columns;   // of the weights
   int32_t channels;         // C
-  int32_t source_channels;  // of a pixel of the source, padded
+  int32_t padded_channels;  // of the source, to whole 128 bits
   int32_t output_channels;  // rows that exist
   int32_t padded_outputs;   // rows that are written
   int32_t tap_step;         // 1, or -1 and -2 where the window is flipped
-  int32_t transposed;       // data gradient: sources are K, outputs are C
+  int32_t data_gradient;    // sources are K, outputs are C
   int32_t tf32;             // rounded to tf32
   int32_t lattices;
   ConvolutionLattice lattice[kConvolutionLattices];
 };
 
+// The tile of outputs that a block computes, its threads, and the stages of the ring of operands in shared memory.
+struct ConvolutionTile {
+  int32_t rows, columns, threads, stages;
+};
+constexpr ConvolutionTile kWideMatrixTile{128, 128, 128, 3}, kWideScalarTile{128, 64, 128, 3};
+constexpr ConvolutionTile kSquareTile{64, 64, 128, 4}, kNarrowTile{128, 16, 128, 3};
+
+// Rows of a tile that are finished at a time, and the most pixels of a unit.
+constexpr int kFinishedRows = 64;
+// Sums in shared memory have rows that end 8 floats, a quarter of its banks, behind the next multiple of them.
+constexpr int output_pitch(int columns) { return columns + 8; }
+// Where an output is written, and the segment that its channels' statistics belong to; sample is -1 where there is
+// none.
+struct OutputPlace {
+  int32_t pixel, sample, segment;
+};
+// Of a block: the ring and, after it and in its place, sums.
+constexpr int32_t shared_bytes(ConvolutionTile tile) {
+  constexpr int kRowBytes = 64;
+  const int ring = tile.stages * (tile.rows + tile.columns) * kRowBytes;
+  const int outputs =
+      kFinishedRows * static_cast<int>(output_pitch(tile.columns) * sizeof(float) + sizeof(OutputPlace));
+  return ring > outputs ? ring : outputs;
+}
+
 // conv2d_wide, _square and _narrow: a convolution as a product of pixels x depth by depth x channels.
 struct ConvolutionArguments {
+  // An image whose rows begin at multiples of 16 bytes.
   const void* source;
   int64_t source_stride;
   int32_t source_rows, source_columns, source_channels;
-  int32_t source_step;  // pixels from what one output reads to what the next does
-  const void* weights;  // of conv2d_pack
+  int32_t padded_channels;  // of the source, to whole 128 bits
+  int32_t source_step;      // pixels from what one output reads to what the next does
+  const void* weights;      // of conv2d_pack
   // Pixels are numbered through groups: samples where statistics are taken, else all samples together.
   int32_t samples;
   int32_t groups, samples_of_group;
@@ -100,27 +110,6 @@ struct MergeSegmentsArguments {
   int32_t sums;  // two sums, not moments
   int32_t lattices;
   ConvolutionLattice lattice[kConvolutionLattices];
-};
-
-// The weight gradient: rows are taps and channels of x, columns are channels of dy, depth is pixels of dy. Both images
-// are aligned to 128 bits (conv2d_prepare). Sums over each part of the pixels are written, then added in their order.
-struct WeightGradientArguments {
-  const void *x, *dy;
-  int64_t x_stride, dy_stride;
-  int32_t samples, rows, columns, channels;              // of x
-  int32_t output_rows, output_columns, output_channels;  // of dy
-  int32_t window_rows, window_columns, stride, pad_top, pad_left;
-  int64_t pixels_of_part;
-  int32_t parts;
-  float* sums;       // [parts, kh * kw * C, K]
-  float* bias_sums;  // [parts, K] or null
-};
-
-struct AddPartsArguments {
-  const float* sums;
-  float* to;
-  int64_t count;  // of a part
-  int32_t parts;
 };
 
 }  // namespace diffuse::cuda

@@ -1,0 +1,47 @@
+// Convolutions and their data gradients (ops/conv2d.h), bound by operations of the matrix unit (bf16, tf32) or of the
+// general cores (float32).
+// @promises mma.sync ldmatrix cp.async ld.global.v4 st.global.v4
+//
+// Tiles of bf16. Wide, 128 x 128: four warps of 64 x 64, the largest whose 128 sums a thread leave registers for
+// fragments and addresses (255 a thread, two blocks of 128 threads a multiprocessor). A step of depth 16 of a warp
+// reads 4 KB of shared memory for 32 mma, 64 of the 128 bytes a cycle that it delivers at the full rate of an A100;
+// warps of 64 x 32 would need 96, and with the copies all of them. A tile's step of depth 32 takes 16 KB from the L2
+// cache for 2^19 multiply-adds: 32 bytes a cycle at the full rate of an A100, half of that on GPUs of consumers. Three
+// stages are 48 KB: two blocks fit 100 KB (sm_86, sm_89, sm_120), and one multiplies while the other starts or writes
+// its outputs. Square, 64 x 64: four blocks a multiprocessor, where wide tiles would leave multiprocessors idle.
+// Narrow, 128 x 16: for the few channels of an image. tf32 has the same tiles, half as deep. Float32. Wide: eight warps
+// of 32 x 64, 8 x 8 sums a thread, 128 registers, so that two blocks share a multiprocessor.
+#include "gemm/convolution.h"
+#include "gemm/matrix_core.h"
+#include "gemm/scalar_core.h"
+
+namespace diffuse::cuda {
+
+template <typename T>
+using WideMatrix = MatrixCore<T, 128, 128, 64, 64>;
+template <typename T>
+using SquareMatrix = MatrixCore<T, 64, 64, 32, 32>;
+template <typename T>
+using NarrowMatrix = MatrixCore<T, 128, 16, 32, 16>;
+using WideScalar = ScalarCore<128, 64, 32, 64>;
+using SquareScalar = ScalarCore<64, 64, 32, 32>;
+using NarrowScalar = ScalarCore<128, 16, 32, 16>;
+
+#define CONVOLUTION(name, Core, tile, blocks)                                                                    \
+  extern "C" __global__ void __launch_bounds__(tile.threads, blocks)                                             \
+      name(const __grid_constant__ ConvolutionArguments arguments) {                                             \
+    static_assert(Core::kRows == tile.rows && Core::kColumns == tile.columns && Core::kThreads == tile.threads); \
+    convolve<Core, tile.stages>(arguments);                                                                      \
+  }
+
+CONVOLUTION(conv2d_wide_bf16, WideMatrix<bf16>, kWideMatrixTile, 2)
+CONVOLUTION(conv2d_square_bf16, SquareMatrix<bf16>, kSquareTile, 3)
+CONVOLUTION(conv2d_narrow_bf16, NarrowMatrix<bf16>, kNarrowTile, 3)
+CONVOLUTION(conv2d_tf32_wide_f32, WideMatrix<float>, kWideMatrixTile, 2)
+CONVOLUTION(conv2d_tf32_square_f32, SquareMatrix<float>, kSquareTile, 3)
+CONVOLUTION(conv2d_tf32_narrow_f32, NarrowMatrix<float>, kNarrowTile, 3)
+CONVOLUTION(conv2d_wide_f32, WideScalar, kWideScalarTile, 3)
+CONVOLUTION(conv2d_square_f32, SquareScalar, kSquareTile, 3)
+CONVOLUTION(conv2d_narrow_f32, NarrowScalar, kNarrowTile, 3)
+
+}  // namespace diffuse::cuda
