@@ -68,6 +68,16 @@ void add_products(Cases& cases) {
   add_convolution(cases, 1, 4, 130, 16, 16, 3, 1, false);
   add_convolution(cases, 3, 12, 12, 80, 80, 3, 1, true);
   add_convolution(cases, 1, 9, 5, 6, 7, 7, 1, false);
+  // Tiles of a GPU: channels over the edge of the second tile, sums over pixels in two parts that do not fill theirs.
+  add_convolution(cases, 2, 17, 16, 13, 136, 1, 1, true);
+  {
+    TensorCase x = noise({130, 67}), y = noise({130, 131}), weight = dense({67, 131});
+    cases.add("linear_forward", {y, x, weight, dense({131}), y});
+    cases.add("linear_data_gradient", {x, y, weight, x});
+    cases.add("linear_weight_gradient", {weight, dense({131}), x, y});
+    cases.add("matmul", {noise({67, 131}), noise({67, 33}), noise({33, 131})}, {0, 0});
+    cases.add("matmul", {noise({67, 131}), noise({33, 67}), noise({131, 33})}, {1, 1});
+  }
   for (int64_t C : kChannels) {
     TensorCase x = noise({2, 3, C}), y = noise({2, 3, 19}), weight = dense({C, 19});
     cases.add("linear_forward", {y, x, weight, dense({19}), absent});

@@ -4,13 +4,11 @@
 #include <algorithm>
 #include <climits>
 
-#include "cuda/ops/kernels.h"
-#include "ops/conv2d.h"
+#include "cuda/ops/multiplied_image.h"
 
 namespace diffuse::cuda {
 namespace {
 
-constexpr int64_t kChunkBytes = 16;
 constexpr int64_t kScratchAlignment = 256;
 
 // Enough blocks for the largest GPUs, which run two on each of 108 to 170 multiprocessors. Their sums are 16 MB at
@@ -24,24 +22,6 @@ constexpr int64_t kPixelStep = 32;
 constexpr int64_t kMostRows = INT_MAX / 8;
 
 int64_t round_up(int64_t count, int64_t step) { return blocks_of(count, step) * step; }
-int64_t element_bytes(const Tensor& image) { return image.dtype == DType::bf16 ? 2 : 4; }
-int64_t chunk_of(const Tensor& image) { return kChunkBytes / element_bytes(image); }
-
-// Whether an image is copied before it is multiplied. What x or dy stands for is: the tiles of a window of 3 x 3 would
-// work it out nine times and more, and the exponential of SiLU costs as much as the products of a pixel with 128
-// channels, so that to write it once and read it is the smaller part of the time. And so are images whose rows do not
-// all begin alike between multiples of 16 bytes.
-bool is_copied(const Tensor& image, bool stands_for_another) {
-  return stands_for_another || image.row_stride % chunk_of(image) != 0;
-}
-
-// The copy: contiguous but for channels that fill up the last chunk, which nobody reads.
-Tensor copy_of(const Tensor& image, std::byte* data) {
-  Tensor copy = image;
-  copy.data = data;
-  copy.row_stride = round_up(channels(image), chunk_of(image));
-  return copy;
-}
 
 // How the work is cut, by the shape alone, and where scratch memory goes.
 struct Plan {
@@ -65,7 +45,7 @@ Plan plan_of(const Call& call) {
            static_cast<long long>(kMostRows));
   plan.weights = s.kh * s.kw * s.C * s.K;
   plan.narrow = s.K <= kWeightGradientNarrow;
-  const int64_t padded_rows = s.kh * s.kw * round_up(s.C, chunk_of(x));
+  const int64_t padded_rows = s.kh * s.kw * whole_chunks(x, s.C);
   const int64_t tiles = blocks_of(padded_rows, kWeightGradientRows) * blocks_of(s.K, plan.columns());
   const int64_t wanted = std::max<int64_t>(1, std::min(kWantedBlocks / tiles, plan.pixels / kLeastPixels));
   plan.split_pixels = round_up(blocks_of(plan.pixels, wanted), kPixelStep);
@@ -76,44 +56,19 @@ Plan plan_of(const Call& call) {
     plan.bytes += static_cast<size_t>(round_up(bytes, kScratchAlignment));
     return begin;
   };
-  const auto reserve_copy = [&](const Tensor& image, bool copied) {
-    const Tensor copy = copy_of(image, nullptr);
-    return reserve(copied ? rows(copy) * copy.row_stride * element_bytes(copy) : 0);
-  };
-  plan.x = reserve_copy(x, is_copied(x, norm.mean.data));
-  plan.dy = reserve_copy(dy, is_copied(dy, normalised.data));
+  plan.x = reserve(is_copied(x, norm.mean.data) ? copy_bytes(x) : 0);
+  plan.dy = reserve(is_copied(dy, normalised.data) ? copy_bytes(dy) : 0);
   plan.dweight = reserve(plan.splits > 1 ? plan.splits * plan.weights * 4 : 0);
   plan.dbias = reserve(plan.splits > 1 && dbias.data ? plan.splits * s.K * 4 : 0);
   return plan;
 }
 
 AlignedImage aligned(const Tensor& image) {
-  const int64_t beyond = static_cast<int64_t>(reinterpret_cast<uintptr_t>(image.data) % kChunkBytes);
+  const int64_t beyond = static_cast<int64_t>(reinterpret_cast<uintptr_t>(image.data) % kMultipliedBytes);
   const int64_t skipped = beyond / element_bytes(image);
   return {static_cast<const std::byte*>(image.data) - beyond,
           static_cast<int32_t>(image.row_stride * element_bytes(image)),
           static_cast<int32_t>(channels(image) + skipped), static_cast<int32_t>(skipped)};
-}
-
-// x as it is multiplied.
-Tensor multiplied_x(const Tensor& x, const Conv2dNorm& norm, double silu, std::byte* scratch, Launcher& launcher) {
-  if (!is_copied(x, norm.mean.data)) return x;
-  const Tensor copy = copy_of(x, scratch);
-  const Tensor tensors[] = {copy, x, norm.mean, norm.rstd, norm.gamma, norm.beta};
-  const Call call{tensors, &silu, nullptr, nullptr};
-  norm.mean.data ? normalise_forward(call, launcher) : cuda::copy(call, launcher);
-  return copy;
-}
-
-// dy as it is multiplied.
-Tensor multiplied_dy(const Tensor& dy, const Tensor& normalised, const Tensor& coefficients, std::byte* scratch,
-                     Launcher& launcher) {
-  if (!is_copied(dy, normalised.data)) return dy;
-  const Tensor copy = copy_of(dy, scratch);
-  const Tensor tensors[] = {copy, dy, normalised, coefficients, {}};
-  const Call call{tensors, nullptr, nullptr, nullptr};
-  normalised.data ? normalise_gradient(call, launcher) : cuda::copy(call, launcher);
-  return copy;
 }
 
 }  // namespace
@@ -128,13 +83,13 @@ void conv2d_weight_gradient(const Call& call, Launcher& launcher) {
   const auto part = [&](size_t begin) { return reinterpret_cast<float*>(scratch + begin); };
 
   Conv2dWeightGradientArguments a{};
-  a.x = aligned(multiplied_x(x, norm, call.attributes[3], scratch + plan.x, launcher));
+  a.x = aligned(multiplied_x(x, norm, call.attributes[3] != 0, scratch + plan.x, launcher));
   a.dy = aligned(multiplied_dy(dy, normalised, coefficients, scratch + plan.dy, launcher));
   a.dweight = plan.splits > 1 ? part(plan.dweight) : f32(dweight);
   a.dbias = plan.splits > 1 && dbias.data ? part(plan.dbias) : f32(dbias);
   a.output_height = divisor_of(s.OH);
   a.output_width = divisor_of(s.OW);
-  const int64_t padded_channels = round_up(a.x.channels, chunk_of(x));
+  const int64_t padded_channels = whole_chunks(x, a.x.channels);
   a.padded_channels = divisor_of(padded_channels);
   a.kernel_width = divisor_of(s.kw);
   a.taps = static_cast<int32_t>(s.kh * s.kw);
