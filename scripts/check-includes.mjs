@@ -21,6 +21,7 @@ const allowedPaths = {
   'native/tests': [/^(tests|cpu|cuda|engine|ops)\//],
   'cuda/common': [/^common\//, /^cuda\/arguments\//],
   'cuda/gemm': [/^(common|gemm)\//, /^cuda\/arguments\//],
+  'cuda/checks': [/^cuda\/driver_api\.h$/],
   'cuda/ops': [/^(common|gemm|ops)\//, /^cuda\/arguments\//],
   'cuda/simulator': [/^(driver|machine|memory|ptx|report|tests)\//],
 };
@@ -38,6 +39,7 @@ const allowedSystem = {
   'native/tests': [standardLibrary, /^(unistd|sys\/[a-z]+)\.h$/],
   'cuda/common': [standardLibrary, /^cuda_bf16\.h$/],
   'cuda/gemm': [standardLibrary, /^cuda_bf16\.h$/],
+  'cuda/checks': [standardLibrary, /^cuda\.h$/],
   'cuda/ops': [standardLibrary, /^cuda_bf16\.h$/],
   'cuda/simulator': [standardLibrary, /^(dlfcn|unistd|sys\/[a-z]+)\.h$/],
 };

@@ -19,7 +19,7 @@ using GraphExecHandle = struct GraphExecObject*;
 
 constexpr int kMinimumDriver = 13000;  // CUDA 13.0, as cuDriverGetVersion says it
 
-enum Result : int { kOutOfMemory = 2, kNoDevice = 100, kNotFound = 500 };
+enum Result : int { kOutOfMemory = 2, kNoDevice = 100 };
 
 enum DeviceAttribute : int {
   kMultiprocessorCount = 16,
