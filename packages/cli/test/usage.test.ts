@@ -111,6 +111,7 @@ const cases: readonly (readonly [args: string, code: number, message: RegExp])[]
   ['inspect --schedule edm --schedule-options s=1', 2, /^schedule 'edm' has no option 's'; it has: steps, mean,/],
   ['inspect --schedule edm --schedule-options mean=x', 2, /^--schedule-options must be names and numbers/],
   ['inspect FOLDER/photos', 2, /^MODEL: .*photos is not the folder of a run/],
+  ['sample --model m --out x.png --device gpu', 2, /--device must be auto, cpu, cuda \(the first GPU\) or cuda:N/],
   ['doctor --chek', 2, /^doctor has no flag --chek; did you mean --check\?/],
 ];
 

@@ -133,6 +133,7 @@ export {
 } from './native/kernels.ts';
 export { checkGpu, type DeviceName } from './native/open-native.ts';
 export type { KernelCheck } from './native/self-check/check-kernels.ts';
+export { userCacheDirectory } from './native/self-check/verdict.ts';
 export * from './samplers/index.ts';
 export {
   type Given,

@@ -1,6 +1,4 @@
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-import { DiffuseError } from '@diffuse/core';
+import { DiffuseError, userCacheDirectory } from '@diffuse/core';
 
 /** Height and width of images, in pixels: one number for squares, or both. */
 export type Resolution =
@@ -89,8 +87,7 @@ function sides(resolution: Resolution): readonly [height: number, width: number]
 
 /** The folder for caches: the caller's, else the environment's, else the user's. */
 export function resolveCacheDirectory(cacheDirectory: string | undefined): string {
-  const { DIFFUSE_CACHE, XDG_CACHE_HOME } = process.env;
-  return cacheDirectory || DIFFUSE_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'diffuse');
+  return cacheDirectory || userCacheDirectory();
 }
 
 /** Checks `memoryBytes` and fills in its default, 512 MiB. */

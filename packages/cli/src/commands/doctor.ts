@@ -1,9 +1,11 @@
+import type { DeviceName } from '@diffuse/core';
 import type { Command } from '../command.ts';
 import type { Environment } from '../doctor/environment.ts';
 import type { CheckResult } from '../doctor/self-check.ts';
 import { exitCodes, Failure } from '../failure.ts';
 import { flag, type SettingTable } from '../settings/kinds.ts';
-import { columns } from '../terminal/format.ts';
+import { columns, deviceText } from '../terminal/format.ts';
+import type { Report } from '../terminal/report.ts';
 
 /** The flags of `doctor`. */
 export interface DoctorFlags {
@@ -11,13 +13,18 @@ export interface DoctorFlags {
 }
 
 const settings: SettingTable<DoctorFlags> = {
-  check: { kind: flag(), description: 'also compute something and compare it with float64', group: 'Checks:' },
+  check: {
+    kind: flag(),
+    description: 'also compute, on the CPU and every GPU: each kernel beside the CPU, sums beside float64',
+    group: 'Checks:',
+  },
 };
 
 // Loaded when the command runs, so that --help stays quick. Functions of their own, since TypeScript 6.0 leaves the ending .ts of a
 // dynamic import as it is where the function around it has a `using`.
 const loadSelfCheck = () => import('../doctor/self-check.ts');
 const loadEnvironment = () => import('../doctor/environment.ts');
+const loadGpuText = () => import('../doctor/gpu-text.ts');
 
 /** `diffuse doctor`. */
 export const doctorCommand: Command<DoctorFlags> = {
@@ -29,22 +36,44 @@ export const doctorCommand: Command<DoctorFlags> = {
     const { readEnvironment } = await loadEnvironment();
     const environment = await readEnvironment();
     report.event('environment', { ...environment });
-    report.result(columns(describe(environment)));
+    const { cudaRows } = await loadGpuText();
+    report.result(
+      columns(describe(environment, 'cuda' in environment.addon ? cudaRows(environment.addon, environment.gpus) : [])),
+    );
     if ('error' in environment.addon) throw new Failure(exitCodes.failed, environment.addon.error);
     if ('error' in environment.images) throw new Failure(exitCodes.failed, environment.images.error);
     if (!check) return;
-    const { openDevice } = await import('@diffuse/core');
-    const { selfCheck } = await loadSelfCheck();
-    using device = await openDevice('auto');
-    const results = await selfCheck(device);
-    for (const result of results) report.event('check', { ...result });
-    report.result(columns(results.map(checkRow)));
-    const failed = results.filter(({ ok }) => !ok);
-    if (failed.length > 0) {
-      throw new Failure(exitCodes.failed, `the self-check failed: ${failed.map(({ name }) => name).join(', ')}`);
-    }
+    const usable = environment.gpus.filter(({ reason }) => reason === '').map(({ device }) => device);
+    const failed: string[] = [];
+    for (const device of usable) failed.push(...(await checkKernels(device, report)));
+    for (const device of ['cpu', ...usable] as const) failed.push(...(await checkComputation(device, report)));
+    if (failed.length > 0) throw new Failure(exitCodes.failed, `the self-check failed: ${failed.join(', ')}`);
   },
 };
+
+/** Every kernel of a GPU beside the CPU's; returns what failed. */
+async function checkKernels(device: DeviceName, report: Report): Promise<string[]> {
+  const { checkGpu } = await import('@diffuse/core');
+  const { kernelRows } = await loadGpuText();
+  const checks = await checkGpu(device);
+  for (const check of checks) report.event('kernel', { device, ...check });
+  report.result(`\n${device}: kernels beside the CPU's, largest differences over the largest numbers`);
+  report.result(columns(kernelRows(checks)));
+  const failed = checks.filter(({ ok }) => !ok).map(({ kernel }) => `${kernel} on ${device}`);
+  return [...new Set(failed)];
+}
+
+/** Sums beside float64, and a training; returns what failed. */
+async function checkComputation(name: DeviceName, report: Report): Promise<string[]> {
+  const { openDevice } = await import('@diffuse/core');
+  const { selfCheck } = await loadSelfCheck();
+  using device = await openDevice(name, { selfCheck: false });
+  const results = await selfCheck(device);
+  for (const result of results) report.event('check', { device: name, ...result });
+  report.result(`\n${name}: ${device.name}`);
+  report.result(columns(results.map(checkRow)));
+  return results.filter(({ ok }) => !ok).map((result) => `${result.name} on ${name}`);
+}
 
 function checkRow({ name, ok, detail }: CheckResult): string[] {
   return [ok ? 'ok' : 'FAILED', name, detail];
@@ -57,10 +86,11 @@ function formatsText({ names, bf16Products }: Environment['numberFormats']): str
   return `${names.join(', ')}; ${products}`;
 }
 
-function describe(environment: Environment): string[][] {
+function describe(environment: Environment, cuda: string[][]): string[][] {
   const { node, platform, cpu, cores, addon, device, numberFormats, images, cacheDirectory } = environment;
   const [used, ...others] = 'isas' in addon ? addon.isas : [];
   return [
+    ...('version' in addon ? [['diffuse', addon.version]] : []),
     ['node', node],
     ['platform', platform],
     ['cpu', `${cpu}, ${cores} cores for this process`],
@@ -69,9 +99,10 @@ function describe(environment: Environment): string[][] {
     ...(used === undefined
       ? []
       : [['instruction sets', `${used} (used)${others.map((name) => `, ${name}`).join('')}`]]),
-    ...(device ? [['device', `${device.name}, ${device.threads} threads`]] : []),
+    ...cuda,
+    ...(device ? [['device', deviceText(device)]] : []),
+    ...(device?.warnings ?? []).map((warning) => ['', warning]),
     ['number formats', formatsText(numberFormats)],
-    ['cuda', 'not used: this version has the CPU backend only'],
     ['images', 'sharp' in images ? `sharp ${images.sharp}, libvips ${images.libvips}` : `missing: ${images.error}`],
     ['cache', cacheDirectory],
   ];

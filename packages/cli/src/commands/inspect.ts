@@ -121,7 +121,7 @@ async function inspectModel(
 ): Promise<void> {
   const { openModel, runKinds } = await loadOpenModel();
   const { runReport } = await loadRunReport();
-  const run = await openModel(directory, { flag: 'MODEL', kinds: runKinds, precision });
+  const run = await openModel(directory, { flag: 'MODEL', kinds: runKinds, precision, report: context.report });
   using _device = run.device;
   const { facts, text: lines } = runReport(run, { directory, batchSize, chartWidth: chartWidth(context) });
   context.report.event('model', facts);

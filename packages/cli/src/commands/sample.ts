@@ -101,7 +101,7 @@ export const sampleCommand: Command<SampleFlags> = {
     const { openModel } = await loadOpenModel();
     const { listenForStop } = await loadStopSignal();
     const { device, threads, precision, ema, out } = flags;
-    const opened = await openModel(flags.model, { flag: '--model', device, threads, precision, ema });
+    const opened = await openModel(flags.model, { flag: '--model', device, threads, precision, ema, report });
     using _device = opened.device;
     const stop = listenForStop(() => report.note('stopping'));
     try {

@@ -1,5 +1,13 @@
 import { availableParallelism, cpus } from 'node:os';
-import { type NativeInfo, nativeInfo, openDevice, type Precision, precisions } from '@diffuse/core';
+import {
+  type DeviceDescription,
+  listDevices,
+  type NativeInfo,
+  nativeInfo,
+  openDevice,
+  type Precision,
+  precisions,
+} from '@diffuse/core';
 import { messageOf } from '../failure.ts';
 
 /** What the machine and the installation have. A field that could not be found out holds the reason instead. */
@@ -11,8 +19,12 @@ export interface Environment {
   readonly cores: number;
   /** The native addon: its file, interface and instruction sets, the best first; or why there is none. */
   readonly addon: NativeInfo | { readonly error: string };
-  /** The device that `--device auto` opens. */
-  readonly device: { readonly name: string; readonly threads: number } | undefined;
+  /** The NVIDIA GPUs that the driver shows, with what keeps each from being used. */
+  readonly gpus: readonly DeviceDescription[];
+  /** The device that `--device auto` opens, and why it is not another one. */
+  readonly device:
+    | { readonly name: string; readonly threads: number; readonly warnings: readonly string[] }
+    | undefined;
   /** What `--precision` takes, and whether this CPU multiplies bf16; one that does not widens them to float32 first. */
   readonly numberFormats: { readonly names: readonly Precision[]; readonly bf16Products: boolean };
   /** The library that reads and writes images, and the one below it. */
@@ -30,6 +42,7 @@ export async function readEnvironment(): Promise<Environment> {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: availableParallelism(),
     addon,
+    gpus: 'error' in addon ? [] : listDevices().filter(({ device: name }) => name !== 'cpu'),
     device,
     numberFormats: {
       names: Object.keys(precisions) as Precision[],
@@ -41,8 +54,12 @@ export async function readEnvironment(): Promise<Environment> {
 }
 
 async function look(): Promise<Pick<Environment, 'device' | 'images' | 'cacheDirectory'>> {
-  const device = await openDevice('auto').catch(() => undefined);
-  const opened = device && { name: device.name, threads: device.threads };
+  const warnings: string[] = [];
+  const onWarning = (message: string): void => {
+    warnings.push(message);
+  };
+  const device = await openDevice('auto', { onWarning }).catch(() => undefined);
+  const opened = device && { name: device.name, threads: device.threads, warnings };
   device?.dispose();
   try {
     const { imageLibraries, resolveCacheDirectory } = await import('@diffuse/data');

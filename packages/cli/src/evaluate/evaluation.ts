@@ -1,8 +1,9 @@
-import { type ImageSource, openDevice } from '@diffuse/core';
+import type { ImageSource } from '@diffuse/core';
 import { type ImageDataset, openImages } from '@diffuse/data';
 import { usageError } from '../failure.ts';
 import { type DrawOptions, drawSamples } from '../run/draw-samples.ts';
 import { openData } from '../run/open-data.ts';
+import { openChosenDevice } from '../run/open-device.ts';
 import { openGuidance } from '../run/open-guidance.ts';
 import { type OpenModel, openModel } from '../run/open-model.ts';
 import { listenForStop } from '../run/stop-signal.ts';
@@ -31,9 +32,8 @@ export async function evaluate(
   const { signal } = stop;
   const open: (() => unknown)[] = [stop.dispose];
   try {
-    const model = flags.model === undefined ? undefined : await openModelOf(flags, flags.model);
-    const { threads, precision } = flags;
-    const device = model?.device ?? (await openDevice(flags.device, { threads, precision }));
+    const model = flags.model === undefined ? undefined : await openModelOf(flags, flags.model, report);
+    const device = model?.device ?? (await openChosenDevice(flags, report));
     open.push(() => device.dispose());
     // What cannot be drawn is refused before anything else is computed.
     const draws = distances?.length !== 0 && flags.generated === undefined;
@@ -86,8 +86,9 @@ async function generatedImages(
   return { images, close: () => images.close() };
 }
 
-function openModelOf({ device, threads, precision, ema }: EvaluateFlags, directory: string): Promise<OpenModel> {
-  return openModel(directory, { flag: '--model', device, threads, precision, ema });
+function openModelOf(flags: EvaluateFlags, directory: string, report: Report): Promise<OpenModel> {
+  const { device, threads, precision, ema } = flags;
+  return openModel(directory, { flag: '--model', device, threads, precision, ema, report });
 }
 
 /** The real images, at the model's size if there is a model. */

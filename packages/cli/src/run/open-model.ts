@@ -1,28 +1,20 @@
-import {
-  type Device,
-  type LoadedRun,
-  loadRun,
-  openDevice,
-  type Precision,
-  type RunKind,
-  runKind,
-  runTitle,
-} from '@diffuse/core';
+import { type Device, type LoadedRun, loadRun, type RunKind, runKind, runTitle } from '@diffuse/core';
 import { messageOf, usageError } from '../failure.ts';
+import type { Report } from '../terminal/report.ts';
+import { type ChosenDevice, openChosenDevice } from './open-device.ts';
 
 /** A model with its weights, and the device that they are on. Close the device with `using`. */
 export type OpenModel<K extends RunKind = 'unet2d'> = LoadedRun<K> & { readonly device: Device };
 
 /** Options of {@link openModel}. */
-export interface OpenModelOptions<K extends RunKind> {
+export interface OpenModelOptions<K extends RunKind> extends ChosenDevice {
   /** What the user calls the folder. */
   readonly flag: string;
   /** What is asked for; default: a U-Net for images. */
   readonly kinds?: readonly K[];
-  readonly device?: 'auto' | 'cpu' | undefined;
-  readonly threads?: number | undefined;
-  readonly precision?: Precision | undefined;
   readonly ema?: boolean | undefined;
+  /** Told why a GPU that is there is passed over. */
+  readonly report: Pick<Report, 'warn'>;
 }
 
 const inTypeScript = (kind: RunKind, then: string): string =>
@@ -51,10 +43,10 @@ export const runKinds = Object.keys(uses) as readonly RunKind[];
  */
 export async function openModel<K extends RunKind = 'unet2d'>(
   directory: string,
-  { flag, kinds = ['unet2d' as K], device: deviceKind = 'auto', threads, precision, ema = true }: OpenModelOptions<K>,
+  { flag, kinds = ['unet2d' as K], ema = true, report, ...chosen }: OpenModelOptions<K>,
 ): Promise<OpenModel<K>> {
   const kind = await kindOf(directory, flag, kinds);
-  const device = await openDevice(deviceKind, { threads, precision });
+  const device = await openChosenDevice(chosen, report);
   try {
     return { ...(await named(flag, () => loadRun(directory, { device, ema, kind }))), device };
   } catch (error) {

@@ -1,23 +1,17 @@
 import { resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import {
-  type Device,
-  DiffuseError,
-  loadTrainingState,
-  openDevice,
-  type TrainingState,
-  type TrainProgress,
-} from '@diffuse/core';
+import { type Device, DiffuseError, loadTrainingState, type TrainingState, type TrainProgress } from '@diffuse/core';
 import type { ImageDataset } from '@diffuse/data';
 import { cancelled, Failure, messageOf, runFailure } from '../failure.ts';
 import { configText } from '../settings/config-file.ts';
 import type { ResolvedConfig } from '../settings/resolve.ts';
 import type { TrainSettings } from '../settings/train-settings.ts';
-import { bytes, grouped } from '../terminal/format.ts';
+import { bytes, deviceText, grouped } from '../terminal/format.ts';
 import type { Report } from '../terminal/report.ts';
 import { type Evaluations, runEvaluations } from './evaluations.ts';
 import { type MetricsLog, openMetricsLog } from './metrics-log.ts';
 import { openData } from './open-data.ts';
+import { openChosenDevice } from './open-device.ts';
 import type { RunFolder } from './run-folder.ts';
 import { runLength } from './run-length.ts';
 import { buildTask, checkTask, type Task } from './task.ts';
@@ -58,8 +52,7 @@ export async function runTraining(options: TrainingRunOptions): Promise<void> {
   const { report, signal } = options;
   const { settings } = options.config;
   checkTask(settings);
-  const { threads, precision } = settings;
-  using device = await openDevice(settings.device, { threads, precision });
+  using device = await openChosenDevice(settings, report);
   using data = await openData(settings, report, signal);
   const task = buildTask(settings, data, device);
   const evaluation = await openTrainEvaluation(settings, { judged: task.judged, data, device }, report, signal);
@@ -94,7 +87,7 @@ async function trainTask(options: TrainingRunOptions, { device, data, task, eval
   const training = task.train({ steps, resume: restored });
   const { state } = training;
   report.note(
-    `model: ${grouped(state.weights.table.count)} parameters on ${device.name}, ${device.threads} threads, ${device.precision}; ` +
+    `model: ${grouped(state.weights.table.count)} parameters on ${deviceText(device)}, ${device.precision}; ` +
       `a step takes ${bytes(training.peakBytes + device.allocatedBytes)}`,
   );
   await writeDurably(folder.config, configText(portable(config, steps)));

@@ -10,6 +10,7 @@ import {
   schedulerSampler,
 } from '@diffuse/core';
 import { usageError } from '../failure.ts';
+import { type DeviceChoice, deviceSetting } from './device-setting.ts';
 import { type DrawingSettings, defaultSteps, drawingSettings } from './drawing-settings.ts';
 import { flag, integer, kebabCase, oneOf, type Setting, type SettingTable, text } from './kinds.ts';
 
@@ -18,7 +19,7 @@ export interface SamplerSettings extends DrawingSettings {
   model: string;
   seed?: number;
   ema?: boolean;
-  device?: 'auto' | 'cpu';
+  device?: DeviceChoice;
   threads?: number;
   precision?: Precision;
 }
@@ -42,7 +43,7 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
     group: sampling,
     defaultText: 'true',
   },
-  device: { kind: oneOf(['auto', 'cpu']), description: 'where to compute', group: run, defaultText: 'auto' },
+  device: { ...deviceSetting(run), defaultText: 'auto' },
   threads: { kind: integer(1, 1024), description: 'threads that compute', group: run, defaultText: 'all cores' },
   precision: {
     kind: oneOf(Object.keys(precisions) as Precision[]),

@@ -12,6 +12,7 @@ import {
   type WeightingName,
   weightings,
 } from '@diffuse/core';
+import { type DeviceChoice, deviceSetting } from './device-setting.ts';
 import {
   atLeastZero,
   flag,
@@ -89,7 +90,7 @@ export interface TrainSettings extends TrainEvaluationSettings {
   checkpointEvery: number;
   previewEvery: number;
 
-  device: 'auto' | 'cpu';
+  device: DeviceChoice;
   threads?: number;
   precision: Precision;
 }
@@ -312,7 +313,7 @@ export const trainSettings: SettingTable<TrainSettings> = {
   checkpointEvery: { kind: integer(0), description: 'steps between checkpoints; 0: only at the end', group: run },
   previewEvery: { kind: integer(0), description: 'steps between previews; 0: none', group: run },
   ...trainEvaluationSettings,
-  device: { kind: oneOf(['auto', 'cpu']), description: 'where to compute', group: run },
+  device: deviceSetting(run),
   threads: {
     kind: integer(1, 1024),
     description: 'threads that compute; results do not depend on it',
@@ -326,7 +327,7 @@ export const trainSettings: SettingTable<TrainSettings> = {
   },
 };
 
-/** Settings that a resumed run may change: they leave the result of each step as it is. */
+/** Settings that a resumed run may change: they leave the result of each step as it is (another device, but for the last bits). */
 export const changeableOnResume: ReadonlySet<TrainSettingName> = new Set([
   // What the images are, their fingerprint in the checkpoint decides: they may have moved.
   'data',

@@ -52,3 +52,8 @@ export function columns(rows: readonly (readonly (string | number)[])[]): string
     )
     .join('\n');
 }
+
+/** A device and what it computes with: `cpu avx512, 8 threads`, `cuda:0 …, 108 multiprocessors`. */
+export function deviceText({ name, threads }: { readonly name: string; readonly threads: number }): string {
+  return `${name}, ${threads} ${name.startsWith('cuda') ? 'multiprocessors' : 'threads'}`;
+}

@@ -4,6 +4,7 @@ import type { FileOrder, NativeBuffer, NativeDevice, NativeProgram, NativeProgra
 import { cudaStatus, driverBuild } from './cuda.ts';
 import { DiffuseError } from './errors.ts';
 import { type DeviceName, gpuOrdinal, openBest, openCpu, openGpu } from './open-native.ts';
+import { packageVersion } from './version.ts';
 
 export type { FileOrder } from './bindings.ts';
 
@@ -63,6 +64,7 @@ export interface DeviceOptions {
 export interface Device {
   /** For people, e.g. `cpu avx512`. */
   readonly name: string;
+  /** Of the CPU; of a GPU its multiprocessors. */
   readonly threads: number;
   /** The number format of the programs compiled for it. */
   readonly precision: Precision;
@@ -256,6 +258,8 @@ export function listDevices(): readonly DeviceDescription[] {
 
 /** What there is to know of the addon. */
 export interface NativeInfo {
+  /** Of this package. */
+  readonly version: string;
   /** Where it was loaded from. */
   readonly path: string;
   /** Number of its interface. */
@@ -276,5 +280,5 @@ export interface NativeInfo {
 export function nativeInfo(): NativeInfo {
   const { abi, isas } = loadAddon();
   const { driver: supports, reason } = cudaStatus();
-  return { path: addonPath(), abi, isas, cuda: { supports, driver: driverBuild(), reason } };
+  return { version: packageVersion(), path: addonPath(), abi, isas, cuda: { supports, driver: driverBuild(), reason } };
 }

@@ -66,11 +66,17 @@ export async function openBest(options: OpenNativeOptions): Promise<NativeDevice
 /**
  * Runs the self-check of a GPU, whatever was found before.
  *
- * @throws `ERR_DEVICE` when there is none of that number or it cannot be used at all.
+ * @param name `cuda`, `cuda:1` …
+ * @throws `ERR_DEVICE` when there is none of that name or it cannot be used at all.
  */
-export async function checkGpu(ordinal: number): Promise<readonly KernelCheck[]> {
+export async function checkGpu(name: string): Promise<readonly KernelCheck[]> {
+  const ordinal = gpuOrdinal(name);
+  if (ordinal === undefined) throw new DiffuseError('ERR_DEVICE', `'${name}' is no GPU; cuda:0 is the first`);
   const status = cudaStatus();
-  const gpu = usableGpu(status, ordinal);
+  return check(usableGpu(status, ordinal), status);
+}
+
+async function check(gpu: CudaReportDevice, status: CudaReport): Promise<readonly KernelCheck[]> {
   const checks = await checkKernels(
     ({ tf32 }) => openUnchecked(gpu, tf32),
     () => openCpu({ threads: 1, isa: 'portable', direct: true }),
@@ -101,7 +107,7 @@ function verdictKey({ name }: CudaReportDevice, { driver }: CudaReport): string[
 
 async function requireCheck(gpu: CudaReportDevice, status: CudaReport): Promise<void> {
   if (hasPassed(verdictKey(gpu, status))) return;
-  const failed = (await checkGpu(gpu.ordinal)).filter(({ ok }) => !ok);
+  const failed = (await check(gpu, status)).filter(({ ok }) => !ok);
   if (failed.length === 0) return;
   const kernels = failed.map(({ kernel, format, problem }) => `${kernel} (${format}): ${problem}`);
   throw new DiffuseError(

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** The folder for caches: the environment's, else the user's. */
-export function cacheDirectory(): string {
+/** The folder for caches: that of `DIFFUSE_CACHE`, else the user's. */
+export function userCacheDirectory(): string {
   const { DIFFUSE_CACHE, XDG_CACHE_HOME } = process.env;
   return DIFFUSE_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'diffuse');
 }
@@ -18,7 +18,7 @@ export function hasPassed(key: readonly string[]): boolean {
 export function rememberPass(key: readonly string[]): void {
   const path = verdictPath(key);
   try {
-    mkdirSync(join(cacheDirectory(), 'self-check'), { recursive: true });
+    mkdirSync(join(userCacheDirectory(), 'self-check'), { recursive: true });
     writeFileSync(`${path}.${process.pid}`, `${JSON.stringify(key)}\n`);
     renameSync(`${path}.${process.pid}`, path);
   } catch {
@@ -28,5 +28,5 @@ export function rememberPass(key: readonly string[]): void {
 
 function verdictPath(key: readonly string[]): string {
   const name = createHash('sha256').update(JSON.stringify(key)).digest('hex').slice(0, 32);
-  return join(cacheDirectory(), 'self-check', `${name}.json`);
+  return join(userCacheDirectory(), 'self-check', `${name}.json`);
 }
