@@ -79,7 +79,6 @@ struct ConvolutionArguments {
   int32_t source_step;      // pixels from what one output reads to what the next does
   const void* weights;      // of conv2d_pack
   // Pixels are numbered through groups: samples where statistics are taken, else all samples together.
-  int32_t samples;
   int32_t groups, samples_of_group;
   int32_t unit_pixels;  // a power of two up to 64; statistics are taken of what a chunk and a unit have in common
   int32_t output_step;

@@ -1,0 +1,179 @@
+// Convolutions and their data gradients on the GPU (ops/conv2d.h).
+#include "ops/conv2d.h"
+
+#include <algorithm>
+
+#include "cuda/ops/convolution_plan.h"
+#include "cuda/ops/kernels.h"
+#include "ops/group_norm.h"
+
+namespace diffuse::cuda {
+namespace {
+
+constexpr int64_t kVectorBytes = 16;
+constexpr int64_t kSums = 2;
+constexpr int kPassThreads = 256;
+constexpr int64_t kPackTile = 32;
+
+int64_t element_bytes(const Tensor& image) { return image.dtype == DType::bf16 ? 2 : 4; }
+bool has_whole_rows(const Tensor& image) { return image.row_stride * element_bytes(image) % kVectorBytes == 0; }
+bool is_aligned(const Tensor& image) {
+  return has_whole_rows(image) && reinterpret_cast<uintptr_t>(image.data) % kVectorBytes == 0;
+}
+
+// Whether a source may have to be copied before it is multiplied: to what it stands for, since the taps of a window
+// would work out the exponentials of SiLU for each product anew, which costs as much as the products themselves, or to
+// rows that begin at multiples of 16 bytes. Where slices of channels begin is not known yet.
+bool reserves_copy(const Tensor& image, bool stands_for_another) {
+  return stands_for_another || !has_whole_rows(image) || !is_contiguous(image);
+}
+
+ConvolutionPlan forward_plan(const Call& call) {
+  const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
+  return plan_convolution("conv2d_forward", conv2d_shape(call, x, y, weight), false, x,
+                          reserves_copy(x, norm.mean.data), y, moments.data ? kMoments : 0);
+}
+
+ConvolutionPlan data_gradient_plan(const Call& call) {
+  const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
+  return plan_convolution("conv2d_data_gradient", conv2d_shape(call, dx, dy, weight), true, dy,
+                          reserves_copy(dy, normalised.data), dx, sums.data ? kSums : 0);
+}
+
+// The copy: contiguous but for channels that fill up the last 16 bytes, which nobody reads.
+Tensor copy_of(const Tensor& image, const ConvolutionPlan& plan, Launcher& launcher) {
+  Tensor copy = image;
+  copy.data = launcher.scratch() + plan.source;
+  copy.row_stride = plan.sizes.padded_channels;
+  return copy;
+}
+
+Tensor plain_source(const char* kernel, const Tensor& image, const ConvolutionPlan& plan, Launcher& launcher) {
+  if (is_aligned(image)) return image;
+  if (!reserves_copy(image, false))
+    fail("ERR_DEVICE", kernel, "an image of whole rows begins at %p, expected a multiple of %lld", image.data,
+         static_cast<long long>(kVectorBytes));
+  const Tensor aligned = copy_of(image, plan, launcher);
+  const Tensor tensors[] = {aligned, image};
+  copy({tensors, nullptr, nullptr, nullptr}, launcher);
+  return aligned;
+}
+
+void pack_weights(const ConvolutionPlan& plan, const Tensor& weight, bool tf32, const char* suffix,
+                  Launcher& launcher) {
+  const ConvolutionArguments& sizes = plan.sizes;
+  PackWeightsArguments a{};
+  a.weight = view(weight);
+  a.to = launcher.scratch() + plan.weights;
+  a.window_columns = static_cast<int32_t>(weight.shape[1]);
+  a.channels = static_cast<int32_t>(weight.shape[2]);
+  a.padded_channels = sizes.padded_channels;
+  a.output_channels = sizes.to.channels;
+  a.padded_outputs = plan.padded_outputs;
+  a.tap_step = plan.tap_step;
+  a.data_gradient = plan.data_gradient;
+  a.tf32 = tf32;
+  a.lattices = sizes.lattices;
+  int64_t depth = 0;
+  for (int32_t i = 0; i < sizes.lattices; i++) {
+    a.lattice[i] = sizes.lattice[i];
+    depth = std::max<int64_t>(depth, a.lattice[i].depth);
+  }
+  if (depth == 0) return;
+  launcher.launch("conv2d_passes", std::string("conv2d_pack_") + suffix,
+                  {blocks_of(depth, kPackTile), blocks_of(a.padded_outputs, kPackTile), a.lattices}, kPassThreads, a);
+}
+
+void merge_segments(const ConvolutionPlan& plan, const Tensor& chunks, Launcher& launcher) {
+  const ConvolutionArguments& sizes = plan.sizes;
+  MergeSegmentsArguments a{};
+  a.segments = reinterpret_cast<const float*>(launcher.scratch() + plan.segments);
+  a.to = view(chunks);
+  a.samples = static_cast<int32_t>(chunks.shape[0]);
+  a.chunks = static_cast<int32_t>(chunks.shape[1]);
+  a.channels = static_cast<int32_t>(channels(chunks));
+  a.segments_of_sample = sizes.segments_of_sample;
+  a.unit_pixels = sizes.unit_pixels;
+  a.sums = chunks.shape[2] == kSums;
+  a.lattices = sizes.lattices;
+  for (int32_t i = 0; i < sizes.lattices; i++) a.lattice[i] = sizes.lattice[i];
+  launcher.launch("conv2d_passes", "conv2d_merge_f32",
+                  {blocks_of(int64_t{a.samples} * a.chunks * a.channels, kPassThreads)}, kPassThreads, a);
+}
+
+NormArguments norm_arguments(const Conv2dNorm& norm) {
+  if (!norm.mean.data) return {};
+  const int64_t groups = norm.mean.shape[1];
+  return {f32(norm.mean),
+          f32(norm.rstd),
+          f32(norm.gamma),
+          f32(norm.beta),
+          static_cast<int32_t>(groups),
+          static_cast<int32_t>(channels(norm.gamma) / groups)};
+}
+
+// Computes with everything in `a` but the weights, sizes and segments.
+void convolve(const ConvolutionPlan& plan, ConvolutionArguments a, const Tensor& source, const Tensor& weight,
+              const Tensor& to, const Tensor& chunks, Launcher& launcher) {
+  const char* suffix = image_suffix(to);
+  const bool scalar = to.dtype == DType::f32 && !launcher.tf32(), tf32 = to.dtype == DType::f32 && !scalar;
+  pack_weights(plan, weight, tf32, suffix, launcher);
+
+  a.source = source.data;
+  a.source_stride = source.row_stride;
+  a.weights = launcher.scratch() + plan.weights;
+  a.to = view(to);
+  const int32_t vector = static_cast<int32_t>(kVectorBytes / element_bytes(to));
+  a.wide = a.to.alignment >= vector && (!a.residual.data || a.residual.alignment >= vector) &&
+           (!a.x.data || a.x.alignment >= vector);
+  if (chunks.data) a.segments = reinterpret_cast<float*>(launcher.scratch() + plan.segments);
+  const auto [name, tile] = best_tile(plan, launcher.limits(), scalar);
+  launcher.launch("conv2d", std::string("conv2d_") + (tf32 ? "tf32_" : "") + name + "_" + suffix, grid_of(plan, tile),
+                  tile.threads, a, static_cast<size_t>(shared_bytes(tile)));
+  if (chunks.data) merge_segments(plan, chunks, launcher);
+}
+
+}  // namespace
+
+size_t conv2d_forward_scratch(const Call& call, const Limits&) { return forward_plan(call).bytes; }
+
+void conv2d_forward(const Call& call, Launcher& launcher) {
+  const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
+  const ConvolutionPlan plan = forward_plan(call);
+  Tensor source;
+  if (norm.mean.data) {
+    source = copy_of(x, plan, launcher);
+    const Tensor tensors[] = {source, x, norm.mean, norm.rstd, norm.gamma, norm.beta};
+    normalise_forward({tensors, &call.attributes[3], nullptr, nullptr}, launcher);
+  } else {
+    source = plain_source("conv2d_forward", x, plan, launcher);
+  }
+  ConvolutionArguments a = plan.sizes;
+  a.bias = f32(bias);
+  a.shift = view(shift);
+  a.residual = view(residual);
+  convolve(plan, a, source, weight, y, moments, launcher);
+}
+
+size_t conv2d_data_gradient_scratch(const Call& call, const Limits&) { return data_gradient_plan(call).bytes; }
+
+void conv2d_data_gradient(const Call& call, Launcher& launcher) {
+  const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
+  const ConvolutionPlan plan = data_gradient_plan(call);
+  Tensor source;
+  if (normalised.data) {
+    source = copy_of(dy, plan, launcher);
+    const Tensor tensors[] = {source, dy, normalised, coefficients, {}};
+    normalise_gradient({tensors, nullptr, nullptr, nullptr}, launcher);
+  } else {
+    source = plain_source("conv2d_data_gradient", dy, plan, launcher);
+  }
+  ConvolutionArguments a = plan.sizes;
+  a.x = view(x);
+  a.norm = norm_arguments(norm);
+  a.silu = call.attributes[3] != 0;
+  a.residual = view(residual);
+  convolve(plan, a, source, weight, dx, sums, launcher);
+}
+
+}  // namespace diffuse::cuda

@@ -1,0 +1,159 @@
+#include "cuda/ops/convolution_plan.h"
+
+#include <algorithm>
+#include <climits>
+
+namespace diffuse::cuda {
+namespace {
+
+constexpr int64_t kVectorBytes = 16, kTileRowBytes = 64;
+constexpr int64_t kScratchAlignment = 256;
+// Of moments and sums.
+constexpr int64_t kChunkRows = 4;
+// Columns of the widest tile.
+constexpr int64_t kOutputStep = 128;
+// Pixels are numbered in 31 bits, and the rows of a tile may reach over their end.
+constexpr int64_t kMostPixels = INT_MAX - 128;
+
+int64_t round_up(int64_t count, int64_t step) { return blocks_of(count, step) * step; }
+int64_t element_bytes(const Tensor& image) { return image.dtype == DType::bf16 ? 2 : 4; }
+int32_t narrow(int64_t value) { return static_cast<int32_t>(value); }
+
+// One dimension of a lattice.
+struct Extent {
+  int64_t first, count, window, source, weight;
+};
+
+Extent forward_extent(int64_t outputs, int64_t window, int64_t pad) { return {0, outputs, window, -pad, 0}; }
+
+// The outputs `parity`, parity + stride, … of a data gradient: output u sees the taps a for which u + pad - a is a
+// multiple of the stride, and reads dy at the quotient; the last such tap reads the first pixel.
+Extent data_gradient_extent(int64_t outputs, int64_t window, int64_t stride, int64_t pad, int64_t parity) {
+  const int64_t first_tap = (parity + pad) % stride;
+  const int64_t taps = window > first_tap ? blocks_of(window - first_tap, stride) : 0;
+  return {parity, blocks_of(outputs - parity, stride), taps, (parity + pad - first_tap) / stride - (taps - 1),
+          first_tap + stride * (taps - 1)};
+}
+
+// Pixels of the units of which statistics are taken: those that fill up a sample best, the largest if several do.
+// Not those that suit a tile, so that a sample has the same bits in every batch.
+int64_t best_unit(int64_t pixels) {
+  int64_t best = kFinishedRows;
+  for (int64_t unit : {32, 16})
+    if (round_up(pixels, unit) < round_up(pixels, best)) best = unit;
+  return best;
+}
+
+}  // namespace
+
+ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, bool data_gradient, const Tensor& source,
+                                 bool reserves, const Tensor& to, int64_t numbers) {
+  const auto expect_numbers = [&](int64_t pixels) {
+    if (pixels <= kMostPixels) return;
+    fail("ERR_SHAPE", kernel, "%lld pixels are more than a GPU numbers here, %lld at most",
+         static_cast<long long>(pixels), static_cast<long long>(kMostPixels));
+  };
+  expect_numbers(rows(source));
+  expect_numbers(rows(to));
+  const int64_t size = element_bytes(source);
+  const int64_t padded_channels = round_up(channels(source), kVectorBytes / size);
+  const int64_t step = data_gradient ? shape.stride : 1;
+
+  ConvolutionPlan plan{};
+  plan.data_gradient = data_gradient;
+  plan.tap_step = data_gradient ? narrow(-step) : 1;
+  plan.padded_outputs = narrow(round_up(channels(to), kOutputStep));
+  ConvolutionArguments& a = plan.sizes;
+  a.source_rows = narrow(source.shape[1]);
+  a.source_columns = narrow(source.shape[2]);
+  a.source_channels = narrow(channels(source));
+  a.padded_channels = narrow(padded_channels);
+  a.source_step = narrow(data_gradient ? 1 : shape.stride);
+  a.groups = narrow(numbers ? shape.N : 1);
+  a.samples_of_group = narrow(numbers ? 1 : shape.N);
+  a.output_step = narrow(step);
+  a.to.channels = narrow(channels(to));
+  a.output_rows = narrow(to.shape[1]);
+  a.output_columns = narrow(to.shape[2]);
+  a.unit_pixels = narrow(best_unit(blocks_of(to.shape[1], step) * blocks_of(to.shape[2], step)));
+
+  int64_t weights = 0;
+  for (int64_t y = 0; y < step; y++)
+    for (int64_t x = 0; x < step; x++) {
+      const Extent down = data_gradient ? data_gradient_extent(shape.H, shape.kh, step, shape.pad_top, y)
+                                        : forward_extent(shape.OH, shape.kh, shape.pad_top);
+      const Extent across = data_gradient ? data_gradient_extent(shape.W, shape.kw, step, shape.pad_left, x)
+                                          : forward_extent(shape.OW, shape.kw, shape.pad_left);
+      const int64_t pixels = down.count * across.count;
+      if (pixels == 0) continue;
+      ConvolutionLattice& lattice = a.lattice[a.lattices++];
+      lattice.first_row = narrow(down.first);
+      lattice.first_column = narrow(across.first);
+      lattice.rows = narrow(down.count);
+      lattice.columns = divisor_of(across.count);
+      lattice.pixels = divisor_of(pixels);
+      lattice.window_rows = narrow(down.window);
+      lattice.window_columns = narrow(across.window);
+      lattice.source_row = narrow(down.source);
+      lattice.source_column = narrow(across.source);
+      lattice.weight_row = narrow(down.weight);
+      lattice.weight_column = narrow(across.weight);
+      lattice.depth = narrow(round_up(down.window * across.window * padded_channels, kTileRowBytes / size));
+      const int64_t padded_pixels = numbers ? round_up(pixels, a.unit_pixels) : pixels * shape.N;
+      expect_numbers(padded_pixels * a.groups);
+      lattice.padded_pixels = divisor_of(padded_pixels);
+      lattice.chunk_pixels = divisor_of(kChunkRows / step * across.count);
+      lattice.first_segment = a.segments_of_sample;
+      lattice.first_weight = weights;
+      a.segments_of_sample += narrow(blocks_of(pixels, a.unit_pixels) + blocks_of(to.shape[1], kChunkRows));
+      weights += static_cast<int64_t>(lattice.depth) * plan.padded_outputs;
+    }
+  // Those that take longest begin first.
+  std::stable_sort(
+      a.lattice, a.lattice + a.lattices,
+      [](const ConvolutionLattice& one, const ConvolutionLattice& other) { return one.depth > other.depth; });
+
+  const auto reserve = [&](int64_t bytes) {
+    const size_t begin = plan.bytes;
+    plan.bytes += static_cast<size_t>(round_up(bytes, kScratchAlignment));
+    return begin;
+  };
+  plan.source = reserve(reserves ? rows(source) * padded_channels * size : 0);
+  plan.weights = reserve(weights * size);
+  plan.segments = reserve(shape.N * a.segments_of_sample * numbers * channels(to) * 4);
+  return plan;
+}
+
+Grid grid_of(const ConvolutionPlan& plan, const ConvolutionTile& tile) {
+  const ConvolutionArguments& a = plan.sizes;
+  int64_t most = 0;
+  for (int32_t i = 0; i < a.lattices; i++)
+    most = std::max(most, blocks_of(int64_t{a.groups} * a.lattice[i].padded_pixels.value, tile.rows));
+  return {most * blocks_of(a.to.channels, tile.columns), a.lattices};
+}
+
+NamedTile best_tile(const ConvolutionPlan& plan, const Limits& limits, bool scalar) {
+  // What smaller tiles lose to fetching: each of their operands serves fewer products.
+  struct Candidate {
+    NamedTile named;
+    double efficiency;
+  };
+  const Candidate candidates[] = {{{"wide", scalar ? kWideScalarTile : kWideMatrixTile}, 1},
+                                  {{"square", kSquareTile}, 0.75},
+                                  {{"narrow", kNarrowTile}, 0.4}};
+  const Candidate* best = nullptr;
+  double least = 0;
+  for (const Candidate& candidate : candidates) {
+    const ConvolutionTile& tile = candidate.named.tile;
+    const Grid grid = grid_of(plan, tile);
+    // The products that the busiest multiprocessor computes.
+    const double tiles = static_cast<double>(blocks_of(grid.x * grid.y, limits.multiprocessors));
+    const double time = tiles * tile.rows * tile.columns / candidate.efficiency;
+    if (best && time >= least) continue;
+    best = &candidate;
+    least = time;
+  }
+  return best->named;
+}
+
+}  // namespace diffuse::cuda

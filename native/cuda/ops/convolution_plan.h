@@ -1,0 +1,37 @@
+// How a convolution or a data gradient is cut into products (cuda/ops/conv2d.cu), and where scratch memory goes. All of
+// it follows from shapes, but for the tile, on which no number depends.
+#pragma once
+
+#include <string>
+
+#include "cuda/arguments/conv2d.h"
+#include "cuda/kernel.h"
+#include "ops/conv2d.h"
+
+namespace diffuse::cuda {
+
+struct ConvolutionPlan {
+  // Sizes and lattices; pointers are null.
+  ConvolutionArguments sizes;
+  bool data_gradient;
+  int32_t padded_outputs;  // rows of packed weights
+  int32_t tap_step;
+  // Of scratch memory, from its beginning: the source as it is multiplied, packed weights, statistics of segments.
+  size_t source, weights, segments, bytes;
+};
+
+// From `source` to `to`; `reserves` a copy of the source; takes statistics of `numbers` (3, 2 or 0) a channel.
+ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, bool data_gradient, const Tensor& source,
+                                 bool reserves, const Tensor& to, int64_t numbers);
+
+struct NamedTile {
+  const char* name;
+  ConvolutionTile tile;
+};
+// That with which a GPU is expected to be done first. `scalar`: without its matrix unit.
+NamedTile best_tile(const ConvolutionPlan& plan, const Limits& limits, bool scalar);
+
+// Blocks of the largest lattice, by lattices.
+Grid grid_of(const ConvolutionPlan& plan, const ConvolutionTile& tile);
+
+}  // namespace diffuse::cuda
