@@ -38,7 +38,7 @@ class ConvolutionLoader {
   __device__ __forceinline__ void fetch(std::byte* rows, std::byte* columns) {
     const T* source = static_cast<const T*>(arguments_.source);
     // Channels that fill up the last vector of a tap are not read, and become zeros.
-    const int bytes = min(arguments_.source_channels - channel_, kWide<T>) * static_cast<int>(sizeof(T));
+    const int count = min(arguments_.source_channels - channel_, kWide<T>);
     const int64_t tap = static_cast<int64_t>(tap_row_) * arguments_.source_columns + tap_column_;
 #pragma unroll
     for (int i = 0; i < kRowCopies; i++) {
@@ -46,7 +46,11 @@ class ConvolutionLoader {
                           static_cast<uint32_t>(y_[i] + tap_row_) < static_cast<uint32_t>(arguments_.source_rows) &&
                           static_cast<uint32_t>(x_[i] + tap_column_) < static_cast<uint32_t>(arguments_.source_columns);
       const T* from = inside ? source + (pixel_[i] + tap) * arguments_.source_stride + channel_ : source;
-      copy_async_part(shared_address(rows) + to_ + i * kRowsAtOnce * kTileRowBytes, from, inside ? bytes : 0);
+      const uint32_t to = to_ + i * kRowsAtOnce * kTileRowBytes;
+      if (arguments_.source_aligned)
+        copy_async_part(shared_address(rows) + to, from, inside ? count * static_cast<int>(sizeof(T)) : 0);
+      else
+        copy_elements(rows + to, from, inside ? count : 0);
     }
 #pragma unroll
     for (int i = 0; i < kColumnCopies; i++)
@@ -58,6 +62,14 @@ class ConvolutionLoader {
   }
 
  private:
+  // A vector that is not aligned.
+  static __device__ __forceinline__ void copy_elements(std::byte* to, const T* from, int count) {
+    Pack<T, kWide<T>> pack;
+#pragma unroll
+    for (int i = 0; i < kWide<T>; i++) pack.elements[i] = i < count ? from[i] : from_float<T>(0);
+    *reinterpret_cast<Pack<T, kWide<T>>*>(to) = pack;
+  }
+
   static constexpr int kRowsAtOnce = Core::kThreads / kTileVectors;
   static constexpr int kRowCopies = Core::kRows / kRowsAtOnce;
   static constexpr int kColumnCopies = (Core::kColumns + kRowsAtOnce - 1) / kRowsAtOnce;

@@ -71,8 +71,9 @@ constexpr int32_t shared_bytes(ConvolutionTile tile) {
 
 // conv2d_wide, _square and _narrow: a convolution as a product of pixels x depth by depth x channels.
 struct ConvolutionArguments {
-  // An image whose rows begin at multiples of 16 bytes.
+  // An image whose rows begin at multiples of 16 bytes or, where it is not aligned, all as far behind one.
   const void* source;
+  int32_t source_aligned;
   int64_t source_stride;
   int32_t source_rows, source_columns, source_channels;
   int32_t padded_channels;  // of the source, to whole 128 bits

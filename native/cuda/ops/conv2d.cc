@@ -4,59 +4,26 @@
 #include <algorithm>
 
 #include "cuda/ops/convolution_plan.h"
-#include "cuda/ops/kernels.h"
+#include "cuda/ops/multiplied_image.h"
 #include "ops/group_norm.h"
 
 namespace diffuse::cuda {
 namespace {
 
-constexpr int64_t kVectorBytes = 16;
 constexpr int64_t kSums = 2;
 constexpr int kPassThreads = 256;
 constexpr int64_t kPackTile = 32;
 
-int64_t element_bytes(const Tensor& image) { return image.dtype == DType::bf16 ? 2 : 4; }
-bool has_whole_rows(const Tensor& image) { return image.row_stride * element_bytes(image) % kVectorBytes == 0; }
-bool is_aligned(const Tensor& image) {
-  return has_whole_rows(image) && reinterpret_cast<uintptr_t>(image.data) % kVectorBytes == 0;
-}
-
-// Whether a source may have to be copied before it is multiplied: to what it stands for, since the taps of a window
-// would work out the exponentials of SiLU for each product anew, which costs as much as the products themselves, or to
-// rows that begin at multiples of 16 bytes. Where slices of channels begin is not known yet.
-bool reserves_copy(const Tensor& image, bool stands_for_another) {
-  return stands_for_another || !has_whole_rows(image) || !is_contiguous(image);
-}
-
 ConvolutionPlan forward_plan(const Call& call) {
   const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
-  return plan_convolution("conv2d_forward", conv2d_shape(call, x, y, weight), false, x,
-                          reserves_copy(x, norm.mean.data), y, moments.data ? kMoments : 0);
+  return plan_convolution("conv2d_forward", conv2d_shape(call, x, y, weight), false, x, is_copied(x, norm.mean.data), y,
+                          moments.data ? kMoments : 0);
 }
 
 ConvolutionPlan data_gradient_plan(const Call& call) {
   const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
   return plan_convolution("conv2d_data_gradient", conv2d_shape(call, dx, dy, weight), true, dy,
-                          reserves_copy(dy, normalised.data), dx, sums.data ? kSums : 0);
-}
-
-// The copy: contiguous but for channels that fill up the last 16 bytes, which nobody reads.
-Tensor copy_of(const Tensor& image, const ConvolutionPlan& plan, Launcher& launcher) {
-  Tensor copy = image;
-  copy.data = launcher.scratch() + plan.source;
-  copy.row_stride = plan.sizes.padded_channels;
-  return copy;
-}
-
-Tensor plain_source(const char* kernel, const Tensor& image, const ConvolutionPlan& plan, Launcher& launcher) {
-  if (is_aligned(image)) return image;
-  if (!reserves_copy(image, false))
-    fail("ERR_DEVICE", kernel, "an image of whole rows begins at %p, expected a multiple of %lld", image.data,
-         static_cast<long long>(kVectorBytes));
-  const Tensor aligned = copy_of(image, plan, launcher);
-  const Tensor tensors[] = {aligned, image};
-  copy({tensors, nullptr, nullptr, nullptr}, launcher);
-  return aligned;
+                          is_copied(dy, normalised.data), dx, sums.data ? kSums : 0);
 }
 
 void pack_weights(const ConvolutionPlan& plan, const Tensor& weight, bool tf32, const char* suffix,
@@ -121,9 +88,10 @@ void convolve(const ConvolutionPlan& plan, ConvolutionArguments a, const Tensor&
 
   a.source = source.data;
   a.source_stride = source.row_stride;
+  a.source_aligned = reinterpret_cast<uintptr_t>(source.data) % kMultipliedBytes == 0;
   a.weights = launcher.scratch() + plan.weights;
   a.to = view(to);
-  const int32_t vector = static_cast<int32_t>(kVectorBytes / element_bytes(to));
+  const int32_t vector = static_cast<int32_t>(chunk_of(to));
   a.wide = a.to.alignment >= vector && (!a.residual.data || a.residual.alignment >= vector) &&
            (!a.x.data || a.x.alignment >= vector);
   if (chunks.data) a.segments = reinterpret_cast<float*>(launcher.scratch() + plan.segments);
@@ -140,14 +108,7 @@ size_t conv2d_forward_scratch(const Call& call, const Limits&) { return forward_
 void conv2d_forward(const Call& call, Launcher& launcher) {
   const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
   const ConvolutionPlan plan = forward_plan(call);
-  Tensor source;
-  if (norm.mean.data) {
-    source = copy_of(x, plan, launcher);
-    const Tensor tensors[] = {source, x, norm.mean, norm.rstd, norm.gamma, norm.beta};
-    normalise_forward({tensors, &call.attributes[3], nullptr, nullptr}, launcher);
-  } else {
-    source = plain_source("conv2d_forward", x, plan, launcher);
-  }
+  const Tensor source = multiplied_x(x, norm, call.attributes[3] != 0, launcher.scratch() + plan.source, launcher);
   ConvolutionArguments a = plan.sizes;
   a.bias = f32(bias);
   a.shift = view(shift);
@@ -160,14 +121,7 @@ size_t conv2d_data_gradient_scratch(const Call& call, const Limits&) { return da
 void conv2d_data_gradient(const Call& call, Launcher& launcher) {
   const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
   const ConvolutionPlan plan = data_gradient_plan(call);
-  Tensor source;
-  if (normalised.data) {
-    source = copy_of(dy, plan, launcher);
-    const Tensor tensors[] = {source, dy, normalised, coefficients, {}};
-    normalise_gradient({tensors, nullptr, nullptr, nullptr}, launcher);
-  } else {
-    source = plain_source("conv2d_data_gradient", dy, plan, launcher);
-  }
+  const Tensor source = multiplied_dy(dy, normalised, coefficients, launcher.scratch() + plan.source, launcher);
   ConvolutionArguments a = plan.sizes;
   a.x = view(x);
   a.norm = norm_arguments(norm);

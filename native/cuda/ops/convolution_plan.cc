@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <climits>
 
+#include "cuda/ops/multiplied_image.h"
+
 namespace diffuse::cuda {
 namespace {
 
-constexpr int64_t kVectorBytes = 16, kTileRowBytes = 64;
+constexpr int64_t kTileRowBytes = 64;
 constexpr int64_t kScratchAlignment = 256;
 // Of moments and sums.
 constexpr int64_t kChunkRows = 4;
@@ -16,7 +18,6 @@ constexpr int64_t kOutputStep = 128;
 constexpr int64_t kMostPixels = INT_MAX - 128;
 
 int64_t round_up(int64_t count, int64_t step) { return blocks_of(count, step) * step; }
-int64_t element_bytes(const Tensor& image) { return image.dtype == DType::bf16 ? 2 : 4; }
 int32_t narrow(int64_t value) { return static_cast<int32_t>(value); }
 
 // One dimension of a lattice.
@@ -47,7 +48,7 @@ int64_t best_unit(int64_t pixels) {
 }  // namespace
 
 ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, bool data_gradient, const Tensor& source,
-                                 bool reserves, const Tensor& to, int64_t numbers) {
+                                 bool copied, const Tensor& to, int64_t numbers) {
   const auto expect_numbers = [&](int64_t pixels) {
     if (pixels <= kMostPixels) return;
     fail("ERR_SHAPE", kernel, "%lld pixels are more than a GPU numbers here, %lld at most",
@@ -56,7 +57,7 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
   expect_numbers(rows(source));
   expect_numbers(rows(to));
   const int64_t size = element_bytes(source);
-  const int64_t padded_channels = round_up(channels(source), kVectorBytes / size);
+  const int64_t padded_channels = whole_chunks(source, channels(source));
   const int64_t step = data_gradient ? shape.stride : 1;
 
   ConvolutionPlan plan{};
@@ -118,7 +119,7 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
     plan.bytes += static_cast<size_t>(round_up(bytes, kScratchAlignment));
     return begin;
   };
-  plan.source = reserve(reserves ? rows(source) * padded_channels * size : 0);
+  plan.source = reserve(copied ? copy_bytes(source) : 0);
   plan.weights = reserve(weights * size);
   plan.segments = reserve(shape.N * a.segments_of_sample * numbers * channels(to) * 4);
   return plan;

@@ -20,9 +20,10 @@ struct ConvolutionPlan {
   size_t source, weights, segments, bytes;
 };
 
-// From `source` to `to`; `reserves` a copy of the source; takes statistics of `numbers` (3, 2 or 0) a channel.
+// From `source` to `to`; which is copied first (multiplied_image.h) or not; takes statistics of `numbers` (3, 2 or 0) a
+// channel.
 ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, bool data_gradient, const Tensor& source,
-                                 bool reserves, const Tensor& to, int64_t numbers);
+                                 bool copied, const Tensor& to, int64_t numbers);
 
 struct NamedTile {
   const char* name;
