@@ -24,7 +24,7 @@ const compilerFlags = [
   ...['-I', 'native', '-I', 'cuda'],
   ...['-ptx', `-arch=compute_${ptxArchitecture}`],
 ];
-const assemblerFlags = ['-v', '-lineinfo', '--warning-as-error'];
+const assemblerFlags = ['-v', '--warning-as-error'];
 
 const cache = join(root, 'build/cuda/cache');
 /** Where the PTX of every file lies, for the simulator. */
@@ -74,7 +74,7 @@ export async function buildPtx(compiler) {
 export async function buildImages(compiler) {
   const reports = {};
   const built = await forEach(sources(), async (source) => {
-    const ptx = await ptxOf(compiler, source);
+    const ptx = await withoutLines(await ptxOf(compiler, source));
     const machineCode = [];
     for (const architecture of architectures) machineCode.push(await assemble(compiler, ptx, architecture));
     reports[imageName(source)] = mergeReports(readFileSync(ptx.path, 'utf8'), machineCode);
@@ -157,7 +157,8 @@ async function cached(name, key, extension, make) {
   const beside = `${path}.${process.pid}`;
   await make(beside);
   renameSync(beside, path);
-  const older = (file) => file.startsWith(`${name}.`) && file.endsWith(extension) && file !== basename(path);
+  const older = (file) =>
+    /^\w+/.exec(file)[0] === name && file.slice(name.length + 17) === extension && file !== basename(path);
   for (const file of readdirSync(cache).filter(older)) rmSync(join(cache, file), { force: true });
   return path;
 }
@@ -180,10 +181,19 @@ function withoutMachinePaths(ptx) {
   });
 }
 
+/** The PTX as images are made of it: without line information, which would be more than half of them. */
+async function withoutLines({ name, path }) {
+  const text = readFileSync(path, 'utf8')
+    .replace(/^\s*\.(?:loc|file)\b.*\n/gm, '')
+    .replace(/^\s*\.section\s+\.debug_\w+\s*\{[^}]*\}\n?/gm, '');
+  const key = hashOf(text);
+  return { name, key, path: await cached(name, key, '.plain.ptx', async (to) => writeFileSync(to, text)) };
+}
+
 /** Machine code of a PTX text, and what the assembler says that it takes. */
-async function assemble({ ptxas, version }, { name, path }, architecture) {
+async function assemble({ ptxas, version }, { name, key: text, path }, architecture) {
   const target = `sm_${architecture}`;
-  const key = hashOf(version, assemblerFlags, readFileSync(path, 'utf8'));
+  const key = hashOf(version, assemblerFlags, text);
   let said;
   const code = await cached(name, key, `.${target}.cubin`, async (to) => {
     said = await start(ptxas, [...assemblerFlags, `-arch=${target}`, '-o', to, path]);
