@@ -1,0 +1,51 @@
+// Builds what tests of the CUDA backend run on where there is no GPU: the simulator of a driver, and the kernels as PTX.
+import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { buildPtx, findCompiler, ptxFolder } from './cuda.mjs';
+import { filesIn, has, root, run } from './project.mjs';
+
+const folder = 'build/cuda/simulator';
+
+/** Three GPUs, which are three schedules too: every simulated device takes blocks and warps in an order of its own. */
+const devices = 'a100,rtx4090,h100';
+
+/**
+ * Builds, as far as anything has changed.
+ *
+ * @returns `{ environment }`: the variables by which the addon finds simulator and kernels; or `{ missing }`: why there is none
+ * @throws when compiling fails
+ */
+export async function buildSimulator() {
+  const compiler = findCompiler();
+  if (compiler.missing) return { missing: compiler.missing };
+  if (!has('cmake')) return { missing: 'cmake was not found' };
+  const driver = buildDriver();
+  await buildPtx(compiler);
+  const environment = {
+    DIFFUSE_CUDA_DRIVER: driver,
+    DIFFUSE_CUDA_IMAGES: ptxFolder,
+    CUDA_SIMULATOR_DEVICES: devices,
+  };
+  return { environment };
+}
+
+function buildDriver() {
+  const generator = has('ninja') ? ['-G', 'Ninja'] : [];
+  buildWith('cmake', ['-S', 'cuda/simulator', '-B', folder, '-DCMAKE_BUILD_TYPE=Release', ...generator]);
+  buildWith('cmake', ['--build', folder, '--parallel', String(availableParallelism())]);
+  const [driver] = filesIn(folder, /^libcuda\.so\.1$/);
+  if (driver === undefined) throw new Error(`building cuda/simulator left no libcuda.so.1 in ${folder}`);
+  return join(root, driver);
+}
+
+/** The simulator's own test programs that exist. */
+export const simulatorTests = () =>
+  filesIn(folder, /_tests$/)
+    .map((path) => join(root, path))
+    .filter((path) => existsSync(path));
+
+function buildWith(command, args) {
+  const { status, output } = run(command, args);
+  if (status !== 0) throw new Error(`${output}\nbuilding the CUDA simulator failed: ${command} ${args.join(' ')}`);
+}
