@@ -1,7 +1,6 @@
 // How kernels say what is wrong with their data.
 #pragma once
 
-#include "common/warp.h"
 #include "cuda/arguments/failure.h"
 
 namespace diffuse::cuda {
@@ -15,20 +14,14 @@ __device__ __forceinline__ void report(const Reporter& to, int32_t code, double 
   to.failure->where = where;
 }
 
-// The smallest index in [0, count) for which is_wrong(index), or count: the same report on every run, whichever thread
-// is the fastest. All threads of the block must call it, each launch once.
+// Reports what is wrong at index `at`, unless something is at an earlier index too: so it is the same report on every
+// run, and nothing is looked through while all is well.
 template <typename IsWrong>
-__device__ __forceinline__ int64_t first_wrong(int64_t count, IsWrong&& is_wrong) {
-  __shared__ unsigned long long first;
-  if (threadIdx.x == 0) first = static_cast<unsigned long long>(count);
-  __syncthreads();
-  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) {
-    if (!is_wrong(i)) continue;
-    atomicMin(&first, static_cast<unsigned long long>(i));
-    break;
-  }
-  __syncthreads();
-  return static_cast<int64_t>(first);
+__device__ __forceinline__ void report_first(const Reporter& to, int32_t code, double value, double limit, int64_t at,
+                                             IsWrong&& is_wrong) {
+  for (int64_t i = 0; i < at; i++)
+    if (is_wrong(i)) return;
+  report(to, code, value, limit, static_cast<double>(at));
 }
 
 }  // namespace diffuse::cuda

@@ -1,10 +1,16 @@
-// Walks over images [rows, channels]: the threads of the whole grid take packs of neighbouring channels in turns, so that
-// neighbouring threads touch neighbouring memory.
+// Walks over images [rows, channels]: the threads of the whole grid take packs of neighbouring channels in turns, so
+// that neighbouring threads touch neighbouring memory.
 #pragma once
 
 #include "common/image.h"
 
 namespace diffuse::cuda {
+
+// How many elements are worked on at once, as a type: constexpr int N = decltype(width)::value.
+template <int N>
+struct Width {
+  static constexpr int value = N;
+};
 
 // Whether N elements of all the views lie side by side, aligned to all of them, and none is left over. What is absent
 // does not matter.
@@ -30,6 +36,16 @@ __device__ __forceinline__ void for_each_pack(int64_t rows, int32_t channels, Bo
       pack -= packs;
       row++;
     }
+  }
+}
+
+// body(width, row, channel) for all packs of `image`: Wide elements where all views allow it, else one.
+template <int Wide, typename Body, typename... Views>
+__device__ __forceinline__ void for_each_pack_of(const View& image, Body&& body, const Views&... others) {
+  if (is_wide<Wide>(image, others...)) {
+    for_each_pack<Wide>(image.rows, image.channels, [&](int64_t r, int32_t c) { body(Width<Wide>{}, r, c); });
+  } else {
+    for_each_pack<1>(image.rows, image.channels, [&](int64_t r, int32_t c) { body(Width<1>{}, r, c); });
   }
 }
 

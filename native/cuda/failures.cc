@@ -3,44 +3,72 @@
 #include <cstdio>
 #include <cstring>
 
+#include "cuda/arguments/failure.h"
 #include "engine/signature.h"
 
 namespace diffuse::cuda {
 
 namespace {
 
-// Failure::code of a kernel, and the sentence that it stands for; %.0f are Failure::value and Failure::limit.
-struct Explanation {
-  const char* kernel;
-  int code;
-  const char* format;
-};
-
-constexpr Explanation kExplanations[] = {
-    {"embedding_forward", 1, "index %.0f is not one of the classes 0 to %.0f"},
-    {"embedding_backward", 1, "index %.0f is not one of the classes 0 to %.0f"},
-    {"softmax_cross_entropy_forward", 1, "label %.0f is not one of the classes 0 to %.0f"},
-    {"softmax_cross_entropy_backward", 1, "label %.0f is not one of the classes 0 to %.0f"},
-    {"noising", 1, "the level %g is not an integer in [0, %.0f)"},
-    {"token_noising", 1, "token %.0f is not one of the states 0 to %.0f"},
-    {"token_denoising_loss_forward", 1, "the timestep %g is not in [0, %.0f)"},
-    {"token_denoising_loss_forward", 2, "token %.0f is not in [0, %.0f)"},
-    {"token_denoising_loss_forward", 3, "token %.0f cannot have become state %.0f"},
-    {"token_denoising_loss_backward", 1, "the timestep %g is not in [0, %.0f)"},
-    {"token_denoising_loss_backward", 2, "token %.0f is not in [0, %.0f)"},
-    {"token_denoising_loss_backward", 3, "token %.0f cannot have become state %.0f"},
-};
+// The sentences of the CPU kernels. Numbers are whole where the format says %.0f.
+std::string words_of(const Failure& failure, const Signature& signature) {
+  const auto say = [](const char* format, auto... numbers) {
+    char words[256];
+    std::snprintf(words, sizeof words, format, numbers...);
+    return std::string(words);
+  };
+  const double value = failure.value, limit = failure.limit, where = failure.where;
+  switch (failure.code) {
+    case kNoWord:
+      return say("%s must be an integer in [0, 2^32), got %g", signature.attributes[static_cast<size_t>(where)].c_str(),
+                 value);
+    case kClipNotPositive:
+      return say("clip must be above 0 (Infinity for none), got %g", value);
+    case kNoProbability:
+      return say("probability must be in [0, 1), got %g", value);
+    case kLayerTooLarge:
+      return say("layer must be below 2^24, got %g", value);
+    case kNoQuantile:
+      return say("quantile must be from 0 to 1, got %g", value);
+    case kMaxTooSmall:
+      return say("max must be at least 1 (Infinity for none), got %g", value);
+    case kPeriodNotPositive:
+      return say("maxPeriod must be above 0, got %g", value);
+    case kShiftTooLarge:
+      return say("frequencyShift must be below half the %.0f channels, got %g", limit, value);
+    case kNoMask:
+      return say("the mask %.0f is no state", value);
+    case kNoBiasCorrection:
+      return say("bias corrections must be above 0 (1 - beta^t, t = 1, 2, ...), got %g and %g", value, limit);
+    case kNegativeClipNorm:
+      return say("clipNorm must be 0 (none) or more, got %g", value);
+    case kNoFlip:
+      return "only images [N, H, W, C] can be flipped";
+    case kNoClass:
+      return say("index %.0f of sample %.0f is not one of the classes 0 to %.0f", value, where, limit - 1);
+    case kNoLabel:
+      return say("label %.0f of row %.0f is not one of the classes 0 to %.0f", value, where, limit - 1);
+    case kNoLevel:
+      return say("the level %g is not an integer in [0, %.0f)", value, limit);
+    case kNoState:
+      return say("token %.0f is not one of the states 0 to %.0f", value, limit - 1);
+    case kNoTimestep:
+      return say("the timestep %g is not in [0, %.0f)", value, limit);
+    case kNoToken:
+      return say("token %.0f is not in [0, %.0f)", value, limit);
+    case kImpossibleState:
+      return say("token %.0f cannot have become state %.0f", value, limit);
+    default:
+      return say("failure %d of %g, limit %g", failure.code, value, limit);
+  }
+}
 
 }  // namespace
 
 Error explain(const Failure& failure) {
-  const std::string kernel = signatures()[static_cast<size_t>(failure.kernel)].kernel;
-  char words[256];
-  std::snprintf(words, sizeof words, "failure %d of %g, limit %g", failure.code, failure.value, failure.limit);
-  for (const Explanation& explanation : kExplanations)
-    if (kernel == explanation.kernel && failure.code == explanation.code)
-      std::snprintf(words, sizeof words, explanation.format, failure.value, failure.limit);
-  return {"ERR_ARGUMENT", kernel + ": " + words};
+  const Signature& signature = signatures()[static_cast<size_t>(failure.kernel)];
+  return {failure.code == kNoFlip ? "ERR_SHAPE" : "ERR_ARGUMENT",
+          signature.kernel + ": " + words_of(failure, signature)};
 }
 
 FailureBuffer::FailureBuffer(const Context& context)

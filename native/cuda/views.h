@@ -23,11 +23,15 @@ static inline View view_as(const Tensor& tensor, int64_t rows) {
   return view(Tensor{tensor.data, tensor.dtype, 2, {rows, length}, length});
 }
 
-// Of tensors of one shape: each as one row if all of them are contiguous, else as they are.
+// Of tensors of one shape: each as `rows` equal rows if all of them are contiguous, else as they are.
+template <typename... Tensors>
+static inline std::array<View, sizeof...(Tensors)> views_of_rows(int64_t rows, const Tensors&... tensors) {
+  if ((fits_rows(tensors, rows) && ...)) return {view_as(tensors, rows)...};
+  return {view(tensors)...};
+}
 template <typename... Tensors>
 static inline std::array<View, sizeof...(Tensors)> flat_views(const Tensors&... tensors) {
-  if ((fits_rows(tensors, 1) && ...)) return {view_as(tensors, 1)...};
-  return {view(tensors)...};
+  return views_of_rows(1, tensors...);
 }
 
 // Enough blocks to fill the GPU a few times over; each of their threads takes what is left in turns.
