@@ -52,7 +52,8 @@ size_t noising_prepare(const Call& call) {
   const char* kernel = "noising";
   const auto& [xt, target, timestep, weight, extra, images, table, level] = tensors<8>(call);
   expect_rank(kernel, "images", images, 2, kMaxRank);
-  if (images.dtype == DType::i32) fail("ERR_DTYPE", kernel, "images must be uint8 or float32");
+  if (images.dtype != DType::u8 && images.dtype != DType::f32)
+    fail("ERR_DTYPE", kernel, "images must be uint8 or float32");
   expect_same_shape(kernel, "xt", xt, images);
   expect_same_shape(kernel, "target", target, images);
   expect_shape(kernel, "timestep", timestep, images.shape[0]);
