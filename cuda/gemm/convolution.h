@@ -24,8 +24,9 @@ class ConvolutionLoader {
       // Rows of pixels that do not exist lie outside of the image under every tap.
       y_[i] = pixel.sample < 0 ? kOutside : pixel.row * arguments.source_step + lattice.source_row;
       x_[i] = pixel.column * arguments.source_step + lattice.source_column;
-      pixel_[i] =
+      const int64_t seen =
           (static_cast<int64_t>(pixel.sample) * arguments.source_rows + y_[i]) * arguments.source_columns + x_[i];
+      offset_[i] = seen * arguments.source_stride;
     }
     weights_ = static_cast<const T*>(arguments.weights) + lattice.first_weight +
                static_cast<int64_t>(first_column + row) * lattice.depth + vector * kWide<T>;
@@ -40,12 +41,13 @@ class ConvolutionLoader {
     // Channels that fill up the last vector of a tap are not read, and become zeros.
     const int count = min(arguments_.source_channels - channel_, kWide<T>);
     const int64_t tap = static_cast<int64_t>(tap_row_) * arguments_.source_columns + tap_column_;
+    const int64_t beyond = tap * arguments_.source_stride + channel_;
 #pragma unroll
     for (int i = 0; i < kRowCopies; i++) {
       const bool inside = tap_row_ < window_rows_ &&
                           static_cast<uint32_t>(y_[i] + tap_row_) < static_cast<uint32_t>(arguments_.source_rows) &&
                           static_cast<uint32_t>(x_[i] + tap_column_) < static_cast<uint32_t>(arguments_.source_columns);
-      const T* from = inside ? source + (pixel_[i] + tap) * arguments_.source_stride + channel_ : source;
+      const T* from = inside ? source + offset_[i] + beyond : source;
       const uint32_t to = to_ + i * kRowsAtOnce * kTileRowBytes;
       if (arguments_.source_aligned)
         copy_async_part(shared_address(rows) + to, from, inside ? count * static_cast<int>(sizeof(T)) : 0);
@@ -90,7 +92,7 @@ class ConvolutionLoader {
   const int32_t window_, window_rows_;
   uint32_t to_;
   int32_t y_[kRowCopies], x_[kRowCopies];
-  int64_t pixel_[kRowCopies];
+  int64_t offset_[kRowCopies];  // of the pixel that the first tap reads
   const T* weights_;
   int64_t weights_step_;
   int32_t channel_, tap_row_ = 0, tap_column_ = 0;
