@@ -1,0 +1,89 @@
+// The backward pass by the matrix unit. Nothing is summed by several blocks: one kernel owns rows of keys, for dk and
+// dv, and lets queries pass by, another owns rows of queries, for dq, and lets keys pass by. Both compute the same,
+// with the S x S matrix transposed in the former:
+//
+//   x = own₀ streamed₀ᵀ   dp = own₁ streamed₁ᵀ   dx = p (dp - δ)
+//   out₀ += dx streamed₀  (dk or dq, times scale)   out₁ += p streamed₁  (dv)
+//
+//   owner of keys:    own = k, v    streamed = q, dy
+//   owner of queries: own = q, dy   streamed = k, v
+//
+// Bound by the matrix unit and, as much, by shared memory: a warp has 16 rows, since the accumulators of more would not
+// fit its registers. For the same reason dk and dv of 256 columns are computed by two blocks, 128 columns each, both of
+// which compute p and dx: 1.5 times the work.
+#pragma once
+
+#include "attention/matrix_tiles.h"
+#include "attention/query_numbers.h"
+
+namespace diffuse::cuda {
+
+template <int D, bool OwnsKeys>
+__device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments& arguments) {
+  constexpr int kRows = kMatrixBackwardRows, kStreamed = matrix_backward_rows(D);
+  constexpr int kColumns = kStreamed / 8, kSlice = OwnsKeys ? matrix_slice(D) : D, kOutputs = OwnsKeys ? 2 : 1;
+  constexpr int kStride = matrix_stride(D), kTileElements = kStreamed * kStride;
+  extern __shared__ uint4 shared_memory[];
+  const AttentionShape& shape = arguments.shape;
+  const HeadPlace place(shape, kRows);
+  const HeadRows<const bf16> q(arguments.q, shape, place), k(arguments.k, shape, place), v(arguments.v, shape, place),
+      dy(arguments.dy, shape, place);
+  bf16* own[2] = {reinterpret_cast<bf16*>(shared_memory), reinterpret_cast<bf16*>(shared_memory) + kRows * kStride};
+  bf16* streamed = own[1] + kRows * kStride;
+  const auto fetch_streamed = [&](int stage, int32_t first) {
+    fetch_tile<kStreamed, D>(streamed + 2 * stage * kTileElements, OwnsKeys ? q : k, first, shape);
+    fetch_tile<kStreamed, D>(streamed + (2 * stage + 1) * kTileElements, OwnsKeys ? dy : v, first, shape);
+    end_copies();
+  };
+  fetch_tile<kRows, D>(own[0], OwnsKeys ? k : q, place.first, shape);
+  fetch_tile<kRows, D>(own[1], OwnsKeys ? v : dy, place.first, shape);
+  fetch_streamed(0, 0);
+
+  const int lane = threadIdx.x % kWarp, warp_row = threadIdx.x / kWarp * 16;
+  for (bf16*& tile : own) tile += warp_row * kStride;
+  const int32_t depth = padded_depth(shape), slice = static_cast<int32_t>(blockIdx.y) * kSlice;
+  const int32_t own_row = place.first + warp_row + lane / 4;
+  const LogitScale scale(shape);
+  const HeadQueries queries(arguments, place);
+  const QueryNumbers of_rows[2] = {queries.at(own_row), queries.at(own_row + 8)};
+  Accumulator out[kOutputs][1][kSlice / 8] = {};
+  int stage = 0;
+  for (int32_t first = 0; first < shape.positions; first += kStreamed, stage ^= 1) {
+    wait_for_copies<0>();
+    __syncthreads();
+    if (first + kStreamed < shape.positions) fetch_streamed(stage ^ 1, first + kStreamed);
+    const bf16 *streamed0 = streamed + 2 * stage * kTileElements, *streamed1 = streamed0 + kTileElements;
+    Accumulator x[1][kColumns] = {}, dp[1][kColumns] = {};
+    multiply_rows<D>(x, own[0], streamed0, depth);
+    multiply_rows<D>(dp, own[1], streamed1, depth);
+#pragma unroll
+    for (int j = 0; j < kColumns; j++) {
+#pragma unroll
+      for (int e = 0; e < 2; e++) {
+        const int32_t column = first + j * 8 + lane % 4 * 2 + e;
+        const QueryNumbers of_column = OwnsKeys ? queries.at(column) : of_rows[0];
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+          const QueryNumbers& query = OwnsKeys ? of_column : of_rows[half];
+          float &p = x[0][j][2 * half + e], &dx = dp[0][j][2 * half + e];
+          p = exp2f(fmaf(p, scale.binary, -query.log_sum_exp));
+          if (!OwnsKeys && column >= shape.positions) p = 0;
+          dx = p * (dx - query.delta);
+        }
+      }
+    }
+    multiply_columns<D>(out[0], dp, streamed0 + slice, depth - slice);
+    if constexpr (OwnsKeys) multiply_columns<D>(out[1], x, streamed1 + slice, depth - slice);
+  }
+#pragma unroll
+  for (int j = 0; j < kSlice / 8; j++)
+#pragma unroll
+    for (int e = 0; e < 4; e++) out[0][0][j][e] *= scale.natural;
+  const int32_t first = place.first + warp_row;
+  write_rows<D>(out[0], own[0], HeadRows<bf16>(OwnsKeys ? arguments.dk : arguments.dq, shape, place), first, slice,
+                shape);
+  if constexpr (OwnsKeys)
+    write_rows<D>(out[1], own[1], HeadRows<bf16>(arguments.dv, shape, place), first, slice, shape);
+}
+
+}  // namespace diffuse::cuda

@@ -1,0 +1,27 @@
+// Attention, forward (native/ops/attention.h has the formulas, cuda/attention the algorithms).
+// @promises mma.sync ldmatrix ldmatrix.trans cp.async ld.global.v4 st.global.v4
+#include "attention/matrix_forward.h"
+#include "attention/vector_forward.h"
+
+namespace diffuse::cuda {
+
+#define DIFFUSE_MATRIX_FORWARD(D)                                                                        \
+  extern "C" __global__ void __launch_bounds__(kMatrixThreads)                                           \
+      attention_forward_matrix_##D##_bf16(const __grid_constant__ AttentionForwardArguments arguments) { \
+    matrix_forward<D>(arguments);                                                                        \
+  }
+DIFFUSE_MATRIX_FORWARD(64)
+DIFFUSE_MATRIX_FORWARD(128)
+DIFFUSE_MATRIX_FORWARD(256)
+
+// For so many columns of the outputs a block, in slices of 64.
+#define DIFFUSE_VECTOR_FORWARD(columns, suffix, T)                                                                 \
+  extern "C" __global__ void __launch_bounds__(kVectorThreads, 1)                                                  \
+      attention_forward_vector_##columns##_##suffix(const __grid_constant__ AttentionForwardArguments arguments) { \
+    vector_forward<T, columns / kVectorRows>(arguments);                                                           \
+  }
+DIFFUSE_VECTOR_FORWARD(64, f32, float)
+DIFFUSE_VECTOR_FORWARD(256, f32, float)
+DIFFUSE_VECTOR_FORWARD(256, bf16, bf16)
+
+}  // namespace diffuse::cuda

@@ -1,0 +1,83 @@
+// Attention, backward (native/ops/attention.h has the formulas, cuda/attention the algorithms).
+// @promises mma.sync ldmatrix ldmatrix.trans cp.async ld.global.v4 st.global.v4 shfl.sync
+#include "attention/matrix_backward.h"
+#include "attention/vector_backward.h"
+
+namespace diffuse::cuda {
+
+#define DIFFUSE_MATRIX_BACKWARD(D)                                                                        \
+  extern "C" __global__ void __launch_bounds__(kMatrixThreads)                                            \
+      attention_keys_matrix_##D##_bf16(const __grid_constant__ AttentionBackwardArguments arguments) {    \
+    matrix_backward<D, true>(arguments);                                                                  \
+  }                                                                                                       \
+  extern "C" __global__ void __launch_bounds__(kMatrixThreads)                                            \
+      attention_queries_matrix_##D##_bf16(const __grid_constant__ AttentionBackwardArguments arguments) { \
+    matrix_backward<D, false>(arguments);                                                                 \
+  }
+DIFFUSE_MATRIX_BACKWARD(64)
+DIFFUSE_MATRIX_BACKWARD(128)
+DIFFUSE_MATRIX_BACKWARD(256)
+
+// For so many columns of the outputs a block, in slices of 64.
+#define DIFFUSE_VECTOR_BACKWARD(columns, suffix, T)                                                                 \
+  extern "C" __global__ void __launch_bounds__(kVectorThreads, 1)                                                   \
+      attention_keys_vector_##columns##_##suffix(const __grid_constant__ AttentionBackwardArguments arguments) {    \
+    vector_backward<T, columns / kVectorRows, true>(arguments);                                                     \
+  }                                                                                                                 \
+  extern "C" __global__ void __launch_bounds__(kVectorThreads, 1)                                                   \
+      attention_queries_vector_##columns##_##suffix(const __grid_constant__ AttentionBackwardArguments arguments) { \
+    vector_backward<T, columns / kVectorRows, false>(arguments);                                                    \
+  }
+DIFFUSE_VECTOR_BACKWARD(64, f32, float)
+DIFFUSE_VECTOR_BACKWARD(128, f32, float)
+DIFFUSE_VECTOR_BACKWARD(128, bf16, bf16)
+
+namespace {
+
+template <typename T, int Width>
+__device__ __forceinline__ float partial_delta(const T* dy, const T* y, int32_t head_channels) {
+  float sum = 0;
+  for (int32_t d = threadIdx.x % kDeltaLanes * Width; d < head_channels; d += kDeltaLanes * Width) {
+    float a[Width], b[Width];
+    load(a, dy + d);
+    load(b, y + d);
+#pragma unroll
+    for (int k = 0; k < Width; k++) sum = fmaf(a[k], b[k], sum);
+  }
+  return sum;
+}
+
+// δ = Σ_d dy y of every row of every head, in the order of memory. Bound by bytes.
+template <typename T>
+__device__ __forceinline__ void attention_delta(const AttentionDeltaArguments& arguments) {
+  const AttentionShape& shape = arguments.shape;
+  const int64_t index = (int64_t{blockIdx.x} * kDeltaThreads + threadIdx.x) / kDeltaLanes;
+  const int64_t position = index / shape.heads;
+  const int32_t head = static_cast<int32_t>(index % shape.heads);
+  const bool exists = position < arguments.samples * shape.positions;
+  float sum = 0;
+  if (exists) {
+    const T* dy = row<const T>(arguments.dy, position) + head * shape.head_channels;
+    const T* y = row<const T>(arguments.y, position) + head * shape.head_channels;
+    sum = shape.wide ? partial_delta<T, kWide<T>>(dy, y, shape.head_channels)
+                     : partial_delta<T, 1>(dy, y, shape.head_channels);
+  }
+#pragma unroll
+  for (int distance = kDeltaLanes / 2; distance > 0; distance /= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
+  if (!exists || threadIdx.x % kDeltaLanes != 0) return;
+  const int64_t sample = position / shape.positions, i = position % shape.positions;
+  arguments.delta[(sample * shape.heads + head) * shape.positions + i] = sum;
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(kDeltaThreads)
+    attention_delta_f32(const __grid_constant__ AttentionDeltaArguments arguments) {
+  attention_delta<float>(arguments);
+}
+extern "C" __global__ void __launch_bounds__(kDeltaThreads)
+    attention_delta_bf16(const __grid_constant__ AttentionDeltaArguments arguments) {
+  attention_delta<bf16>(arguments);
+}
+
+}  // namespace diffuse::cuda
