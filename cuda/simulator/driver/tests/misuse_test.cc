@@ -58,10 +58,10 @@ TEST(memory_runs_out) {
 
 TEST(launches_keep_the_limits) {
   start({{"DEVICES", "rtx4090"}});
-  const CUdeviceptr out = allocate(128);
+  CUdeviceptr out = allocate(128);
   unsigned count = 128;
   float value = 1;
-  void* parameters[] = {&out, const_cast<unsigned*>(&count), &value};
+  void* parameters[] = {&out, &count, &value};
   const CUfunction fill = function("fill"), big = function("big_shared");
   EXPECT_RESULT(cuLaunchKernel(fill, 0, 1, 1, 32, 1, 1, 0, nullptr, parameters, nullptr), CUDA_ERROR_INVALID_VALUE);
   EXPECT_RESULT(cuLaunchKernel(fill, 1, 65536, 1, 32, 1, 1, 0, nullptr, parameters, nullptr), CUDA_ERROR_INVALID_VALUE);
