@@ -32,12 +32,18 @@ class Cases {
   std::vector<KernelCase> list;
 };
 
-void add_convolution(Cases& cases, int64_t N, int64_t H, int64_t W, int64_t C, int64_t K, int64_t window,
-                     int64_t stride, bool bias) {
-  int64_t pad = window / 2, OH = (H + 2 * pad - window) / stride + 1, OW = (W + 2 * pad - window) / stride + 1;
-  TensorCase x = noise({N, H, W, C}), y = noise({N, OH, OW, K}), weight = dense({window, window, C, K});
+// With padding of its own on each side.
+struct Window {
+  int64_t rows, columns, stride, top, left, bottom, right;
+};
+
+void add_convolution(Cases& cases, int64_t N, int64_t H, int64_t W, int64_t C, int64_t K, const Window& window,
+                     bool bias) {
+  const int64_t OH = (H + window.top + window.bottom - window.rows) / window.stride + 1;
+  const int64_t OW = (W + window.left + window.right - window.columns) / window.stride + 1;
+  TensorCase x = noise({N, H, W, C}), y = noise({N, OH, OW, K}), weight = dense({window.rows, window.columns, C, K});
   TensorCase optional = bias ? dense({K}) : absent;
-  std::vector<double> attributes{double(stride), double(pad), double(pad), 0};
+  std::vector<double> attributes{double(window.stride), double(window.top), double(window.left), 0};
   const TensorCase& no = absent;
   cases.add("conv2d_forward", {y, no, x, weight, optional, no, no, no, no, no, no}, attributes);
   cases.add("conv2d_data_gradient", {x, no, y, weight, no, no, no, no, no, no, no, no}, attributes);
@@ -55,6 +61,12 @@ void add_convolution(Cases& cases, int64_t N, int64_t H, int64_t W, int64_t C, i
   }
 }
 
+void add_convolution(Cases& cases, int64_t N, int64_t H, int64_t W, int64_t C, int64_t K, int64_t window,
+                     int64_t stride, bool bias) {
+  const int64_t pad = window / 2;
+  add_convolution(cases, N, H, W, C, K, Window{window, window, stride, pad, pad, pad, pad}, bias);
+}
+
 void add_products(Cases& cases) {
   add_convolution(cases, 1, 1, 1, 1, 1, 1, 1, false);
   add_convolution(cases, 2, 5, 7, 3, 33, 3, 1, true);
@@ -70,6 +82,13 @@ void add_products(Cases& cases) {
   add_convolution(cases, 1, 9, 5, 6, 7, 7, 1, false);
   // Tiles of a GPU: channels over the edge of the second tile, sums over pixels in two parts that do not fill theirs.
   add_convolution(cases, 2, 17, 16, 13, 136, 1, 1, true);
+  // One pixel and eight channels over the edge of tiles; windows of uneven sides and padding; outputs of a stride that
+  // no tap reaches, or that are one column alone.
+  add_convolution(cases, 1, 5, 13, 8, 72, 1, 1, true);
+  add_convolution(cases, 2, 6, 7, 24, 16, Window{2, 3, 2, 0, 1, 1, 1}, true);
+  add_convolution(cases, 3, 5, 6, 8, 8, 1, 2, false);
+  add_convolution(cases, 1, 11, 1, 5, 3, 3, 2, true);
+  add_convolution(cases, 1, 3, 6, 3, 18, Window{3, 7, 1, 2, 5, 0, 1}, false);
   {
     TensorCase x = noise({130, 67}), y = noise({130, 131}), weight = dense({67, 131});
     cases.add("linear_forward", {y, x, weight, dense({131}), y});
