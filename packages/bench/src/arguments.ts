@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { DiffuseError } from '@diffuse/core';
+import { type DeviceName, DiffuseError } from '@diffuse/core';
 import { benchConfigs, selectConfigs } from './configs.ts';
 import { peers } from './peers/index.ts';
 import { type Precision, precisions } from './precision.ts';
@@ -14,6 +14,7 @@ export type BenchRequest =
       readonly command: 'profile' | 'roofline';
       /** Names of configurations. */
       readonly configs: readonly string[];
+      readonly device: DeviceName;
       readonly threads: number;
       readonly isa: string | undefined;
       readonly precision: Precision;
@@ -32,6 +33,8 @@ export interface RunRequest {
   readonly peers: readonly string[];
   /** Only cases whose name has this in it are run; empty for all. */
   readonly only: string;
+  /** Where ours and the peers compute. */
+  readonly device: DeviceName;
   readonly precision: Precision;
   /** Instruction set that both sides are held to; undefined leaves each the best that the CPU has. */
   readonly isa: string | undefined;
@@ -50,7 +53,7 @@ export function helpText(): string {
   const configs = benchConfigs().map(({ name }) => name);
   return `usage: pnpm bench [suite…] [options]
        pnpm bench compare BEFORE.json AFTER.json
-       pnpm bench profile|roofline [--configs S,M,L] [--precision P] [--threads N] [--isa NAME] [--explain]
+       pnpm bench profile|roofline [--configs S,M,L] [--device D] [--precision P] [--threads N] [--isa NAME] [--explain]
 
 Suites (default: all that take minutes; quality and convergence by name only)
 ${suites.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`).join('\n')}
@@ -60,6 +63,7 @@ Options
                   (PYTHON names the interpreter that has torch and diffusers, ONNXRUNTIME a folder that has
                   onnxruntime-node in its node_modules)
   --only TEXT     cases with this in their name, such as 'forward'
+  --device D      where both sides compute: cpu, cuda, cuda:1 … (default: cpu)
   --precision P   number format: ${precisions.join(', ')} (default: fp32)
   --isa NAME      hold both sides to an instruction set: ${isas.join(', ')}
   --configs LIST  networks: ${configs.join(', ')} (default: all)
@@ -79,6 +83,7 @@ const options = {
   json: { type: 'string' },
   configs: { type: 'string' },
   only: { type: 'string' },
+  device: { type: 'string' },
   precision: { type: 'string' },
   isa: { type: 'string' },
   threads: { type: 'string' },
@@ -102,15 +107,21 @@ export function parseBenchArguments(args: readonly string[]): BenchRequest {
   const threads = threadCount(values.threads);
   const isa = values.isa === undefined ? undefined : oneOf('--isa', values.isa, isas);
   const precision = oneOf('--precision', values.precision ?? 'fp32', precisions);
+  const device = deviceName(values.device ?? 'cpu');
+  if (device !== 'cpu' && isa !== undefined)
+    throw usage(`--isa holds a CPU to an instruction set; --device is ${device}`);
   const command = values.roofline === true ? 'roofline' : first;
+  if (command === 'roofline' && device !== 'cpu')
+    throw usage('roofline measures what the CPU could do; --device must be cpu');
   if (command === 'profile' || command === 'roofline') {
     const [extra] = first === command ? rest : positionals;
-    if (extra === undefined) return { command, configs, threads, isa, precision, explain: values.explain === true };
+    if (extra === undefined)
+      return { command, configs, device, threads, isa, precision, explain: values.explain === true };
     throw usage(`${command} takes no '${extra}'; the networks are chosen by --configs`);
   }
   if (json === '') throw usage('--json: the name of the file is empty');
   return {
-    ...{ command: 'run', suites: suiteNames(positionals), configs, peers: peerNames(values.peer) },
+    ...{ command: 'run', suites: suiteNames(positionals, device), configs, device, peers: peerNames(values.peer) },
     ...{ precision, isa, json, only, quick, compile, threads },
   };
 }
@@ -126,6 +137,11 @@ function oneOf<Name extends string>(option: string, given: string, known: readon
   const found = known.find((name) => name === given);
   if (found !== undefined) return found;
   throw usage(`${option} is '${given}'; it must be ${known.join(' or ')}`);
+}
+
+function deviceName(given: string): DeviceName {
+  if (/^(?:cpu|cuda(?::\d{1,3})?)$/.test(given)) return given as DeviceName;
+  throw usage(`--device is '${given}'; it must be cpu, cuda or cuda:N`);
 }
 
 function parse(args: string[]): ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>> {
@@ -145,12 +161,14 @@ function compareRequest(files: readonly string[]): BenchRequest {
   return { command: 'compare', before, after };
 }
 
-function suiteNames(names: readonly string[]): readonly string[] {
+function suiteNames(names: readonly string[], device: DeviceName): readonly string[] {
   const known = suites.map(({ name }) => name);
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) throw usage(`there is no suite '${unknown}'; there are ${known.join(', ')}`);
   return suites
-    .filter(({ name, byNameOnly = false }) => (names.length > 0 ? names.includes(name) : !byNameOnly))
+    .filter(({ name, byNameOnly = false, cpuOnly = false }) =>
+      names.length > 0 ? names.includes(name) : !byNameOnly && (device === 'cpu' || !cpuOnly),
+    )
     .map(({ name }) => name);
 }
 

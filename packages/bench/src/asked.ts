@@ -24,7 +24,7 @@ export function goal(name: string, value: number, bound: Bound): Goal {
 export interface Conditions {
   readonly precision: Precision;
   /** `isa` is the instruction set that both sides are held to, if they are. */
-  readonly device: { readonly isa?: string };
+  readonly device: { readonly isa?: string; readonly kind?: string };
 }
 
 /** Least ratio of the peer's time to ours, by precision, and with both sides held to AVX2. */
@@ -50,8 +50,9 @@ const ratios = {
   startup: { fp32: 15 },
 } as const satisfies Readonly<Record<string, Ratios>>;
 
-/** How much faster than the best variant of the peer something must be; undefined where nothing is asked. */
+/** How much faster than the best variant of the peer something must be on the CPU; undefined where nothing is asked. */
 export function askedRatio(subject: string, { precision, device }: Conditions): Bound | undefined {
+  if ((device.kind ?? 'cpu') !== 'cpu') return undefined;
   const asked: Ratios | undefined = (ratios as Readonly<Record<string, Ratios>>)[subject];
   const atLeast = asked?.[device.isa === undefined ? precision : (device.isa as 'avx2')];
   return atLeast === undefined ? undefined : { atLeast };

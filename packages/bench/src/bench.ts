@@ -2,6 +2,7 @@ import type { RunRequest } from './arguments.ts';
 import { measurePeak } from './ceilings.ts';
 import { selectConfigs } from './configs.ts';
 import { describeMachine } from './machine.ts';
+import { isGpu } from './ours/bench-device.ts';
 import { peers } from './peers/index.ts';
 import type { FoundPeer, Peer } from './peers/peer.ts';
 import type { Precision } from './precision.ts';
@@ -26,21 +27,22 @@ export interface BenchOutcome {
 
 /** Runs the suites one after the other. A missing peer and cases that fail are told in the notes of the result. */
 export async function runBench(request: RunRequest, options: BenchOptions = {}): Promise<BenchOutcome> {
-  const { threads, isa, precision, quick, compile } = request;
+  const { device: kind, threads, isa, precision, quick, compile } = request;
   const {
     log = () => undefined,
-    findPeer = (name) => peers[name]?.({ threads, isa, precision, quick, compile }) as Promise<FoundPeer>,
+    findPeer = (name) => peers[name]?.({ device: kind, threads, isa, precision, quick, compile }) as Promise<FoundPeer>,
   } = options;
   const notes: string[] = [];
   const note = (text: string): void => {
     notes.push(text);
     log(`note: ${text}`);
   };
-  const device = { threads, precision, ...(isa !== undefined && { isa }) };
+  const device = { kind, threads, precision, ...(isa !== undefined && { isa }) };
   const machine = await describeMachine(device);
   const opened = await openPeers(peerNames(request), findPeer, note);
   try {
-    const peak = request.suites.some((name) => ['ops', 'block'].includes(name)) ? await measurePeak(device) : undefined;
+    const needsPeak = !isGpu(device) && request.suites.some((name) => ['ops', 'block'].includes(name));
+    const peak = needsPeak ? await measurePeak(device) : undefined;
     if (peak && 'missing' in peak) note(peak.missing);
     const peakGflops = peak && 'value' in peak ? peak.value : undefined;
     const configs = selectConfigs(request.configs);
@@ -120,9 +122,10 @@ async function runCases(
 }
 
 /** Why a suite cannot be run as it is asked for; undefined when it can. */
-function suiteProblem({ startsCommand = false }: Suite, { device }: BenchContext): string | undefined {
+function suiteProblem({ startsCommand = false, cpuOnly = false }: Suite, { device }: BenchContext): string | undefined {
   if (device.isa !== undefined && startsCommand)
     return 'it starts the command line tool, which takes no instruction set';
+  if (cpuOnly && isGpu(device)) return 'it measures the CPU';
   return undefined;
 }
 

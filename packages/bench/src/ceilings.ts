@@ -18,7 +18,7 @@ export type Ceiling = { readonly value: number } | { readonly missing: string };
 export interface PeakOptions {
   readonly threads: number;
   /** Number format of the products; sums are float32 in each. Default `fp32`. */
-  readonly precision?: Precision;
+  readonly precision?: Precision | undefined;
   /** Instruction set that it is held to; undefined is the best that the CPU has. */
   readonly isa?: string | undefined;
 }

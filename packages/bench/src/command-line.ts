@@ -3,7 +3,7 @@ import { DiffuseError } from '@diffuse/core';
 import { type BenchRequest, helpText, parseBenchArguments, type RunRequest } from './arguments.ts';
 import { runBench } from './bench.ts';
 import { comparisonText } from './compare.ts';
-import { selectConfigs } from './configs.ts';
+import { type BenchConfig, selectConfigs } from './configs.ts';
 import { profileText } from './profile.ts';
 import { reportText } from './report.ts';
 import { readResult } from './result.ts';
@@ -36,10 +36,11 @@ async function perform(request: BenchRequest, output: Output): Promise<number> {
       return 0;
     case 'profile':
     case 'roofline': {
-      const text = request.command === 'profile' ? profileText : rooflineText;
-      const { threads, isa, precision } = request;
-      const device = { threads, precision, ...(isa !== undefined && { isa }) };
-      for (const config of selectConfigs(request.configs)) output.out(await text(config, device, request.explain));
+      const { device: kind, threads, isa, precision } = request;
+      const device = { kind, threads, precision, ...(isa !== undefined && { isa }) };
+      const text = (config: BenchConfig): Promise<string> =>
+        request.command === 'profile' ? profileText(config, device, request.explain) : rooflineText(config, device);
+      for (const config of selectConfigs(request.configs)) output.out(await text(config));
       return 0;
     }
     case 'run':

@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
-import { type DeviceOptions, openDevice } from '@diffuse/core';
+import { type BenchDevice, openBenchDevice } from './ours/bench-device.ts';
 import type { Machine } from './result.ts';
 
 /** Vector extensions worth knowing, in the words of /proc/cpuinfo. */
 const extensions = ['avx2', 'fma', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'asimd', 'sve', 'bf16'];
 
 /** Facts about the machine. @param options of the device that is measured. */
-export async function describeMachine(options: DeviceOptions): Promise<Machine> {
+export async function describeMachine(options: BenchDevice): Promise<Machine> {
   const processors = cpus();
-  using device = await openDevice('cpu', options);
+  using device = await openBenchDevice(options);
   return {
     cpu: processors[0]?.model ?? 'unknown',
     cores: processors.length,

@@ -1,5 +1,5 @@
-import type { DeviceOptions } from '@diffuse/core';
 import type { BenchConfig } from './configs.ts';
+import type { BenchDevice } from './ours/bench-device.ts';
 import { profileTrainStep } from './ours/profiled-step.ts';
 import { callShape } from './roofline/kernel-cost.ts';
 import { formatMs, table } from './table.ts';
@@ -9,7 +9,7 @@ import { formatMs, table } from './table.ts';
  *
  * @param explain adds every call with the way it is computed.
  */
-export async function profileText(config: BenchConfig, device: DeviceOptions, explain = false): Promise<string> {
+export async function profileText(config: BenchConfig, device: BenchDevice, explain = false): Promise<string> {
   const calls = await profileTrainStep(config, device);
   const total = calls.reduce((sum, { timeMs }) => sum + timeMs, 0);
   const share = (ms: number): string => `${((100 * ms) / total).toFixed(1)} %`;

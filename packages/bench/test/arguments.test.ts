@@ -9,6 +9,7 @@ test('without arguments everything of ours is measured but what takes half an ho
     command: 'run',
     suites: suites.filter(({ name }) => !['quality', 'convergence'].includes(name)).map(({ name }) => name),
     configs: ['S', 'M', 'L'],
+    device: 'cpu',
     peers: [],
     precision: 'fp32',
     isa: undefined,
@@ -49,12 +50,32 @@ test('suites run in their own order, flags are read, a leading -- is passed over
   expect(parseBenchArguments(['quality'])).toMatchObject({ suites: ['quality'] });
   expect(parseBenchArguments(['compare', 'a', 'b'])).toEqual({ command: 'compare', before: 'a', after: 'b' });
   expect(parseBenchArguments(['profile', '--configs', 'L'])).toMatchObject({ command: 'profile', configs: ['L'] });
-  const roofline = { command: 'roofline', configs: ['L'], threads: 2, explain: false, isa: 'avx2', precision: 'bf16' };
+  const roofline = {
+    command: 'roofline',
+    configs: ['L'],
+    device: 'cpu',
+    threads: 2,
+    explain: false,
+    isa: 'avx2',
+    precision: 'bf16',
+  };
   for (const form of ['roofline', '--roofline']) {
     expect(
       parseBenchArguments([form, '--configs', 'L', '--threads', '2', '--isa', 'avx2', '--precision', 'bf16']),
     ).toEqual(roofline);
   }
+});
+
+test('on a GPU the suites of the CPU are left out', () => {
+  expect(parseBenchArguments(['--device', 'cuda:1'])).toMatchObject({
+    device: 'cuda:1',
+    suites: ['ops', 'block', 'train-step', 'forward', 'sample'],
+  });
+  expect(() => parseBenchArguments(['--device', 'gpu'])).toThrow("--device is 'gpu'; it must be cpu, cuda or cuda:N");
+  expect(() => parseBenchArguments(['--device', 'cuda', '--isa', 'avx2'])).toThrow('--isa holds a CPU');
+  expect(() => parseBenchArguments(['roofline', '--device', 'cuda'])).toThrow(
+    'roofline measures what the CPU could do',
+  );
 });
 
 test.each([

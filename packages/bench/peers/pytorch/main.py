@@ -2,7 +2,8 @@
 
 Reads one JSON request a line on stdin and answers with one JSON line on stdout:
 
-  {"command": "hello", "threads": 2, "precision": "fp32"}   -> {"name", "version", "diffusers", "isa"} or {"missing": reason}
+  {"command": "hello", "device": "cpu", "threads": 2, "precision": "fp32"}
+                                                            -> {"name", "version", "diffusers", "isa"} or {"missing": reason}
   {"command": "variants", "work": {...}, "compile": false}  -> {"variants": [name, ...]}
   {"command": "prepare", "work": {...}, "variant": name}    -> {}
   {"command": "run"}                                        -> {"ms": milliseconds of one measurement}
@@ -27,6 +28,7 @@ class Peer:
         self.run = None
         self.count = 1
         self.precision = "fp32"
+        self.on_gpu = False
 
     def hello(self, request):
         try:
@@ -36,8 +38,19 @@ class Peer:
             return {"missing": f"{error} ({sys.executable})"}
         torch.set_num_threads(request["threads"])
         self.precision = request.get("precision", "fp32")
-        isa = torch.backends.cpu.get_cpu_capability()
-        return {"name": "pytorch", "version": torch.__version__, "diffusers": diffusers.__version__, "isa": isa}
+        device = request.get("device", "cpu")
+        self.on_gpu = device != "cpu"
+        told = {"isa": torch.backends.cpu.get_cpu_capability()}
+        if self.on_gpu:
+            if not torch.cuda.is_available():
+                return {"missing": f"PyTorch {torch.__version__} finds no GPU ({sys.executable})"}
+            # As ours: float32 is multiplied as float32.
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.benchmark = True
+            torch.set_default_device(device)
+            told["device"] = torch.cuda.get_device_name(torch.device(device))
+        return {"name": "pytorch", "version": torch.__version__, "diffusers": diffusers.__version__, **told}
 
     def variants(self, request):
         from variants import variants
@@ -55,13 +68,26 @@ class Peer:
         return {}
 
     def measure(self, request):
+        self.synchronize()
         begin = time.perf_counter()
         self.run()
+        self.synchronize()
         return {"ms": (time.perf_counter() - begin) * 1000 / self.count}
+
+    def synchronize(self):
+        """Waits for what a GPU has been given; a CPU has done it already."""
+        if self.on_gpu:
+            import torch
+
+            torch.cuda.synchronize()
 
     def release(self, request):
         self.run = None
         gc.collect()
+        if self.on_gpu:
+            import torch
+
+            torch.cuda.empty_cache()
         return {}
 
     def export(self, request):

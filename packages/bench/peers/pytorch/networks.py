@@ -53,7 +53,7 @@ def sample(work, variant, precision):
 
     forward = compiled(network(work, variant).eval(), variant)
     scheduler = DDIMScheduler()
-    scheduler.set_timesteps(50)
+    scheduler.set_timesteps(50, device=torch.get_default_device())
     timesteps = scheduler.timesteps[: work["steps"]]
     start = images(work, variant)
 

@@ -35,4 +35,4 @@ def autocast(precision):
     """Computes what is inside with bfloat16 where PyTorch holds that to be safe; in float32 it changes nothing."""
     import torch
 
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(torch.get_default_device().type, dtype=torch.bfloat16, enabled=precision == "bf16")

@@ -1,16 +1,7 @@
 import { performance } from 'node:perf_hooks';
-import {
-  compile,
-  type Dataset,
-  type DeviceOptions,
-  elementCount,
-  Graph,
-  gaussianDiffusion,
-  linearSchedule,
-  noising,
-  openDevice,
-} from '@diffuse/core';
+import { compile, type Dataset, elementCount, Graph, gaussianDiffusion, linearSchedule, noising } from '@diffuse/core';
 import type { Subject } from '../alternate.ts';
+import { type BenchDevice, openBenchDevice } from './bench-device.ts';
 
 /** Batches on their way from a data set into training. */
 export interface DataSession extends Subject {
@@ -25,9 +16,9 @@ export interface DataSession extends Subject {
 export async function dataSession(
   data: Dataset,
   { batch, batches }: { readonly batch: number; readonly batches: number },
-  options: DeviceOptions,
+  options: BenchDevice,
 ): Promise<DataSession> {
-  const device = await openDevice('cpu', options);
+  const device = await openBenchDevice(options);
   try {
     const graph = new Graph();
     const rows = gaussianDiffusion({ schedule: linearSchedule() }).noisingTable();

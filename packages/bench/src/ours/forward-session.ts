@@ -2,10 +2,8 @@ import { performance } from 'node:perf_hooks';
 import {
   compile,
   type Device,
-  type DeviceOptions,
   Graph,
   initializeModel,
-  openDevice,
   type Program,
   parameterValues,
   type UNet2D,
@@ -13,6 +11,7 @@ import {
 } from '@diffuse/core';
 import type { Subject } from '../alternate.ts';
 import { type BenchConfig, benchModel } from '../configs.ts';
+import { type BenchDevice, openBenchDevice } from './bench-device.ts';
 
 /** Forward passes that are timed one by one. */
 export interface ForwardSession extends Subject {
@@ -25,9 +24,9 @@ export interface ForwardSession extends Subject {
 export async function forwardSession(
   config: BenchConfig,
   batch: number,
-  options: DeviceOptions,
+  options: BenchDevice,
 ): Promise<ForwardSession> {
-  const device = await openDevice('cpu', options);
+  const device = await openBenchDevice(options);
   try {
     const model = benchModel(config);
     await initializeModel(model, device);

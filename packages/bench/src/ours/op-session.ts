@@ -3,17 +3,16 @@ import {
   compile,
   type Device,
   type DeviceBuffer,
-  type DeviceOptions,
   elementCount,
   Graph,
   type KernelName,
-  openDevice,
   type Placement,
   type Program,
   type Value,
 } from '@diffuse/core';
 import type { Subject } from '../alternate.ts';
 import type { OpShape } from '../peers/peer.ts';
+import { type BenchDevice, openBenchDevice } from './bench-device.ts';
 import { buildOp, isAtEnds, type Tensor } from './op-graphs.ts';
 
 /** One op made ready to be timed. */
@@ -28,8 +27,8 @@ export interface OpSession extends Subject {
  * The time of a single op is that of its kernels: what it adds to a program of many. That of a block, or of all that changes the
  * weights, is the time of a whole run; in bf16, where images are made for the block alone, that of all its kernels.
  */
-export async function opSession(shape: OpShape, options: DeviceOptions): Promise<OpSession> {
-  const device = await openDevice('cpu', options);
+export async function opSession(shape: OpShape, options: BenchDevice): Promise<OpSession> {
+  const device = await openBenchDevice(options);
   try {
     const graph = new Graph();
     const buffers: Record<string, DeviceBuffer> = {};

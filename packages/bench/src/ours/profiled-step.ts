@@ -1,17 +1,16 @@
 import {
   type CallTime,
   compile,
-  type DeviceOptions,
   DiffuseError,
   initializeModel,
   type Node,
-  openDevice,
   type Plan,
   plan,
   uploadTables,
 } from '@diffuse/core';
 import type { BenchConfig } from '../configs.ts';
 import { median } from '../statistics.ts';
+import { type BenchDevice, openBenchDevice } from './bench-device.ts';
 import { trainGraph } from './train-graph.ts';
 import { noiseBytes } from './train-session.ts';
 
@@ -26,8 +25,8 @@ export interface ProfiledCall extends CallTime {
 const runs = 5;
 
 /** Median time of each kernel call over a few training steps after one that warms up, in the order of the calls. */
-export async function profileTrainStep(config: BenchConfig, options: DeviceOptions): Promise<readonly ProfiledCall[]> {
-  using device = await openDevice('cpu', options);
+export async function profileTrainStep(config: BenchConfig, options: BenchDevice): Promise<readonly ProfiledCall[]> {
+  using device = await openBenchDevice(options);
   const { graph, outputs, placements, transient, model, objective, table } = trainGraph(config);
   const { parameters } = await initializeModel(model, device);
   const tables = uploadTables(device, objective);

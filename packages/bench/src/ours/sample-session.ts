@@ -1,18 +1,17 @@
 import { performance } from 'node:perf_hooks';
 import {
   type Device,
-  type DeviceOptions,
   ddim,
   elementCount,
   gaussianDiffusion,
   initializeModel,
   linearSchedule,
-  openDevice,
   sample,
   type UNet2D,
 } from '@diffuse/core';
 import type { Subject } from '../alternate.ts';
 import { type BenchConfig, benchModel } from '../configs.ts';
+import { type BenchDevice, openBenchDevice } from './bench-device.ts';
 import { compileForward } from './forward-session.ts';
 
 /** Sampling whose steps are timed. */
@@ -28,10 +27,10 @@ export interface SampleSession extends Subject {
  */
 export async function sampleSession(
   config: BenchConfig,
-  options: DeviceOptions,
+  options: BenchDevice,
   { batch, steps }: { batch: number; steps: number },
 ): Promise<SampleSession> {
-  const device = await openDevice('cpu', options);
+  const device = await openBenchDevice(options);
   try {
     const model = benchModel(config);
     await initializeModel(model, device);

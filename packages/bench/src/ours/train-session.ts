@@ -1,15 +1,8 @@
 import { performance } from 'node:perf_hooks';
-import {
-  adamW,
-  type Dataset,
-  type DeviceOptions,
-  gaussianDiffusion,
-  linearSchedule,
-  openDevice,
-  train,
-} from '@diffuse/core';
+import { adamW, type Dataset, gaussianDiffusion, linearSchedule, train } from '@diffuse/core';
 import type { Subject } from '../alternate.ts';
 import { type BenchConfig, benchModel } from '../configs.ts';
+import { type BenchDevice, openBenchDevice } from './bench-device.ts';
 
 /** Training that goes on one step at a time. */
 export interface TrainSession extends Subject {
@@ -25,8 +18,8 @@ const endless = 1_000_000_000;
  * Training through the public API: noise, forward, loss, backward, AdamW. No clipping and no average of the weights, because the
  * peer's step has neither; the noise is ours alone, the peer's is made beforehand.
  */
-export async function trainSession(config: BenchConfig, options: DeviceOptions): Promise<TrainSession> {
-  const device = await openDevice('cpu', options);
+export async function trainSession(config: BenchConfig, options: BenchDevice): Promise<TrainSession> {
+  const device = await openBenchDevice(options);
   try {
     const model = benchModel(config);
     const training = train({

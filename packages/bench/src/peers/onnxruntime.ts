@@ -29,9 +29,10 @@ const exporterAdvice = 'its networks are written by PyTorch: set PYTHON to an in
  * `PYTHON` as well.
  */
 export async function findOnnxruntime(
-  { threads, isa, precision, quick }: PeerOptions,
+  { device = 'cpu', threads, isa, precision, quick }: PeerOptions,
   commands: OnnxCommands = ownCommands(),
 ): Promise<FoundPeer> {
+  if (device !== 'cpu') return { missing: `onnxruntime: it is measured on the CPU only, not on ${device}` };
   if (isa !== undefined) return { missing: `onnxruntime: it cannot be held to ${isa}` };
   if (precision !== 'fp32') return { missing: 'onnxruntime: its CPU backend computes these networks in fp32 only' };
   const home = process.env.ONNXRUNTIME ?? process.cwd();

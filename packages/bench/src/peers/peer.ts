@@ -1,3 +1,4 @@
+import type { DeviceName } from '@diffuse/core';
 import type { Subject } from '../alternate.ts';
 import type { Precision } from '../precision.ts';
 import type { OpShape } from './op-shape.ts';
@@ -55,6 +56,8 @@ export type FoundPeer = { readonly peer: Peer } | { readonly missing: string };
 
 /** How a peer is looked for. */
 export interface PeerOptions {
+  /** Where it computes; default `cpu`. */
+  readonly device?: DeviceName;
   readonly threads: number;
   /** Instruction set that it is held to; undefined leaves it the best that the CPU has. */
   readonly isa?: string | undefined;

@@ -17,9 +17,9 @@ export function pytorchCommand(): Command {
 
 /** PyTorch with diffusers, in Python processes of its own. @param command the process that answers. */
 export async function findPytorch(options: PeerOptions, command: Command = pytorchCommand()): Promise<FoundPeer> {
-  const { threads, isa, precision } = options;
+  const { device = 'cpu', threads, isa, precision } = options;
   const held = { ...command, env: { ...limits(threads, isa), ...command.env } };
-  const workers = workerPool(held, { threads, precision: peerPrecision(precision) });
+  const workers = workerPool(held, { device, threads, precision: peerPrecision(precision) });
   const advice = 'set PYTHON to an interpreter that has torch and diffusers';
   try {
     const { hello } = await workers.get('', {});
@@ -43,7 +43,8 @@ interface Variant {
 const nameOf = ({ name, environment }: Variant): string => name + environment;
 
 function createPeer(hello: Worker['hello'], command: Command, workers: WorkerPool, options: PeerOptions): Peer {
-  const { byName: settings, notes } = environments(options.quick);
+  // Allocators and bound threads make no difference to a GPU.
+  const { byName: settings, notes } = environments(options.quick || (options.device ?? 'cpu') !== 'cpu');
   const worker = (environment: string): Promise<Worker> => workers.get(environment, settings.get(environment) ?? {});
   // A trial is remembered: the memory suite does the work of the suite train-step again.
   const trials = new Map<string, Trial<Variant>>();
@@ -76,6 +77,7 @@ function createPeer(hello: Worker['hello'], command: Command, workers: WorkerPoo
     kinds: ['train-step', 'sample', 'op'],
     notes: [
       ...notes,
+      ...(hello.device ? [`pytorch computes on ${hello.device}, float32 without tf32`] : []),
       ...(options.isa === undefined ? [] : [`pytorch, held to ${options.isa}, computes with ${hello.isa}`]),
     ],
     async prepare(work) {

@@ -36,6 +36,7 @@ const short: Extent = { seeds: [0], steps: 100, averaged: 20, window: 10 };
  */
 export const convergenceSuite: Suite = {
   name: 'convergence',
+  cpuOnly: true,
   description: 'training on MNIST in every number format, whatever --precision says: loss at the end (an hour)',
   byNameOnly: true,
   cases(context) {

@@ -14,6 +14,7 @@ import { type BenchContext, compareWithPeer, type Suite } from './suite.ts';
 /** Whether data keep up with training, and with the library that decodes them. */
 export const dataSuite: Suite = {
   name: 'data',
+  cpuOnly: true,
   description: '32x32 images from the packed cache with flips; decoding a folder, beside sharp alone',
   cases: (context) => [
     { name: 'packed cache in memory', measure: () => measureCache(context, 'packed cache in memory', undefined) },

@@ -15,6 +15,7 @@ type Trained = Awaited<ReturnType<Exclude<Peer['trainInFreshProcess'], undefined
 /** What training takes. The times are of processes that ran one after the other, so they make no ratio. */
 export const memorySuite: Suite = {
   name: 'memory',
+  cpuOnly: true,
   description: 'peak resident memory of a process that trains, from /proc/PID/status',
   cases: (context) =>
     context.configs.map((config) => ({

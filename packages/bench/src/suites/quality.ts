@@ -44,6 +44,7 @@ const guidance = 2;
 /** How good the models are that the `mnist` preset trains in ten minutes. It takes half an hour and is run by name only. */
 export const qualitySuite: Suite = {
   name: 'quality',
+  cpuOnly: true,
   description: 'samples of models trained for ten minutes on MNIST: Fréchet distance, classes as asked (30 minutes)',
   byNameOnly: true,
   startsCommand: true,

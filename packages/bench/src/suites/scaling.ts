@@ -13,6 +13,7 @@ import type { BenchCase, BenchContext, Suite } from './suite.ts';
 /** How the time of a training step changes with threads, batch and resolution: ours against ours. */
 export const scalingSuite: Suite = {
   name: 'scaling',
+  cpuOnly: true,
   description: 'training steps of one network: 2 threads and 1, batch 64 and 8, resolution 128, 64 and 32; ours alone',
   cases(context) {
     const config = scaledConfig(context.configs);

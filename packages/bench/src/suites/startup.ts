@@ -17,6 +17,7 @@ import { type BenchContext, peerSide, type Suite } from './suite.ts';
 /** How long one waits for the first step. */
 export const startupSuite: Suite = {
   name: 'startup',
+  cpuOnly: true,
   description: 'from process start to the end of the first step, of diffuse sample and of diffuse train',
   startsCommand: true,
   cases: (context) =>

@@ -1,6 +1,7 @@
 import { alternate, type Subject } from '../alternate.ts';
 import { type Bound, goal } from '../asked.ts';
 import type { BenchConfig } from '../configs.ts';
+import type { BenchDevice } from '../ours/bench-device.ts';
 import { type Peer, type PreparedWork, peerFor, type Work } from '../peers/peer.ts';
 import { type Precision, peerPrecision } from '../precision.ts';
 import type { CaseResult, OurTiming, PeerTiming } from '../result.ts';
@@ -8,8 +9,8 @@ import { timing } from '../statistics.ts';
 
 /** What the cases of a suite are made from and run with. */
 export interface BenchContext {
-  /** Threads and, where it is held to one, the instruction set of either side; the number format of ours. */
-  readonly device: { readonly threads: number; readonly isa?: string; readonly precision?: Precision };
+  /** Which it is; threads and, where it is held to one, the instruction set of either side; the number format of ours. */
+  readonly device: BenchDevice & { readonly threads: number };
   readonly precision: Precision;
   readonly configs: readonly BenchConfig[];
   readonly quick: boolean;
@@ -35,6 +36,8 @@ export interface Suite {
   readonly peer?: string;
   /** True for a suite that starts the command line tool, which chooses the instruction set itself. */
   readonly startsCommand?: boolean;
+  /** True for a suite that measures the CPU and what is around it. */
+  readonly cpuOnly?: boolean;
   cases(context: BenchContext): readonly BenchCase[];
 }
 

@@ -1,13 +1,13 @@
 // Trains a network in a process of its own, a step for each line on stdin: { config, device } prepares, anything else is a step.
 // Answers with one line of JSON each, as the peers do.
 import { createInterface } from 'node:readline';
-import type { DeviceOptions } from '@diffuse/core';
 import { selectConfigs } from '../configs.ts';
+import type { BenchDevice } from '../ours/bench-device.ts';
 import { type TrainSession, trainSession } from '../ours/train-session.ts';
 
 let session: TrainSession | undefined;
 
-async function answer(request: { config?: string; device?: DeviceOptions }): Promise<object> {
+async function answer(request: { config?: string; device?: BenchDevice }): Promise<object> {
   try {
     if (session) return { ms: await session.run() };
     const [config] = selectConfigs([request.config ?? '']);
