@@ -52,8 +52,7 @@ static std::string ptx_of_fatbin(const char* image, const Profile& profile) {
   if (!best.empty()) return best;
   if (compressed)
     refuse(CUDA_ERROR_INVALID_IMAGE,
-           "the PTX of the fat binary is compressed; the simulator reads it from nvcc "
-           "-Xfatbinary -no-compress, or as PTX");
+           "the PTX of the fat binary is compressed; the simulator reads what nvcc --no-compress makes, or PTX");
   refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, "the fat binary holds no PTX%s; the simulator runs no machine code",
          newer ? " for this device" : "");
 }

@@ -1,8 +1,9 @@
 #include "driver/resources.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
-#include <regex>
+#include <iterator>
 
 namespace simulator::driver {
 
@@ -13,30 +14,27 @@ static int warp_registers(int registers) {
   return (std::max(registers, 1) * kWarp + kRegisterUnit - 1) / kRegisterUnit * kRegisterUnit;
 }
 
-// 0 if the report does not tell of this kernel on such a device.
-static int reported_registers(const std::string& kernel, const Profile& profile, const std::string& report) {
-  static const std::regex compiling("Compiling entry function '([^']+)' for 'sm_([0-9]+)");
-  static const std::regex used("Used ([0-9]+) registers");
-  std::ifstream file(report);
-  bool here = false;
-  std::smatch found;
-  for (std::string line; std::getline(file, line);) {
-    if (std::regex_search(line, found, compiling)) {
-      here = found[1] == kernel && std::stoi(found[2]) == profile.major * 10 + profile.minor;
-    } else if (here && std::regex_search(line, found, used)) {
-      return std::stoi(found[1]);
-    }
+// 0 if the file does not tell of this kernel on such a device.
+static int reported_registers(const std::string& kernel, const Profile& profile, const std::string& path) {
+  std::ifstream file(path);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  size_t at = text.find("\"" + kernel + "\":");
+  for (const std::string& key :
+       {"\"sm_" + std::to_string(profile.major * 10 + profile.minor) + "\":", std::string("\"registers\":")}) {
+    if (at != std::string::npos) at = text.find(key, at);
+    if (at != std::string::npos) at += key.size();
   }
-  return 0;
+  return at == std::string::npos ? 0 : std::atoi(text.c_str() + at);
 }
 
-int registers_of(const ptx::Kernel& kernel, const Profile& profile, const std::string& report) {
-  const int reported = report.empty() ? 0 : reported_registers(kernel.name, profile, report);
+int registers_of(const ptx::Kernel& kernel, const Profile& profile, const std::string& path) {
+  const int reported = path.empty() ? 0 : reported_registers(kernel.name, profile, path);
   if (reported) return reported;
   // ptxas keeps within the block that .maxntid promises, and spills rather than take more.
   const int64_t promised = static_cast<int64_t>(kernel.thread_limit());
-  const int most = promised ? static_cast<int>(std::min<int64_t>(kRegistersPerThread, kRegistersPerBlock / promised / 8 * 8))
-                            : kRegistersPerBlock / kThreadsPerBlock;
+  const int most = promised
+                       ? static_cast<int>(std::min<int64_t>(kRegistersPerThread, kRegistersPerBlock / promised / 8 * 8))
+                       : kRegistersPerBlock / kThreadsPerBlock;
   return std::min(kernel.registers, most);
 }
 

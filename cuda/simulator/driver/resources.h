@@ -1,4 +1,4 @@
-// Registers that kernels take, from what `ptxas -v` prints, or reckoned from the PTX where there is none.
+// Registers that kernels take: as a file tells, or reckoned from the PTX.
 #pragma once
 
 #include <string>
@@ -8,8 +8,9 @@
 
 namespace simulator::driver {
 
-// Registers of a thread. `report` is the path of a file with the output of ptxas, or empty.
-int registers_of(const ptx::Kernel& kernel, const Profile& profile, const std::string& report);
+// Registers of a thread. `path` names a JSON file, {image: {kernel: {architectures: {sm_80: {registers: 40}}}}}, or is
+// empty; a kernel that stands there stands for all architectures.
+int registers_of(const ptx::Kernel& kernel, const Profile& profile, const std::string& path);
 
 // The most threads of a block whose registers fit.
 int threads_by_registers(int registers);
