@@ -22,7 +22,7 @@ __device__ __forceinline__ OutputPixel locate(const ConvolutionArguments& argume
   if (group.quotient >= arguments.groups || sample.quotient >= arguments.samples_of_group) return {-1, 0, 0, -1};
   const Quotient place = divide(sample.remainder, lattice.columns);
   const int32_t number = group.quotient * arguments.samples_of_group + sample.quotient;
-  const int32_t unit = sample.remainder / arguments.unit_pixels;
+  const int32_t unit = arguments.chunks_are_segments ? 0 : sample.remainder / arguments.unit_pixels;
   const int32_t chunk = divide(sample.remainder, lattice.chunk_pixels).quotient;
   return {number, place.quotient, place.remainder,
           number * arguments.segments_of_sample + lattice.first_segment + unit + chunk};
@@ -93,22 +93,22 @@ template <typename T, int Pitch>
 __device__ __forceinline__ void take_statistics(const ConvolutionArguments& arguments, const float* column,
                                                 const OutputPlace* places, int32_t channel) {
   const bool backward = arguments.x.data != nullptr;
-  const int64_t channels = arguments.to.channels;
+  const int64_t stride = arguments.segments_stride;
   OutputPlace current{-1, -1, -1};
   float mean = 0, origin = 0, sum = 0, second = 0, count = 0;
   for (int r = 0; r <= kFinishedRows; r++) {
     const OutputPlace place = r < kFinishedRows ? places[r] : OutputPlace{-1, -1, -1};
     if (place.segment != current.segment) {
       if (current.segment >= 0) {
-        float* to = arguments.segments + current.segment * (backward ? 2 : 3) * channels + channel;
+        float* to = arguments.segments + current.segment * (backward ? 2 : 3) * stride + channel;
         if (backward) {
           to[0] = sum;
-          to[channels] = second;
+          to[stride] = second;
         } else {
           const float average = sum / count;
           to[0] = origin;
-          to[channels] = average;
-          to[2 * channels] = fmaxf(fmaf(-sum, average, second), 0.0f);
+          to[stride] = average;
+          to[2 * stride] = fmaxf(fmaf(-sum, average, second), 0.0f);
         }
       }
       if (backward && place.sample >= 0 && place.sample != current.sample)

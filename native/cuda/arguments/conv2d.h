@@ -97,7 +97,9 @@ struct ConvolutionArguments {
   int32_t silu;
   // [samples, segments, 3 or 2, channels]: moments or, with x, sums of every segment. Null: none are taken.
   float* segments;
+  int64_t segments_stride;  // from one row of channels to the next
   int32_t segments_of_sample;
+  int32_t chunks_are_segments;  // each of them lies within a unit: segments have their numbers
 };
 
 // conv2d_merge: moments or sums of chunks from those of segments. The segment that unit u and chunk q of a lattice have

@@ -94,11 +94,13 @@ void convolve(const ConvolutionPlan& plan, ConvolutionArguments a, const Tensor&
   const int32_t vector = static_cast<int32_t>(chunk_of(to));
   a.wide = a.to.alignment >= vector && (!a.residual.data || a.residual.alignment >= vector) &&
            (!a.x.data || a.x.alignment >= vector);
-  if (chunks.data) a.segments = reinterpret_cast<float*>(launcher.scratch() + plan.segments);
+  const bool merges = chunks.data && !a.chunks_are_segments;
+  a.segments = merges ? reinterpret_cast<float*>(launcher.scratch() + plan.segments) : f32(chunks);
+  a.segments_stride = merges ? a.to.channels : chunks.row_stride;
   const auto [name, tile] = best_tile(plan, launcher.limits(), scalar);
   launcher.launch("conv2d", std::string("conv2d_") + (tf32 ? "tf32_" : "") + name + "_" + suffix, grid_of(plan, tile),
                   tile.threads, a, static_cast<size_t>(shared_bytes(tile)));
-  if (chunks.data) merge_segments(plan, chunks, launcher);
+  if (merges) merge_segments(plan, chunks, launcher);
 }
 
 }  // namespace

@@ -109,6 +109,8 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
       a.segments_of_sample += narrow(blocks_of(pixels, a.unit_pixels) + blocks_of(to.shape[1], kChunkRows));
       weights += static_cast<int64_t>(lattice.depth) * plan.padded_outputs;
     }
+  a.chunks_are_segments = a.lattices == 1 && a.unit_pixels % a.lattice[0].chunk_pixels.value == 0;
+  if (a.chunks_are_segments) a.segments_of_sample = narrow(blocks_of(to.shape[1], kChunkRows));
   // Those that take longest begin first.
   std::stable_sort(
       a.lattice, a.lattice + a.lattices,
@@ -121,7 +123,7 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
   };
   plan.source = reserve(copied ? copy_bytes(source) : 0);
   plan.weights = reserve(weights * size);
-  plan.segments = reserve(shape.N * a.segments_of_sample * numbers * channels(to) * 4);
+  plan.segments = reserve(a.chunks_are_segments ? 0 : shape.N * a.segments_of_sample * numbers * channels(to) * 4);
   return plan;
 }
 
