@@ -23,7 +23,9 @@ const allowedPaths = {
   'cuda/gemm': [/^(common|gemm)\//, /^cuda\/arguments\//],
   'cuda/checks': [/^cuda\/driver_api\.h$/],
   'cuda/ops': [/^(common|gemm|ops)\//, /^cuda\/arguments\//],
-  'cuda/simulator': [/^(driver|machine|memory|ptx|report|tests)\//],
+  'cuda/simulator': [/^(machine|memory|ptx|report|tests)\//],
+  'cuda/simulator/profiles': [/^profiles\//],
+  'cuda/simulator/driver': [/^(driver|machine|memory|profiles|ptx|report)\//],
 };
 
 const standardLibrary = /^[a-z_]+$/;
@@ -42,6 +44,8 @@ const allowedSystem = {
   'cuda/checks': [standardLibrary, /^cuda\.h$/],
   'cuda/ops': [standardLibrary, /^cuda_bf16\.h$/],
   'cuda/simulator': [standardLibrary, /^(dlfcn|unistd|sys\/[a-z]+)\.h$/],
+  'cuda/simulator/profiles': [standardLibrary],
+  'cuda/simulator/driver': [standardLibrary, /^cuda\.h$/],
 };
 
 /** Compiled once per instruction set (CMakeLists.txt), and the system headers that are safe there. */

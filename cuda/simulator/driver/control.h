@@ -1,13 +1,10 @@
 // What tests ask of the stand-in driver beside the driver's own functions; found by dlsym like those.
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
+#include <cstddef>
+#include <cstdint>
 
-#ifdef __cplusplus
 extern "C" {
-#endif
-
 // How many findings there are since the last restart or clearing.
 size_t simulatorFindings();
 // The text of one; valid until the next call of the simulator. Null beyond the last.
@@ -22,6 +19,4 @@ void simulatorReportLeaks();
 // Forgets everything and reads the environment anew: as if the process had just begun. All handles become invalid.
 void simulatorRestart();
 
-#ifdef __cplusplus
 }
-#endif
