@@ -9,6 +9,9 @@
 namespace diffuse::cuda {
 namespace {
 
+// At once on a multiprocessor: without the number the compiler wants more of them and spills.
+constexpr int kBlocks = 5;
+
 constexpr double kHalfLevel = 1.0 / 255, kLog2Pi = 1.8378770664093453, kRootHalf = 0.7071067811865476,
                  kRootOfInverse2Pi = 0.3989422804014327, kInfinity = std::numeric_limits<double>::infinity();
 
@@ -111,7 +114,7 @@ __device__ __forceinline__ Element element_of(const HybridLossArguments& argumen
 }  // namespace
 
 // A block sums the squares and the bound of one chunk of one sample.
-extern "C" __global__ void __launch_bounds__(kHybridLossThreads)
+extern "C" __global__ void __launch_bounds__(kHybridLossThreads, kBlocks)
     hybrid_loss_forward_f32(const __grid_constant__ HybridLossArguments arguments) {
   __shared__ double shared[kHybridLossThreads / kWarp];
   const Chunks& chunks = arguments.chunks;
@@ -156,7 +159,7 @@ extern "C" __global__ void __launch_bounds__(kFinishThreads)
   *arguments.bound = static_cast<float>(total_bound / samples);
 }
 
-extern "C" __global__ void __launch_bounds__(kHybridLossThreads)
+extern "C" __global__ void __launch_bounds__(kHybridLossThreads, kBlocks)
     hybrid_loss_backward_f32(const __grid_constant__ HybridLossArguments arguments) {
   const double simple = arguments.attributes[0], bound = arguments.attributes[1] * arguments.attributes[2],
                mean = arguments.attributes[3] != 0 ? bound : 0;

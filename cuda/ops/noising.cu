@@ -92,7 +92,8 @@ __device__ __forceinline__ void noise_elements(const NoisingArguments& arguments
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kNoisingThreads)
+// Two blocks at once on a multiprocessor are enough; with more in mind the compiler spills.
+extern "C" __global__ void __launch_bounds__(kNoisingThreads, 2)
     noising_levels(const __grid_constant__ NoisingArguments arguments) {
   __shared__ Stream stream;
   if (threadIdx.x == 0) stream = stream_of(arguments, 0);

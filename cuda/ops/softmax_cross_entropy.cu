@@ -9,6 +9,9 @@
 namespace diffuse::cuda {
 namespace {
 
+// At once on a multiprocessor: without the number the compiler wants more of them and spills.
+constexpr int kBlocks = 3;
+
 constexpr int kWarps = kSoftmaxCrossEntropyThreads / kWarp;
 
 // The row of a warp; beyond the last one there is none.
@@ -41,7 +44,7 @@ __device__ __forceinline__ int32_t label_of(const SoftmaxCrossEntropyArguments& 
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kSoftmaxCrossEntropyThreads)
+extern "C" __global__ void __launch_bounds__(kSoftmaxCrossEntropyThreads, kBlocks)
     softmax_cross_entropy_forward_f32(const __grid_constant__ SoftmaxCrossEntropyArguments arguments) {
   __shared__ double shared[kWarps];
   const int32_t K = arguments.logits.channels, lane = threadIdx.x % kWarp;
@@ -71,7 +74,7 @@ extern "C" __global__ void __launch_bounds__(kFinishThreads)
   if (threadIdx.x == 0) *arguments.loss = static_cast<float>(sum / static_cast<double>(arguments.logits.rows));
 }
 
-extern "C" __global__ void __launch_bounds__(kSoftmaxCrossEntropyThreads)
+extern "C" __global__ void __launch_bounds__(kSoftmaxCrossEntropyThreads, kBlocks)
     softmax_cross_entropy_backward_f32(const __grid_constant__ SoftmaxCrossEntropyArguments arguments) {
   const int32_t K = arguments.logits.channels, lane = threadIdx.x % kWarp;
   const int64_t m = row_of_warp();

@@ -9,6 +9,9 @@
 namespace diffuse::cuda {
 namespace {
 
+// At once on a multiprocessor: without the number the compiler wants more of them and spills.
+constexpr int kBlocks = 4;
+
 constexpr int kWarps = kTokenDenoisingLossThreads / kWarp;
 
 // One token: the two reverse steps, and what their divergence is.
@@ -156,7 +159,7 @@ __device__ __forceinline__ double slope_of(const Token& at, const Softmax& p, co
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kTokenDenoisingLossThreads)
+extern "C" __global__ void __launch_bounds__(kTokenDenoisingLossThreads, kBlocks)
     token_denoising_loss_forward_f32(const __grid_constant__ TokenDenoisingLossArguments arguments) {
   __shared__ double shared[kWarps];
   const int64_t m = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
@@ -187,7 +190,7 @@ extern "C" __global__ void __launch_bounds__(kFinishThreads)
   *arguments.loss = static_cast<float>(kl + arguments.attributes[0] * entropy);
 }
 
-extern "C" __global__ void __launch_bounds__(kTokenDenoisingLossThreads)
+extern "C" __global__ void __launch_bounds__(kTokenDenoisingLossThreads, kBlocks)
     token_denoising_loss_backward_f32(const __grid_constant__ TokenDenoisingLossArguments arguments) {
   const int64_t m = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   Token at;

@@ -7,14 +7,20 @@
 namespace diffuse::cuda {
 namespace {
 
+// At once on a multiprocessor: without the number the compiler wants more of them and spills.
+constexpr int kBlocks = 4;
+
 // body(large row) for every pixel of the block that row `r` of the small image stands for.
 template <typename Body>
 __device__ __forceinline__ void for_each_copy(const UpsampleNearestArguments& v, int64_t r, Body&& body) {
   const int64_t k = r % v.size[2], rest = r / v.size[2], j = rest % v.size[1], ni = rest / v.size[1];
   const int64_t height = static_cast<int64_t>(v.size[1]) * v.factor[1],
                 width = static_cast<int64_t>(v.size[2]) * v.factor[2];
+#pragma unroll 1
   for (int32_t a = 0; a < v.factor[0]; a++)
+#pragma unroll 1
     for (int32_t b = 0; b < v.factor[1]; b++)
+#pragma unroll 2
       for (int32_t c = 0; c < v.factor[2]; c++)
         body(((ni * v.factor[0] + a) * height + j * v.factor[1] + b) * width + k * v.factor[2] + c);
 }
@@ -49,22 +55,22 @@ __device__ __forceinline__ void backward(const UpsampleNearestArguments& argumen
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kUpsampleNearestThreads)
+extern "C" __global__ void __launch_bounds__(kUpsampleNearestThreads, kBlocks)
     upsample_nearest_forward_f32(const __grid_constant__ UpsampleNearestArguments arguments) {
   forward<float>(arguments);
 }
 
-extern "C" __global__ void __launch_bounds__(kUpsampleNearestThreads)
+extern "C" __global__ void __launch_bounds__(kUpsampleNearestThreads, kBlocks)
     upsample_nearest_forward_bf16(const __grid_constant__ UpsampleNearestArguments arguments) {
   forward<bf16>(arguments);
 }
 
-extern "C" __global__ void __launch_bounds__(kUpsampleNearestThreads)
+extern "C" __global__ void __launch_bounds__(kUpsampleNearestThreads, kBlocks)
     upsample_nearest_backward_f32(const __grid_constant__ UpsampleNearestArguments arguments) {
   backward<float>(arguments);
 }
 
-extern "C" __global__ void __launch_bounds__(kUpsampleNearestThreads)
+extern "C" __global__ void __launch_bounds__(kUpsampleNearestThreads, kBlocks)
     upsample_nearest_backward_bf16(const __grid_constant__ UpsampleNearestArguments arguments) {
   backward<bf16>(arguments);
 }
