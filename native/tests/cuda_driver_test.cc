@@ -1,0 +1,85 @@
+// What users are told whose driver or GPU cannot be used. The tests of simulated drivers need the simulator.
+#include <cstdlib>
+
+#include "tests/cuda_scenarios.h"
+#include "tests/harness.h"
+
+namespace diffuse::testing {
+namespace {
+
+using Environment = std::map<std::string, std::string>;
+
+// Opening says so, and so does the list of devices, which never fails.
+void expect_refusal(const Environment& environment, const std::string& reason) {
+  const std::string opened = scenario("open", environment), listed = scenario("report", environment);
+  check(opened.find("open: ERR_DEVICE ") != std::string::npos && opened.find(reason) != std::string::npos,
+        "opening said: " + opened);
+  check(listed.find(reason) != std::string::npos, "the list said: " + listed);
+}
+
+bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+// `output` is that of the scenario "faults".
+void expect_survival(const std::string& output) {
+  check(!has(output, "leak"), output);
+  check(has(output, "anew: "), output);
+  if (!has(output, " ERR_") || has(output, "anew: ERR_")) return;
+  check(has(output, "anew: ok"), output);
+  const bool opened = has(output, "open: ok"),
+             closed = has(output, "is closed since an error, and must be opened anew: ");
+  check(!opened || closed || has(output, "run once more: ok"), output);
+}
+
+}  // namespace
+
+TEST(cuda_says_that_there_is_no_driver) {
+  expect_refusal({{"DIFFUSE_CUDA_DRIVER", "/nowhere/libcuda.so.1"}},
+                 "no NVIDIA driver was found: /nowhere/libcuda.so.1");
+}
+
+TEST(cuda_says_that_a_library_is_no_driver) {
+  expect_refusal({{"DIFFUSE_CUDA_DRIVER", "libm.so.6"}}, "libm.so.6 is no NVIDIA driver: it lacks cuDriverGetVersion");
+}
+
+TEST(cuda_says_that_the_driver_is_too_old) {
+  expect_refusal({{"CUDA_SIMULATOR_DRIVER_VERSION", "12080"}},
+                 "the NVIDIA driver supports CUDA 12.8; an R580 driver (CUDA 13.0) or newer is needed");
+}
+
+TEST(cuda_says_that_there_is_no_gpu) {
+  expect_refusal({{"CUDA_SIMULATOR_DEVICES", "none"}}, "the NVIDIA driver finds no GPU");
+}
+
+TEST(cuda_refuses_gpus_of_turing) {
+  expect_refusal({{"CUDA_SIMULATOR_DEVICES", "t4"}}, "has compute capability 7.5; 8.0 or newer is needed");
+  const std::string both = scenario("report", {{"CUDA_SIMULATOR_DEVICES", "t4,a100"}});
+  check(both.find("cuda:1 NVIDIA A100") != std::string::npos && both.find("refusal ''") != std::string::npos, both);
+}
+
+TEST(cuda_says_that_kernels_are_missing) {
+  const std::string opened = scenario("open", {{"DIFFUSE_CUDA_IMAGES", "/nowhere"}});
+  check(opened.find("ERR_DEVICE this build has no CUDA kernels: the folder /nowhere holds no") != std::string::npos,
+        opened);
+}
+
+// Each call of the driver's that a program makes from opening to closing fails once, by an error or for want of memory.
+// What it is part of fails, or does without; then either all goes on or the device says that it is closed; nothing
+// leaks, and a device that is opened anew works.
+TEST(cuda_survives_any_failure_of_the_driver) {
+  for (const char* code : {"719", "2"}) {
+    int failures = 0;
+    // At the end memory is given back, of which no failure is seen.
+    constexpr int kMostUnseen = 80;
+    for (int call = 1, unseen = 0; unseen < kMostUnseen; call += quick() ? 7 : 1) {
+      const std::string output =
+          scenario("faults", {{"CUDA_SIMULATOR_FAIL_AT", std::to_string(call)}, {"CUDA_SIMULATOR_FAIL_WITH", code}});
+      expect_survival(text("call %d of the driver fails with %s:\n", call, code) + output);
+      const bool seen = output.find(": ERR_") != std::string::npos;
+      failures += seen;
+      unseen = seen ? 0 : unseen + 1;
+    }
+    check(failures > (quick() ? 10 : 100), text("only %d failures were seen", failures));
+  }
+}
+
+}  // namespace diffuse::testing
