@@ -18,5 +18,4 @@ size_t simulatorPending(int device);
 void simulatorReportLeaks();
 // Forgets everything and reads the environment anew: as if the process had just begun. All handles become invalid.
 void simulatorRestart();
-
 }

@@ -23,7 +23,11 @@ uintptr_t next_handle() {
   return next += 16;
 }
 
+static thread_local std::string call_note;
+
 const char* current_call() { return call_name ? call_name : "the driver"; }
+
+void note(std::string text) { call_note = std::move(text); }
 
 Driver& driver() {
   static Driver* const instance = new Driver;
@@ -164,8 +168,8 @@ CUresult enter(const char* name, Needs needs, const std::function<void(Driver&)>
   all.calls++;
   held_lock = &lock;
   call_name = name;
+  call_note.clear();
   CUresult result = CUDA_SUCCESS;
-  std::string why;
   try {
     if (const Injection* chosen = injection(all, name)) inject(all, *chosen);
     if (needs != Needs::nothing && !all.initialised) refuse(CUDA_ERROR_NOT_INITIALIZED, "cuInit was not called");
@@ -174,16 +178,16 @@ CUresult enter(const char* name, Needs needs, const std::function<void(Driver&)>
     if (needs == Needs::context) current_context();
   } catch (const Refusal& refusal) {
     result = refusal.code;
-    why = refusal.why;
+    note(refusal.why);
   } catch (const std::bad_alloc&) {
     result = CUDA_ERROR_OUT_OF_MEMORY;
-    why = "the host has no memory left";
+    note("the host has no memory left");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "CUDA simulator: %s failed: %s\n", name, error.what());
     result = CUDA_ERROR_UNKNOWN;
-    why = error.what();
+    note(error.what());
   }
-  all.journal.call(all.calls, name, result, why);
+  all.journal.call(all.calls, name, result, call_note);
   call_name = nullptr;
   held_lock = nullptr;
   return result;

@@ -78,6 +78,9 @@ CUresult enter(const char* name, Needs needs, const std::function<void(Driver&)>
 // The name of the call that this thread is in.
 const char* current_call();
 
+// What the log says of the call that this thread is in.
+void note(std::string text);
+
 // The contexts that are current in this thread, the last one first in line.
 std::vector<CUcontext>& current_contexts();
 // The current context, which must live and not have failed. Refuses otherwise.

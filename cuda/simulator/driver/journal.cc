@@ -56,11 +56,11 @@ void Journal::finding(const std::string& kind, const std::string& text) {
   tell(kind + ": " + text, "{\"kind\":" + quoted(kind) + ",\"message\":" + quoted(text) + "}", kind != "leak");
 }
 
-void Journal::call(uint64_t number, const char* name, CUresult result, const std::string& why) {
+void Journal::call(uint64_t number, const char* name, CUresult result, const std::string& note) {
   if (!log_.is_open()) return;
   const char* error = error_name(result);
   log_ << number << ' ' << name << ' ' << (error ? error : std::to_string(result));
-  if (!why.empty()) log_ << ": " << why;
+  if (!note.empty()) log_ << ": " << note;
   log_ << std::endl;
 }
 

@@ -74,6 +74,8 @@ CUresult cuLaunchKernel(CUfunction handle, unsigned int grid_x, unsigned int gri
     const Extent grid{grid_x, grid_y, grid_z}, block{block_x, block_y, block_z};
     check_shape(*function, grid, block);
     check_shared(*function, shared_bytes);
+    note(format_text("%s, %s blocks of %s threads", function->kernel->name.c_str(), dimensions(grid).c_str(),
+                     dimensions(block).c_str()));
     const Configuration& configuration = driver().configuration;
     const simulator::ptx::Kernel& kernel = *function->kernel;
     Launch launch;

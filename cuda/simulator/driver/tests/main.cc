@@ -1,6 +1,9 @@
 // Tests of the stand-in driver, called as a program would.
 //
 // usage: simulator_driver_tests [FILTER]
+//   FILTER    runs only the tests whose names contain it
+//
+// Exit code: 0 all passed, 1 a test failed. The last line is "N passed, N failed, N skipped".
 #include <cstring>
 
 #include "driver/tests/harness.h"
@@ -32,9 +35,12 @@ bool found(const std::string& text) {
 }
 
 static int run_all(const char* filter) {
-  int passed = 0, failed = 0;
+  int passed = 0, failed = 0, skipped = 0;
   for (const Test& test : tests()) {
-    if (!std::strstr(test.name, filter)) continue;
+    if (!std::strstr(test.name, filter)) {
+      skipped++;
+      continue;
+    }
     try {
       test.run();
       passed++;
@@ -48,7 +54,7 @@ static int run_all(const char* filter) {
   }
   // So that what tests leave behind is no leak of theirs.
   restart({});
-  std::printf("%d passed, %d failed\n", passed, failed);
+  std::printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
   return failed ? 1 : 0;
 }
 
