@@ -9,8 +9,9 @@
 
 namespace simulator::memory {
 
-// State of a byte of global or shared memory.
-enum ByteState : uint8_t { kUninitialised = 0, kInitialised = 1, kPending = 2 };
+// State of a byte of global or shared memory: never written; written; destination of a copy that was not waited for;
+// between two variables.
+enum ByteState : uint8_t { kUninitialised = 0, kInitialised = 1, kPending = 2, kGap = 3 };
 
 // An access: stamp << 7 | lane << 2 | flags. 0: none.
 using Access = uint32_t;
@@ -44,6 +45,10 @@ struct Stamps {
   std::vector<Segment> segments;  // of the stamps from `first` on
   uint32_t next() const { return first + static_cast<uint32_t>(segments.size()); }
   const Segment& operator[](uint32_t stamp) const { return segments[stamp - first]; }
+  void begin_launch() {
+    first = next();
+    segments.clear();
+  }
   uint32_t take(const Segment& segment) {
     segments.push_back(segment);
     return next() - 1;

@@ -63,6 +63,7 @@ std::string Finding::text() const {
   if (!kernel.empty()) result += ", kernel " + kernel;
   if (kind == Kind::launch_limits) return result;
   if (line) result += ", " + file + ":" + std::to_string(line);
+  if (inlined_line) result += " (inlined at " + inlined_file + ":" + std::to_string(inlined_line) + ")";
   result += ", block " + text_of(block) + ", thread " + text_of(thread);
   if (ptx_line) result += ", PTX line " + std::to_string(ptx_line) + ": " + instruction;
   return result;

@@ -40,6 +40,8 @@ struct Finding {
   std::string kernel;
   std::string file;  // of the .cu, empty if the PTX has no line information
   int line = 0;
+  std::string inlined_file;  // where the function that holds the line was inlined; empty if it was not
+  int inlined_line = 0;
   int ptx_line = 0;
   std::string instruction;  // the line of PTX
   Extent block{0, 0, 0};

@@ -1,0 +1,217 @@
+// Loads, stores and addresses.
+#include <cstring>
+
+#include "machine/execution.h"
+
+namespace simulator::machine {
+
+using ptx::Space;
+using report::Kind;
+
+void Execution::addresses(const Warp& warp, const Instruction& instruction, int which,
+                          uint64_t (&result)[kWarpSize]) const {
+  const void* base = at(warp, instruction.bases[which]);
+  const uint64_t offset = static_cast<uint64_t>(instruction.offsets[which]);
+  if (instruction.wide_address[which]) {
+    const uint64_t* lanes = static_cast<const uint64_t*>(base);
+    for (int lane = 0; lane < kWarpSize; lane++) result[lane] = lanes[lane] + offset;
+  } else {
+    const uint32_t* lanes = static_cast<const uint32_t*>(base);
+    for (int lane = 0; lane < kWarpSize; lane++) result[lane] = lanes[lane] + offset;
+  }
+}
+
+Space Execution::resolve(const Instruction& instruction, uint32_t& mask, uint64_t (&at)[kWarpSize]) const {
+  if (instruction.space == Space::constant) return Space::global;
+  if (instruction.space != Space::generic) return instruction.space;
+  const auto window_of = [](uint64_t address) {
+    if (address - kSharedWindow < kWindowBytes) return Space::shared;
+    if (address - kLocalWindow < kWindowBytes) return Space::local;
+    if (address - kParameterWindow < kWindowBytes) return Space::parameter;
+    return Space::global;
+  };
+  const Space space = window_of(at[__builtin_ctz(mask)]);
+  for_each_lane(mask, [&](int lane) {
+    if (window_of(at[lane]) != space) mask &= ~(1u << lane);
+  });
+  const uint64_t start = space == Space::shared      ? kSharedWindow
+                         : space == Space::local     ? kLocalWindow
+                         : space == Space::parameter ? kParameterWindow
+                                                     : 0;
+  for_each_lane(mask, [&](int lane) { at[lane] -= start; });
+  return space;
+}
+
+void Execution::check_alignment(Warp& warp, uint32_t mask, const uint64_t (&at)[kWarpSize], uint32_t bytes) {
+  uint64_t bits = 0;
+  for (int lane = 0; lane < kWarpSize; lane++) bits |= mask >> lane & 1 ? at[lane] : 0;
+  if (!(bits & (bytes - 1))) return;
+  for_each_lane(mask, [&](int lane) {
+    if (at[lane] & (bytes - 1))
+      fail(Kind::misaligned, "address " + std::to_string(at[lane]) + " is no multiple of " + std::to_string(bytes),
+           warp, lane);
+  });
+}
+
+Region Execution::shared_region(Block& block) const {
+  Region region;
+  region.data = block.shared.data();
+  region.state = block.state.data();
+  region.cells = block.cells.data();
+  region.bytes = block.shared.size();
+  region.shift = code_.shared_shift;
+  region.first = block.epoch_first;
+  region.shared = true;
+  return region;
+}
+
+// The region that holds an address, all of its bytes.
+Region Execution::region_of(Warp& warp, Space space, uint64_t address, uint32_t bytes, int lane) {
+  Region region;
+  if (space == Space::shared) {
+    region = shared_region(*warp.block);
+    if (address > region.bytes || bytes > region.bytes - address)
+      fail(Kind::out_of_bounds,
+           "shared address " + std::to_string(address) + " beyond " + std::to_string(region.bytes) + " bytes", warp,
+           lane);
+    return region;
+  }
+  if (space == Space::local || space == Space::parameter) {
+    const bool local = space == Space::local;
+    region.data = local ? warp.local.data() + lane * code_.kernel->local_bytes
+                        : const_cast<std::byte*>(launch_.parameters.data());
+    region.bytes = local ? code_.kernel->local_bytes : launch_.parameters.size();
+    region.read_only = !local;
+    if (address > region.bytes || bytes > region.bytes - address)
+      fail(Kind::out_of_bounds,
+           std::string(local ? "local" : "parameter") + " address " + std::to_string(address) + " beyond " +
+               std::to_string(region.bytes) + " bytes",
+           warp, lane);
+    return region;
+  }
+  memory::Allocation*& last = last_found_[warp.fragment().pc];
+  if (!last || address - last->address >= last->bytes) last = memory_.find(address);
+  const auto describe = [&](const std::string& what) {
+    std::string text = std::to_string(bytes) + " bytes at address " + std::to_string(address) + what;
+    if (last)
+      text += " (offset " + std::to_string(address - last->address) + " of an allocation of " +
+              std::to_string(last->bytes) + " bytes" + (last->name.empty() ? "" : ", " + last->name) + ")";
+    return text;
+  };
+  if (!last) fail(Kind::out_of_bounds, describe(" lie in no allocation"), warp, lane);
+  if (last->freed) fail(Kind::use_after_free, describe(" lie in memory that was freed"), warp, lane);
+  const uint64_t offset = address - last->address;
+  if (offset > last->bytes || bytes > last->bytes - offset)
+    fail(Kind::out_of_bounds, describe(" lie outside"), warp, lane);
+  region.data = last->data;
+  region.state = last->state;
+  region.cells = last->cells;
+  region.address = last->address;
+  region.bytes = last->bytes;
+  region.shift = code_.global_shift;
+  region.first = launch_first_;
+  region.read_only = last->read_only;
+  return region;
+}
+
+namespace {
+
+// The value of an element, extended as the register's width and the type's sign ask.
+uint64_t extended(uint64_t value, ptx::Type type, bool wide, int register_bytes) {
+  if (!ptx::is_signed(type)) return value;
+  const int bits = 8 * ptx::size_of(type);
+  const uint64_t sign = uint64_t(1) << (bits - 1);
+  const uint64_t result = (value ^ sign) - sign;
+  return wide ? result : result & (register_bytes == 2 ? 0xffff : 0xffffffff);
+}
+
+uint64_t loaded(const std::byte* from, uint32_t bytes) {
+  uint64_t value = 0;
+  std::memcpy(&value, from, bytes);
+  return value;
+}
+
+}  // namespace
+
+void Execution::access(Warp& warp, const Instruction& instruction, Space space, uint32_t mask,
+                       uint64_t (&at_)[kWarpSize]) {
+  const bool is_store = instruction.opcode == ptx::Opcode::store;
+  const uint32_t element = instruction.bytes, bytes = element * instruction.count;
+  check_alignment(warp, mask, at_, bytes);
+  const bool shadowed = space == Space::global || space == Space::shared;
+  const Touch kind = is_store ? (instruction.strong ? Touch::atomic : Touch::write)
+                              : (instruction.strong ? Touch::strong_read : Touch::read);
+  void* registers[4];
+  for (int i = 0; i < instruction.count; i++) registers[i] = at(warp, instruction.sources[i]);
+  const bool wide = instruction.second_storage == Storage::lanes64;
+  const bool is_signed = ptx::is_signed(instruction.type) && instruction.bytes < 8;
+  Region region;
+  bool known = false;
+  for_each_lane(mask, [&](int lane) {
+    const uint64_t address = at_[lane];
+    if (!known || space == Space::local || address - region.address > region.bytes ||
+        bytes > region.bytes - (address - region.address)) {
+      region = region_of(warp, space, address, bytes, lane);
+      known = true;
+      if (is_store && region.read_only) fail(Kind::read_only, "a write to constant memory", warp, lane);
+    }
+    const uint64_t offset = address - region.address;
+    if (shadowed && checks_) touch(warp, region, kind, lane, offset, bytes);
+    std::byte* data = region.data + offset;
+    for (int i = 0; i < instruction.count; i++, data += element) {
+      if (is_store) {
+        const uint64_t value =
+            wide ? static_cast<uint64_t*>(registers[i])[lane] : static_cast<uint32_t*>(registers[i])[lane];
+        std::memcpy(data, &value, element);
+      } else {
+        uint64_t value = loaded(data, element);
+        if (is_signed) value = extended(value, instruction.type, wide, instruction.mode);
+        if (wide)
+          static_cast<uint64_t*>(registers[i])[lane] = value;
+        else
+          static_cast<uint32_t*>(registers[i])[lane] = static_cast<uint32_t>(value);
+      }
+    }
+  });
+}
+
+void Execution::load(Warp& warp, const Instruction& instruction, uint32_t mask) {
+  uint64_t at[kWarpSize];
+  addresses(warp, instruction, 0, at);
+  for (uint32_t rest = mask; rest;) {
+    uint32_t lanes = rest;
+    const Space space = resolve(instruction, lanes, at);
+    access(warp, instruction, space, lanes, at);
+    rest &= ~lanes;
+  }
+}
+
+void Execution::store(Warp& warp, const Instruction& instruction, uint32_t mask) { load(warp, instruction, mask); }
+
+void Execution::convert_address(Warp& warp, const Instruction& instruction, uint32_t mask) {
+  const uint64_t start = instruction.space == Space::shared      ? kSharedWindow
+                         : instruction.space == Space::local     ? kLocalWindow
+                         : instruction.space == Space::parameter ? kParameterWindow
+                                                                 : 0;
+  const uint64_t* from = static_cast<const uint64_t*>(at(warp, instruction.sources[0]));
+  uint64_t* to = static_cast<uint64_t*>(at(warp, instruction.destination));
+  for_each_lane(mask, [&](int lane) { to[lane] = instruction.flag ? from[lane] - start : from[lane] + start; });
+}
+
+void Execution::is_space(Warp& warp, const Instruction& instruction, uint32_t mask) {
+  const uint64_t* from = static_cast<const uint64_t*>(at(warp, instruction.sources[0]));
+  uint32_t result = 0;
+  for_each_lane(mask, [&](int lane) {
+    const auto in = [&](uint64_t window) { return from[lane] - window < kWindowBytes; };
+    const bool elsewhere = in(kSharedWindow) || in(kLocalWindow) || in(kParameterWindow);
+    const bool holds = instruction.space == Space::shared      ? in(kSharedWindow)
+                       : instruction.space == Space::local     ? in(kLocalWindow)
+                       : instruction.space == Space::parameter ? in(kParameterWindow)
+                                                               : !elsewhere;
+    result |= uint32_t(holds) << lane;
+  });
+  uint32_t& to = *words(warp, instruction.destination);
+  to = (to & ~mask) | result;
+}
+
+}  // namespace simulator::machine

@@ -1,0 +1,282 @@
+// Blocks and warps in a random order that the seed decides.
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "machine/execution.h"
+
+namespace simulator::machine {
+
+using ptx::Special;
+using report::Kind;
+
+namespace {
+
+// A warp runs as many instructions, on average, before another one has its turn.
+constexpr uint64_t kQuantum = 256;
+
+Extent place_in(uint64_t index, const Extent& extent) {
+  return {static_cast<uint32_t>(index % extent.x), static_cast<uint32_t>(index / extent.x % extent.y),
+          static_cast<uint32_t>(index / extent.x / extent.y)};
+}
+
+std::string limit_text(const char* what, uint64_t value, uint64_t limit) {
+  return std::string(what) + ": " + std::to_string(value) + ", the limit is " + std::to_string(limit);
+}
+
+// Empty if the launch is within all limits.
+std::string refusal(const Launch& launch, const Code& code) {
+  const Limits& limits = launch.limits;
+  const ptx::Kernel& kernel = *code.kernel;
+  if (!launch.grid.count() || !launch.block.count()) return "grid and block must not be empty";
+  const uint64_t threads = launch.block.count();
+  if (threads > limits.threads) return limit_text("threads of a block", threads, limits.threads);
+  const Extent& block = launch.block;
+  if (block.x > limits.block.x || block.y > limits.block.y || block.z > limits.block.z)
+    return "the block is too long in a direction";
+  const Extent& grid = launch.grid;
+  if (grid.x > limits.grid.x || grid.y > limits.grid.y || grid.z > limits.grid.z)
+    return "the grid is too long in a direction";
+  const uint64_t allowed = kernel.thread_limit();
+  if (allowed && threads > allowed) return limit_text("threads of a block, by .maxntid", threads, allowed);
+  if (kernel.required_threads[0] && (block.x != kernel.required_threads[0] || block.y != kernel.required_threads[1] ||
+                                     block.z != kernel.required_threads[2]))
+    return "the block is not the one that .reqntid asks for";
+  const size_t shared = kernel.shared_bytes + launch.dynamic_shared_bytes;
+  if (shared > limits.shared_bytes)
+    return limit_text("bytes of shared memory, static and dynamic", shared, limits.shared_bytes);
+  if (launch.parameters.size() != kernel.parameter_bytes)
+    return limit_text("bytes of parameters", launch.parameters.size(), kernel.parameter_bytes);
+  if (kernel.parameter_bytes > limits.parameter_bytes)
+    return limit_text("bytes of parameters", kernel.parameter_bytes, limits.parameter_bytes);
+  return {};
+}
+
+}  // namespace
+
+Execution::Execution(const Launch& launch, const Code& code, report::Report& report)
+    : launch_(launch),
+      code_(code),
+      report_(report),
+      memory_(launch.program->memory()),
+      stamps_(memory_.stamps),
+      random_(launch.seed * 0x2545f4914f6cdd1du + 1),
+      checks_(launch.checks),
+      counts_(code.instructions.size()),
+      last_found_(code.instructions.size()) {
+  if (launch.traffic) traffic_.resize(code.instructions.size());
+  stamps_.begin_launch();
+  launch_first_ = memory::access_of(stamps_.first, 0);
+}
+
+void Execution::fail(Kind kind, const std::string& message, const Warp& warp, int lane) {
+  const size_t current = std::min(warp.current, warp.fragments.size() - 1);
+  fail_at(kind, message, warp, lane, warp.fragments.empty() ? 0 : warp.fragments[current].pc);
+}
+
+void Execution::fail_at(Kind kind, const std::string& message, const Warp& warp, int lane, uint32_t pc) {
+  const ptx::Body& body = *code_.kernel->body;
+  const ptx::Instruction& instruction = body.instructions[pc];
+  report::Finding finding;
+  finding.kind = kind;
+  finding.message = message;
+  finding.kernel = code_.kernel->name;
+  const auto file = [&](int index) {
+    return index >= 0 && static_cast<size_t>(index) < body.files.size() ? body.files[index] : std::string();
+  };
+  finding.file = file(instruction.location.file);
+  finding.line = instruction.location.line;
+  finding.inlined_file = file(instruction.location.inlined_file);
+  finding.inlined_line = instruction.location.inlined_line;
+  finding.ptx_line = instruction.line;
+  if (static_cast<size_t>(instruction.line) <= body.source.size())
+    finding.instruction = body.source[instruction.line - 1];
+  finding.block = warp.block->at;
+  finding.thread = place_in(static_cast<uint64_t>(warp.index) * kWarpSize + static_cast<uint64_t>(lane), launch_.block);
+  report_.add(std::move(finding));
+  throw Stopped();
+}
+
+void Execution::fill_specials(const Block& block, Warp& warp) {
+  const Extent &grid = launch_.grid, &size = launch_.block;
+  const uint32_t warps = static_cast<uint32_t>(block.warps.size());
+  for (const Code::SpecialSlot& special : code_.specials) {
+    uint32_t* lanes = words(warp, special.slot);
+    for (uint32_t lane = 0; lane < kWarpSize; lane++) {
+      const Extent thread = place_in(warp.index * kWarpSize + lane, size);
+      const uint32_t bit = 1u << lane;
+      const uint32_t values[] = {thread.x,
+                                 thread.y,
+                                 thread.z,
+                                 size.x,
+                                 size.y,
+                                 size.z,
+                                 block.at.x,
+                                 block.at.y,
+                                 block.at.z,
+                                 grid.x,
+                                 grid.y,
+                                 grid.z,
+                                 lane,
+                                 warp.index,
+                                 warps,
+                                 0,
+                                 1,
+                                 0,
+                                 bit,
+                                 bit - 1,
+                                 bit | (bit - 1),
+                                 ~(bit | (bit - 1)),
+                                 ~(bit - 1),
+                                 static_cast<uint32_t>(launch_.dynamic_shared_bytes),
+                                 static_cast<uint32_t>(code_.kernel->shared_bytes + launch_.dynamic_shared_bytes),
+                                 kWarpSize};
+      static_assert(std::size(values) == static_cast<size_t>(Special::count));
+      lanes[lane] = values[static_cast<size_t>(special.special)];
+    }
+  }
+}
+
+void Execution::start_warp(Block& block, Warp& warp) {
+  warp.block = &block;
+  warp.registers.resize(code_.register_bytes);
+  warp.local.assign(code_.kernel->local_bytes * kWarpSize, std::byte{0xcb});
+  const uint64_t threads = launch_.block.count() - static_cast<uint64_t>(warp.index) * kWarpSize;
+  warp.live = threads >= kWarpSize ? kAllLanes : (1u << threads) - 1;
+  warp.started = warp.live;
+  warp.fragments.assign(1, Fragment{0, warp.live, -1, UINT32_MAX, Fragment::State::ready});
+  warp.current = 0;
+  warp.records.clear();
+  warp.at_barrier = false;
+  warp.copies.clear();
+  std::fill(std::begin(warp.groups), std::end(warp.groups), 0);
+  warp.stamp = stamps_.take({block.index, warp.index, block.epoch});
+  fill_specials(block, warp);
+}
+
+void Execution::start(Block& block, uint64_t index) {
+  block.index = index;
+  block.at = place_in(index, launch_.grid);
+  const size_t bytes = code_.dynamic_offset + launch_.dynamic_shared_bytes;
+  block.shared.assign(bytes, std::byte{0xcb});
+  block.state.assign(bytes, memory::kUninitialised);
+  for (const auto& [first, end] : code_.gaps)
+    std::fill(block.state.begin() + first, block.state.begin() + std::min(end, bytes), memory::kGap);
+  block.cells.assign((bytes >> code_.shared_shift) + 1, memory::Cell{});
+  block.epoch = 0;
+  block.epoch_first = memory::access_of(stamps_.next(), 0);
+  const uint64_t warps = (launch_.block.count() + kWarpSize - 1) / kWarpSize;
+  block.warps.resize(warps);
+  block.waiting = 0;
+  block.running = static_cast<uint32_t>(warps);
+  for (uint32_t i = 0; i < warps; i++) {
+    block.warps[i].index = i;
+    start_warp(block, block.warps[i]);
+    ready_.push_back(&block.warps[i]);
+  }
+}
+
+void Execution::release_barrier(Block& block) {
+  uint32_t pc = 0;
+  bool first = true;
+  for (Warp& warp : block.warps) {
+    if (!warp.live) continue;
+    const uint32_t here = warp.fragments[0].pc;
+    if (first) pc = here;
+    first = false;
+    if (here != pc)
+      fail_at(Kind::divergent_barrier, "warps of the block wait at different barriers", warp, __builtin_ctz(warp.live),
+              here);
+  }
+  for (Warp& warp : block.warps)
+    if (warp.live != warp.started) {
+      const uint32_t gone = warp.started & ~warp.live;
+      const Warp& waiting =
+          *std::find_if(block.warps.begin(), block.warps.end(), [](const Warp& other) { return other.live != 0; });
+      fail_at(Kind::divergent_barrier,
+              "thread " + std::to_string(warp.index * kWarpSize + __builtin_ctz(gone)) +
+                  " of the block exited without coming here",
+              waiting, __builtin_ctz(waiting.live), pc);
+    }
+  block.epoch++;
+  block.epoch_first = memory::access_of(stamps_.next(), 0);
+  const Instruction& instruction = code_.instructions[pc];
+  if (instruction.opcode == ptx::Opcode::barrier_reduce) {
+    uint32_t yes = 0, threads = 0;
+    for (Warp& warp : block.warps) {
+      yes += __builtin_popcount(predicate(warp, instruction, instruction.sources[0]) & warp.live);
+      threads += __builtin_popcount(warp.live);
+    }
+    for (Warp& warp : block.warps) {
+      uint32_t* to = words(warp, instruction.destination);
+      if (instruction.mode == 0)
+        for_each_lane(warp.live, [&](int lane) { to[lane] = yes; });
+      else
+        *to = (*to & ~warp.live) | ((instruction.mode == 1 ? yes == threads : yes != 0) ? warp.live : 0);
+    }
+  }
+  for (Warp& warp : block.warps) {
+    warp.stamp = stamps_.take({block.index, warp.index, block.epoch});
+    warp.at_barrier = false;
+    go_on(warp, pc);
+    next_fragment(warp);
+    ready_.push_back(&warp);
+  }
+  block.waiting = 0;
+}
+
+// A warp that waits at a barrier or has ended leaves those that run.
+void Execution::leave(Warp& warp) {
+  Block& block = *warp.block;
+  if (warp.live)
+    block.waiting++;
+  else
+    block.running--;
+  if (block.waiting && block.waiting == block.running) release_barrier(block);
+}
+
+void Execution::run() {
+  const uint64_t count = launch_.grid.count();
+  std::vector<uint32_t> order(count);
+  std::iota(order.begin(), order.end(), 0u);
+  for (uint64_t i = count; i > 1; i--) std::swap(order[i - 1], order[random_.below(i)]);
+  blocks_.resize(std::min<uint64_t>(count, std::max(1u, launch_.resident_blocks)));
+  uint64_t started = 0;
+  for (Block& block : blocks_) start(block, order[started++]);
+  while (!ready_.empty()) {
+    const size_t choice = random_.below(ready_.size());
+    Warp& warp = *ready_[choice];
+    const uint64_t quantum = 1 + random_.below(2 * kQuantum);
+    run_warp(warp, quantum);
+    spent_ += quantum;
+    if (spent_ > launch_.budget)
+      fail(Kind::hang, "the launch's budget of instructions is used up", warp, __builtin_ctz(warp.live | 1u << 31));
+    if (warp.live && !warp.at_barrier) continue;
+    ready_[choice] = ready_.back();
+    ready_.pop_back();
+    leave(warp);
+    Block& block = *warp.block;
+    if (!block.running && started < count) start(block, order[started++]);
+  }
+}
+
+bool run(const Launch& launch, report::Report& report) {
+  const Code* code = launch.program->code(launch.kernel);
+  report::Finding refused;
+  refused.kind = Kind::launch_limits;
+  refused.kernel = launch.kernel;
+  refused.message = code ? refusal(launch, *code) : "the module has no such kernel";
+  if (!refused.message.empty()) {
+    report.add(std::move(refused));
+    return false;
+  }
+  Execution execution(launch, *code, report);
+  try {
+    execution.run();
+  } catch (const Stopped&) {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace simulator::machine
