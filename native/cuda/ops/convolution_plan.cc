@@ -136,27 +136,16 @@ Grid grid_of(const ConvolutionPlan& plan, const ConvolutionTile& tile) {
 }
 
 NamedTile best_tile(const ConvolutionPlan& plan, const Limits& limits, bool scalar) {
-  // What smaller tiles lose to fetching: each of their operands serves fewer products.
-  struct Candidate {
-    NamedTile named;
-    double efficiency;
-  };
-  const Candidate candidates[] = {{{"wide", scalar ? kWideScalarTile : kWideMatrixTile}, 1},
-                                  {{"square", kSquareTile}, 0.75},
-                                  {{"narrow", kNarrowTile}, 0.4}};
-  const Candidate* best = nullptr;
-  double least = 0;
-  for (const Candidate& candidate : candidates) {
-    const ConvolutionTile& tile = candidate.named.tile;
+  if (plan.sizes.to.channels <= kNarrowTile.columns) return {"narrow", kNarrowTile};
+  const NamedTile wide{"wide", scalar ? kWideScalarTile : kWideMatrixTile}, square{"square", kSquareTile};
+  // The products that the busiest multiprocessor computes.
+  const auto products = [&](const ConvolutionTile& tile) {
     const Grid grid = grid_of(plan, tile);
-    // The products that the busiest multiprocessor computes.
-    const double tiles = static_cast<double>(blocks_of(grid.x * grid.y, limits.multiprocessors));
-    const double time = tiles * tile.rows * tile.columns / candidate.efficiency;
-    if (best && time >= least) continue;
-    best = &candidate;
-    least = time;
-  }
-  return best->named;
+    return static_cast<double>(blocks_of(grid.x * grid.y, limits.multiprocessors) * tile.rows * tile.columns);
+  };
+  // What square tiles lose to fetching: each of their operands serves half as many products.
+  constexpr double kSquareEfficiency = 0.75;
+  return products(wide.tile) <= products(square.tile) / kSquareEfficiency ? wide : square;
 }
 
 }  // namespace diffuse::cuda
