@@ -1,9 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (name: string, include: string[]) => ({
+const project = (name: string, include: string[], more: object = {}) => ({
   extends: true as const,
-  test: { name, include, testTimeout: 60_000, hookTimeout: 60_000 },
+  test: { name, include, exclude: ['**/test/cuda/**'], testTimeout: 60_000, hookTimeout: 60_000, ...more },
 });
+
+/** For projects that also compute on GPUs, simulated ones where nothing else is said. */
+const withCuda = {
+  globalSetup: ['./scripts/vitest-cuda-setup.ts'],
+  setupFiles: ['./scripts/vitest-cuda-environment.ts'],
+};
 
 export default defineConfig({
   ssr: { resolve: { conditions: ['@diffuse/source', 'module', 'node', 'development|production'] } },
@@ -13,7 +19,8 @@ export default defineConfig({
     coverage: { provider: 'v8', include: ['packages/*/src/**/*.ts'], reporter: ['text'] },
     projects: [
       project('core', ['packages/core/test/**/*.test.ts']),
-      project('native', ['packages/testkit/test/**/*.test.ts']),
+      project('native', ['packages/testkit/test/**/*.test.ts'], withCuda),
+      project('cuda', ['packages/*/test/cuda/**/*.test.ts'], { ...withCuda, exclude: [] }),
       project('data', ['packages/data/test/**/*.test.ts']),
       project('cli', ['packages/cli/test/**/*.test.ts']),
       project('examples', ['examples/test/**/*.test.ts']),
