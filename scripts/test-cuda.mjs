@@ -9,7 +9,7 @@ const [filter = ''] = process.argv.slice(2);
 let simulator = { environment: {} };
 if (!process.env.DIFFUSE_CUDA_DRIVER) {
   try {
-    simulator = await buildSimulator();
+    simulator = await buildSimulator({ tests: true });
   } catch (error) {
     console.error(error.message);
     process.exit(1);

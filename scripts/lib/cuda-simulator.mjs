@@ -2,38 +2,42 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { buildPtx, findCompiler, ptxFolder } from './cuda.mjs';
+import { buildPtx, findCompiler, imageFolder, ptxFolder } from './cuda.mjs';
 import { filesIn, has, root, run } from './project.mjs';
 
 const folder = 'build/cuda/simulator';
 
 /** Three GPUs, which are three schedules too: every simulated device takes blocks and warps in an order of its own. */
 const devices = 'a100,rtx4090,h100';
+const resources = join(imageFolder, 'resources.json');
 
 /**
  * Builds, as far as anything has changed.
  *
+ * @param tests also the simulator's own test programs
  * @returns `{ environment }`: the variables by which the addon finds simulator and kernels; or `{ missing }`: why there is none
  * @throws when compiling fails
  */
-export async function buildSimulator() {
+export async function buildSimulator({ tests = false } = {}) {
   const compiler = findCompiler();
   if (compiler.missing) return { missing: compiler.missing };
   if (!has('cmake')) return { missing: 'cmake was not found' };
-  const driver = buildDriver();
+  const driver = buildDriver(tests ? [] : ['--target', 'cuda_driver_simulator']);
   await buildPtx(compiler);
   const environment = {
     DIFFUSE_CUDA_DRIVER: driver,
     DIFFUSE_CUDA_IMAGES: ptxFolder,
     CUDA_SIMULATOR_DEVICES: devices,
+    // Registers as the assembler gives them, where `pnpm check:cuda` has told them; else the simulator reckons.
+    ...(existsSync(resources) && { CUDA_SIMULATOR_RESOURCES: resources }),
   };
   return { environment };
 }
 
-function buildDriver() {
+function buildDriver(target) {
   const generator = has('ninja') ? ['-G', 'Ninja'] : [];
   buildWith('cmake', ['-S', 'cuda/simulator', '-B', folder, '-DCMAKE_BUILD_TYPE=Release', ...generator]);
-  buildWith('cmake', ['--build', folder, '--parallel', String(availableParallelism())]);
+  buildWith('cmake', ['--build', folder, ...target, '--parallel', String(availableParallelism())]);
   const [driver] = filesIn(folder, /^libcuda\.so\.1$/);
   if (driver === undefined) throw new Error(`building cuda/simulator left no libcuda.so.1 in ${folder}`);
   return join(root, driver);
