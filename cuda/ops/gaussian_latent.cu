@@ -51,8 +51,8 @@ extern "C" __global__ void __launch_bounds__(kGaussianLatentThreads)
     const int32_t c = static_cast<int32_t>(at % C);
     const float* moments = row<const float>(arguments.moments, m);
     const double mean = moments[c], given = moments[C + c], l = clamped(given), deviation = exp(l / 2);
-    const double gradient = row<const float>(dz, m)[c], noise = row<const float>(arguments.noise, m)[c];
-    const double by_l = gradient * noise * deviation / 2 + factor * (deviation * deviation - 1) / 2;
+    const float gradient = row<const float>(dz, m)[c], noise = row<const float>(arguments.noise, m)[c];
+    const double by_l = __fmul_rn(gradient, noise) * deviation / 2 + factor * (deviation * deviation - 1) / 2;
     float* to = row<float>(arguments.dmoments, m);
     to[c] = static_cast<float>(gradient + factor * mean);
     to[C + c] = l == given ? static_cast<float>(by_l) : 0.0f;
