@@ -1,0 +1,159 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Graph } from '../../src/graph/graph.ts';
+import { fill, scale } from '../../src/graph/ops/elementwise.ts';
+import { compile } from '../../src/graph/program.ts';
+import { addonPath } from '../../src/native/addon.ts';
+import { type DeviceDescription, openDevice } from '../../src/native/device.ts';
+import { checkGpu } from '../../src/native/open-native.ts';
+import { describeOnGpu } from './gpus.ts';
+
+const execute = promisify(execFile);
+const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const probeFile = fileURLToPath(new URL('./probe.ts', import.meta.url));
+
+interface Probe {
+  readonly devices: readonly DeviceDescription[];
+  readonly auto: { readonly name: string };
+  readonly warnings: readonly string[];
+  readonly cuda: { readonly name?: string; readonly code?: string; readonly message?: string };
+}
+
+/** What a process of its own finds, with other variables of the environment. */
+async function probe(env: Readonly<Record<string, string>>): Promise<Probe> {
+  const args = ['--conditions=@diffuse/source', '--import', tsx, probeFile];
+  const { stdout } = await execute(process.execPath, args, { env: { ...process.env, ...env } });
+  return JSON.parse(stdout) as Probe;
+}
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'diffuse-gpus-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe('without a GPU that can be used', () => {
+  test('a driver that is not there: the CPU, and the reason', async () => {
+    const { auto, warnings, cuda, devices } = await probe({ DIFFUSE_CUDA_DRIVER: '/nowhere/libcuda.so.1' });
+    expect(devices.map(({ device }) => device)).toEqual(['cpu']);
+    expect(auto.name).toMatch(/^cpu /);
+    expect(warnings).toEqual([expect.stringContaining('computing on the CPU: no NVIDIA driver was found: /nowhere/')]);
+    expect(cuda).toMatchObject({
+      code: 'ERR_DEVICE',
+      message: expect.stringContaining('cuda:0 cannot be used: no NVIDIA driver'),
+    });
+  });
+
+  test('a file that is no driver: the CPU, and the reason', async () => {
+    const text = join(folder, 'text.so');
+    await writeFile(text, 'not a library');
+    for (const file of [text, addonPath()]) {
+      const { auto, warnings, cuda } = await probe({ DIFFUSE_CUDA_DRIVER: file });
+      expect(auto.name).toMatch(/^cpu /);
+      expect(warnings).toEqual([expect.stringContaining(file)]);
+      expect(cuda.code).toBe('ERR_DEVICE');
+    }
+  });
+});
+
+describeOnGpu('what can be found', (name) => {
+  const simulated = (variables: Readonly<Record<string, string>>): Promise<Probe> =>
+    probe(Object.fromEntries(Object.entries(variables).map(([key, value]) => [`CUDA_SIMULATOR_${key}`, value])));
+
+  test.each([
+    ['a driver that is too old', { DRIVER_VERSION: '12020' }, /supports CUDA 12\.2; an R580 driver .* is needed/],
+    ['a driver without a GPU', { DEVICES: 'none' }, /finds no GPU/],
+    ['a GPU before Ampere', { DEVICES: 't4' }, /T4 has compute capability 7\.5; 8\.0 or newer is needed/],
+    [
+      'a driver that fails',
+      { INIT_ERROR: 'CUDA_ERROR_SYSTEM_NOT_READY' },
+      /cuInit failed: CUDA_ERROR_SYSTEM_NOT_READY/,
+    ],
+  ])('%s: the CPU, and the reason', async (_, variables, reason) => {
+    const { auto, warnings, cuda } = await simulated(variables);
+    expect(auto.name).toMatch(/^cpu /);
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(reason);
+    expect(cuda).toMatchObject({ code: 'ERR_DEVICE', message: expect.stringMatching(reason) });
+  });
+
+  test('a GPU that cannot be used is passed over for one that can', async () => {
+    const { auto, warnings, cuda, devices } = await simulated({ DEVICES: 't4,a100' });
+    expect(devices.map(({ device, reason }) => [device, reason === ''])).toEqual([
+      ['cpu', true],
+      ['cuda:0', false],
+      ['cuda:1', true],
+    ]);
+    expect(auto.name).toMatch(/^cuda:1 .*A100/);
+    expect(warnings).toEqual([]);
+    expect(cuda.code).toBe('ERR_DEVICE');
+  });
+
+  test('without compiled kernels: the CPU, and how they are made', async () => {
+    const images = join(folder, 'none');
+    await mkdir(images);
+    const { auto, warnings } = await probe({ DIFFUSE_CUDA_IMAGES: images });
+    expect(auto.name).toMatch(/^cpu /);
+    expect(warnings).toEqual([expect.stringContaining('pnpm build:cuda')]);
+  });
+
+  test('there is no GPU of that number', async () => {
+    const refusal = {
+      code: 'ERR_DEVICE',
+      message: expect.stringContaining("there is no device 'cuda:97'; available: cpu, cuda:0"),
+    };
+    await expect(openDevice('cuda:97')).rejects.toMatchObject(refusal);
+  });
+
+  test('memory is that of the GPU: what does not fit is refused before anything is allocated', async () => {
+    using device = await openDevice(name, { selfCheck: false });
+    const free = device.availableBytes();
+    const buffer = device.allocate(1 << 20);
+    expect(free - device.availableBytes()).toBeGreaterThanOrEqual(1 << 20);
+    expect(() => device.allocate(2 * free)).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_MEMORY' }));
+    const graph = new Graph();
+    const y = scale(fill(graph, [Math.ceil(free / 4)], 1), 2);
+    expect(() => compile(graph, { device, outputs: { y } })).toThrow(/are available, .* are missing/);
+    buffer.dispose();
+  });
+});
+
+describeOnGpu('the self-check', (name) => {
+  test('finds every kernel to compute what the CPU does, in every format', async () => {
+    const checks = await checkGpu(name);
+    expect(checks.filter(({ ok }) => !ok)).toEqual([]);
+    expect(new Set(checks.map(({ format }) => format))).toEqual(new Set(['f32', 'bf16', 'tf32']));
+  }, 120_000);
+
+  test('refuses a GPU whose kernels compute something else, remembers one whose kernels do not', async () => {
+    const cache = join(folder, 'cache');
+    const images = join(folder, 'images');
+    await cp(process.env.DIFFUSE_CUDA_IMAGES as string, images, { recursive: true });
+    const [silu, right] = [join(images, 'silu.ptx'), await readFile(join(images, 'silu.ptx'), 'utf8')];
+    const variables = {
+      PROBE_SELF_CHECK: 'on',
+      DIFFUSE_CACHE: cache,
+      DIFFUSE_CUDA_IMAGES: images,
+      CUDA_SIMULATOR_DEVICES: 'a100',
+    };
+
+    await writeFile(silu, right.replaceAll('ex2.approx.ftz.f32', 'rcp.approx.ftz.f32'));
+    const wrong = await probe(variables);
+    expect(wrong.auto.name).toMatch(/^cpu /);
+    expect(wrong.warnings).toEqual([
+      expect.stringMatching(/A100.* computes something else than the CPU.*silu_forward \(f32\)/),
+    ]);
+    expect(wrong.cuda.code).toBe('ERR_DEVICE');
+
+    await writeFile(silu, right);
+    const good = await probe(variables);
+    expect(good.auto.name).toMatch(/^cuda:0 .*A100/);
+    expect(await readdir(join(cache, 'self-check'))).toHaveLength(1);
+  }, 120_000);
+});
