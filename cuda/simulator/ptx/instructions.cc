@@ -100,6 +100,14 @@ Instruction InstructionParser::parse(std::vector<std::string>& labels) {
   return instruction;
 }
 
+// Where a source of 32 bits is a register of 64, its lower half is read (PTX ISA, "Operand Size Exceeding
+// Instruction-Type Size"): the function of the same instruction that does so, or null.
+const Function* InstructionParser::function_of_lower_half(char letter) const {
+  const int index = find_register(std::string(scanner_.peek().text));
+  if (letter != 'w' || index < 0 || size_of(names_.body->registers[index].type) != 8) return nullptr;
+  return find_function(mnemonic_ + ".of_lower_half");
+}
+
 void InstructionParser::parse_function(Instruction& instruction) {
   const Function* function = find_function(mnemonic_);
   if (!function || !function->run) refuse_instruction();
@@ -108,13 +116,17 @@ void InstructionParser::parse_function(Instruction& instruction) {
   std::string_view letters = function->operands;
   instruction.destination = operand(letters[0], true);
   bool carry_out = false, carry_in = false;
-  for (const char letter : letters.substr(1)) {
+  for (char letter : letters.substr(1)) {
     if (letter == '>') {
       carry_out = true;
     } else if (letter == '<') {
       carry_in = true;
     } else {
       scanner_.expect(",");
+      if (const Function* of_half = function_of_lower_half(letter)) {
+        instruction.function = of_half;
+        letter = 'l';
+      }
       const Operand source = operand(letter);
       if (source.negated) scanner_.refuse(mnemonic_ + " takes no negated predicates");
       instruction.sources.push_back(source);

@@ -55,6 +55,7 @@ class InstructionParser {
   Operand memory_register(Type type, bool destination);
 
   // Families of instructions.
+  const Function* function_of_lower_half(char letter) const;
   void parse_function(Instruction& instruction);
   void parse_move(Instruction& instruction, const Modifiers& modifiers);
   void parse_compare(Instruction& instruction, const Modifiers& modifiers);

@@ -177,6 +177,10 @@ void add_frequent(Table& table) {
             kConvert);
   table.add("cvt.s64.s32", "lw", over_lanes([](int32_t a) -> int64_t { return a; }), kConvert);
   table.add("cvt.u64.u32", "lw", over_lanes([](uint32_t a) -> uint64_t { return a; }), kConvert);
+  table.add("cvt.s64.s32.of_lower_half", "ll", over_lanes([](int64_t a) -> int64_t { return static_cast<int32_t>(a); }),
+            kConvert);
+  table.add("cvt.u64.u32.of_lower_half", "ll",
+            over_lanes([](uint64_t a) -> uint64_t { return static_cast<uint32_t>(a); }), kConvert);
   for (const char* name : {"cvt.u32.u64", "cvt.s32.s64", "cvt.u32.s64", "cvt.s32.u64"})
     table.add(name, "wl", over_lanes([](uint64_t a) { return static_cast<uint32_t>(a); }), kConvert);
   table.add("cvt.u32.u16", "wh", over_lanes([](uint32_t a) { return a & 0xffff; }), kConvert);
