@@ -7,8 +7,11 @@ import { filesIn, has, root, run } from './project.mjs';
 
 const folder = 'build/cuda/simulator';
 
-/** Three GPUs, which are three schedules too: every simulated device takes blocks and warps in an order of its own. */
-const devices = 'a100,rtx4090,h100';
+/**
+ * Three GPUs, which are three schedules too: every simulated device takes blocks and warps in an order of its own. One multiprocessor alone
+ * is full at once, so that kernels cut small problems as they would cut large ones.
+ */
+const devices = 'a100,rtx4090@1,h100';
 const resources = join(imageFolder, 'resources.json');
 
 /**

@@ -1,6 +1,7 @@
 #include "driver/configuration.h"
 
 #include <cstdlib>
+#include <deque>
 #include <optional>
 #include <stdexcept>
 
@@ -51,10 +52,22 @@ static bool on_or_off(const char* name, bool otherwise) {
 static std::vector<const Profile*> devices() {
   const std::string text = variable("DEVICES", "a100");
   if (text == "none") return {};
+  // Profiles that differ from the table's stay for the process: devices point to them.
+  static std::deque<Profile> changed;
   std::vector<const Profile*> list;
-  for (const std::string& key : split(text, ',')) {
-    list.push_back(find_profile(key));
-    if (!list.back()) wrong("DEVICES", "none, or a list of " + profile_keys());
+  for (const std::string& device : split(text, ',')) {
+    const std::vector<std::string> parts = split(device, '@');
+    const Profile* profile = find_profile(parts[0]);
+    const auto multiprocessors = whole_number(parts.back());
+    const bool sized = parts.size() == 2 && multiprocessors && *multiprocessors >= 1 && *multiprocessors <= 1024;
+    if (!profile || (parts.size() > 1 && !sized))
+      wrong("DEVICES",
+            "none, or a list of " + profile_keys() + ", each maybe with a number of multiprocessors (a100@14)");
+    if (sized) {
+      profile = &changed.emplace_back(*profile);
+      changed.back().multiprocessors = static_cast<int>(*multiprocessors);
+    }
+    list.push_back(profile);
   }
   return list;
 }

@@ -34,6 +34,17 @@ TEST(devices_have_the_attributes_of_their_profiles) {
   EXPECT(std::memcmp(&first, &second, sizeof first) != 0);
 }
 
+TEST(devices_have_as_many_multiprocessors_as_configured) {
+  start({{"DEVICES", "a100,rtx4090@1"}});
+  EXPECT(attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 0) == 108);
+  EXPECT(attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 1) == 1);
+  EXPECT(attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 1) == 9);
+  for (const char* wrong : {"a100@", "a100@0", "a100@x", "a100@1@2"}) {
+    restart({{"DEVICES", wrong}});
+    EXPECT_RESULT(cuInit(0), CUDA_ERROR_INVALID_VALUE);
+  }
+}
+
 TEST(initialisation_fails_as_configured) {
   restart({{"DEVICES", "none"}});
   EXPECT_RESULT(cuInit(0), CUDA_ERROR_NO_DEVICE);
