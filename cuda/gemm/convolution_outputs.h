@@ -132,8 +132,8 @@ __device__ __forceinline__ void take_statistics(const ConvolutionArguments& argu
   }
 }
 
-// Finishes and writes the sums of a block's tile. What `shared` held is no longer needed
-// when all threads have come here.
+// Finishes and writes the sums of a block's tile. What `shared` held is no longer needed when all threads have come
+// here. A thread keeps its channels, so that it looks up once what is the same for all pixels of a sample.
 template <typename Core>
 __device__ __forceinline__ void write_outputs(const Core& core, const ConvolutionArguments& arguments,
                                               const ConvolutionLattice& lattice, uint32_t first_row,

@@ -2,15 +2,20 @@
 // general cores (float32).
 // @promises mma.sync ldmatrix cp.async ld.global.v4 st.global.v4
 //
-// Tiles of bf16. Wide, 128 x 128: four warps of 64 x 64, the largest whose 128 sums a thread leave registers for
-// fragments and addresses (255 a thread, two blocks of 128 threads a multiprocessor). A step of depth 16 of a warp
-// reads 4 KB of shared memory for 32 mma, 64 of the 128 bytes a cycle that it delivers at the full rate of an A100;
-// warps of 64 x 32 would need 96, and with the copies all of them. A tile's step of depth 32 takes 16 KB from the L2
-// cache for 2^19 multiply-adds: 32 bytes a cycle at the full rate of an A100, half of that on GPUs of consumers. Three
-// stages are 48 KB: two blocks fit 100 KB (sm_86, sm_89, sm_120), and one multiplies while the other starts or writes
-// its outputs. Square, 64 x 64: four blocks a multiprocessor, where wide tiles would leave multiprocessors idle.
-// Narrow, 128 x 16: for the few channels of an image. tf32 has the same tiles, half as deep. Float32. Wide: eight warps
-// of 32 x 64, 8 x 8 sums a thread, 128 registers, so that two blocks share a multiprocessor.
+// Wide, 128 x 128, on the matrix unit: four warps of 64 x 64, the largest whose 128 sums a thread leave registers for
+// fragments and addresses (255 a thread, two blocks of 128 threads a multiprocessor). Depth 16 takes a warp 4 KB of
+// shared memory for 32 mma of bf16: 64 of the 128 bytes that it delivers a cycle at the full rate of an A100. Warps of
+// 64 x 32 would take 96, and with the copies all of them. A step of depth 32 takes a block 16 KB of the L2 cache for
+// 2^19 multiply-adds: 32 bytes a cycle at the rate of an A100, 8 to 16 on GPUs of consumers, whose matrix units are
+// slower. Three stages are 48 KB: two blocks fit the 100 KB of sm_86, 89 and 120, and one of them multiplies while the
+// other starts or writes its outputs.
+//
+// Square, 64 x 64, where wide tiles would leave multiprocessors idle: warps of 32 x 32, three blocks, four stages since
+// a step is shorter and memory as far away. Narrow, 128 x 16, for the few channels of an image. tf32 has the same
+// tiles, half as deep.
+//
+// Wide, 128 x 64, on the general cores: 8 x 8 sums a thread, 168 registers, three blocks. A step of depth 16 takes 12
+// KB for 2^17 multiply-adds, 12 bytes a cycle at their rate of 128.
 #include "gemm/convolution.h"
 #include "gemm/matrix_core.h"
 #include "gemm/scalar_core.h"
