@@ -10,8 +10,8 @@ using memory::Cell;
 using report::Kind;
 
 void Execution::touch(Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, uint32_t bytes) {
-  check_state(warp, region, kind, lane, offset, bytes);
   check_race(warp, region, kind, lane, offset, bytes);
+  check_state(warp, region, kind, lane, offset, bytes);
 }
 
 void Execution::check_state(Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, uint32_t bytes) {

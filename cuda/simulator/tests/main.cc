@@ -1,22 +1,37 @@
+// simulator_tests [FILTER]
 #include <cstdio>
-#include <fstream>
-#include <sstream>
+#include <exception>
+#include <utility>
 
-#include "machine/launch.h"
+#include "tests/harness.h"
+
+namespace simulator::tests {
+namespace {
+
+std::vector<std::pair<const char*, void (*)()>>& cases() {
+  static std::vector<std::pair<const char*, void (*)()>> registered;
+  return registered;
+}
+
+}  // namespace
+
+Registration::Registration(const char* name, void (*run)()) { cases().push_back({name, run}); }
+
+}  // namespace simulator::tests
 
 int main(int argc, char** argv) {
-  for (int i = 1; i < argc; i++) {
-    std::ifstream file(argv[i]);
-    std::stringstream text;
-    text << file.rdbuf();
+  const std::string filter = argc > 1 ? argv[1] : "";
+  int passed = 0, failed = 0;
+  for (const auto& [name, run] : simulator::tests::cases()) {
+    if (std::string(name).find(filter) == std::string::npos) continue;
     try {
-      simulator::memory::DeviceMemory memory(size_t(1) << 34);
-      simulator::machine::Program program(simulator::ptx::parse(text.str(), argv[i]), memory);
-      for (const auto& kernel : program.module().kernels)
-        std::printf("%s: %zu shared, %zu local, %d registers\n", kernel.name.c_str(), kernel.shared_bytes,
-                    kernel.local_bytes, kernel.registers);
+      run();
+      passed++;
     } catch (const std::exception& error) {
-      std::printf("%s\n", error.what());
+      failed++;
+      std::printf("FAILED %s: %s\n", name, error.what());
     }
   }
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed || !passed ? 1 : 0;
 }
