@@ -199,4 +199,19 @@ void test_kernel(const char* kernel) {
 #include "ops/kernels.def"
 #undef KERNEL
 
+// Of images of float32: tf32 has 3 bits more than bf16.
+TEST(products_as_tf32) {
+  std::vector<std::shared_ptr<Device>> gpus{open_gpu(0, true)};
+  if (shared_gpu(1)) gpus.push_back(open_gpu(1, true));
+  for (const KernelCase& c : kernel_cases()) {
+    if (c.kernel.rfind("conv2d_", 0) != 0 && c.kernel.rfind("linear_", 0) != 0) continue;
+    if (has_bf16(c)) continue;
+    const Outputs expected = run_on_cpu(c);
+    for (const auto& gpu : gpus) {
+      DeviceCase on_gpu(gpu, c, kPlain);
+      expect_close(c, on_gpu.what() + " as tf32", on_gpu.run(), expected, "portable", 1.0 / 512);
+    }
+  }
+}
+
 }  // namespace diffuse::testing

@@ -76,10 +76,11 @@ bool rounds_products(const KernelCase& c) {
 }  // namespace
 
 void expect_close(const KernelCase& c, const std::string& what, const Outputs& actual, const Outputs& expected,
-                  const char* from) {
+                  const char* from, double least_tolerance) {
   for (const auto& [name, output] : expected) {
     const std::vector<float>&values = output.values, &others = actual.at(name).values;
-    const double tolerance = rounds_products(c) ? 1.0 / 64 : actual.at(name).rounded ? 1.0 / 128 : 1e-4;
+    const double usual = rounds_products(c) ? 1.0 / 64 : actual.at(name).rounded ? 1.0 / 128 : 1e-4;
+    const double tolerance = std::fmax(usual, least_tolerance);
     double largest = 1e-3, difference = 0;
     for (size_t i = 0; i < values.size(); i++) {
       largest = std::fmax(largest, std::fabs(values[i]));

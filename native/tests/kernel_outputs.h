@@ -35,7 +35,7 @@ Outputs outputs_of(const KernelCase& c, const std::string& what, const std::vect
 
 // Sums that differ a little may be rounded to neighbours, which are 2^-7 apart in bf16.
 void expect_close(const KernelCase& c, const std::string& what, const Outputs& actual, const Outputs& expected,
-                  const char* from);
+                  const char* from, double least_tolerance = 0);
 
 void expect_same_bits(const std::string& what, const Outputs& actual, const Outputs& expected,
                       const char* from = "with 1 thread");
