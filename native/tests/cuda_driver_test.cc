@@ -71,8 +71,7 @@ TEST(cuda_survives_any_failure_of_the_driver) {
     // At the end memory is given back, of which no failure is seen.
     constexpr int kMostUnseen = 80;
     for (int call = 1, unseen = 0; unseen < kMostUnseen; call += quick() ? 7 : 1) {
-      const std::string output =
-          scenario("faults", {{"CUDA_SIMULATOR_FAIL_AT", std::to_string(call)}, {"CUDA_SIMULATOR_FAIL_WITH", code}});
+      const std::string output = scenario("faults", {{"CUDA_SIMULATOR_FAIL_AT", text("%d:%s", call, code)}});
       expect_survival(text("call %d of the driver fails with %s:\n", call, code) + output);
       const bool seen = output.find(": ERR_") != std::string::npos;
       failures += seen;

@@ -39,7 +39,11 @@ void Journal::open(const Configuration& configuration) {
 void Journal::tell(const std::string& text, const std::string& json, bool aloud) {
   findings_.push_back(text);
   if (report_.is_open()) report_ << (report_json_ ? json : text) << std::endl;
-  if (aloud && told_.insert(text).second) std::fprintf(stderr, "CUDA simulator: %s\n", text.c_str());
+  if (aloud) say(text);
+}
+
+void Journal::say(const std::string& text) {
+  if (told_.insert(text).second) std::fprintf(stderr, "CUDA simulator: %s\n", text.c_str());
 }
 
 void Journal::finding(const report::Finding& finding) {

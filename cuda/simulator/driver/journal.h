@@ -20,6 +20,8 @@ class Journal {
   void finding(const report::Finding& finding);
   // What a program did wrong outside kernels. `kind` is "misuse", "memory" or "leak"; leaks go to the report alone.
   void finding(const std::string& kind, const std::string& text);
+  // To standard error, once: why a module is refused, e.g.
+  void say(const std::string& text);
   void call(uint64_t number, const char* name, CUresult result, const std::string& note);
   void traffic(int device, const std::string& kernel, report::Extent grid, report::Extent block, size_t shared_bytes,
                const report::Counters& counters);

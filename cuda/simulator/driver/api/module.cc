@@ -46,7 +46,7 @@ static std::shared_ptr<Module> load(Context& context, const void* image) {
     module->program = std::make_unique<simulator::machine::Program>(std::move(parsed), *context.memory);
     return module;
   } catch (const ptx::ParseError& error) {
-    std::fprintf(stderr, "CUDA simulator: %s\n", error.what());
+    driver().journal.say(error.what());
     refuse(CUDA_ERROR_INVALID_PTX, "%s", error.what());
   }
 }
