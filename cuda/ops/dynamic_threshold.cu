@@ -81,7 +81,6 @@ __device__ __forceinline__ Selected select(const Sample& sample, Shared& shared,
     same = shared.same;
     bits |= shared.digit << shift;
     decided |= mask << shift;
-    __syncthreads();
   }
   return {bits, before + same};
 }

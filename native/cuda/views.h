@@ -40,4 +40,9 @@ static inline Grid grid_for(int64_t items, int threads, const Limits& limits) {
   return {std::clamp<int64_t>(blocks_of(items, threads), 1, kBlocksOfMultiprocessor * limits.multiprocessors)};
 }
 
+// The same for as many elements of an image as 128 bits hold at a time.
+static inline Grid grid_for_image(const Tensor& image, int threads, const Limits& limits) {
+  return grid_for(blocks_of(elements(image), image.dtype == DType::bf16 ? 8 : 4), threads, limits);
+}
+
 }  // namespace diffuse::cuda

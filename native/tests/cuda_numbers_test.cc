@@ -292,6 +292,16 @@ TEST(cuda_classes_beyond_a_warp_are_counted_as_on_the_cpu) {
   expect_as_on_cpu({"embedding_backward", {{{6, 200}}, noise({75, 200}, 1), index}, {}}, "many samples", 0);
 }
 
+TEST(cuda_embeddings_of_many_turns_are_those_of_the_cpu) {
+  const Numbers t{{6}, {0, 1, 999, 123456.7, 1e9, 0.001}}, y{{6, 21}}, even{{6, 8}};
+  for (const double flip : {0.0, 1.0})
+    expect_as_on_cpu({"time_embedding_forward", {y, t}, {1, flip, 10000}}, "many turns", 1e-7);
+  const Numbers positive{{6}, {1e-30, 1, 999, 123456.7, 1e9, 0.001}}, frequencies{{4}, {16, -300, 0.01, 1e6}};
+  expect_as_on_cpu({"fourier_embedding_forward", {even, positive, frequencies}, {0}}, "many turns", 1e-7);
+  expect_as_on_cpu({"fourier_embedding_forward", {even, Numbers{{6}, {0, -1, 1, 2, 3, 4}}, frequencies}, {1}},
+                   "no logarithm", 1e-7);
+}
+
 TEST(cuda_thresholds_are_exact) {
   const std::vector<int64_t> shape{2, 31, 3};
   const auto expect = [&](const Numbers& x, double quantile, double max, const char* what) {

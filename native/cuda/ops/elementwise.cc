@@ -11,9 +11,8 @@ namespace {
 // y = f(a, b), the attributes of the call at hand.
 void launch(const char* entry, const Tensor& y, ElementwiseArguments arguments, Launcher& launcher) {
   arguments.attributes = launcher.attributes();
-  const int64_t packs = elements(y) / std::max(arguments.y.alignment, 1);
   launcher.launch("elementwise", std::string(entry) + image_suffix(y),
-                  grid_for(packs, kElementwiseThreads, launcher.limits()), kElementwiseThreads, arguments);
+                  grid_for_image(y, kElementwiseThreads, launcher.limits()), kElementwiseThreads, arguments);
 }
 
 void launch_unary(const char* entry, const Call& call, Launcher& launcher) {

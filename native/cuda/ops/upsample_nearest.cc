@@ -17,8 +17,8 @@ void launch(const char* entry, const Tensor& small, const Tensor& large, Launche
     arguments.factor[3 - spatial + i] = static_cast<int32_t>(large.shape[1 + i] / small.shape[1 + i]);
   }
   launcher.launch("upsample_nearest", std::string(entry) + image_suffix(small),
-                  grid_for(elements(small) / arguments.small.alignment, kUpsampleNearestThreads, launcher.limits()),
-                  kUpsampleNearestThreads, arguments);
+                  grid_for_image(small, kUpsampleNearestThreads, launcher.limits()), kUpsampleNearestThreads,
+                  arguments);
 }
 
 }  // namespace
