@@ -11,8 +11,8 @@ namespace simulator::memory {
 namespace {
 
 constexpr uint64_t kAlignment = 512;
-// A gap is at least this wide, and half as wide as the allocation before it: an index that is off by less is found.
-constexpr uint64_t kGuardGap = 4096;
+// A gap is at least this wide, and as wide as the allocation before it: an index that is off by less is found.
+constexpr uint64_t kGuardGap = 1 << 20;
 constexpr uint64_t kFirstAddress = uint64_t(0x7f) << 40;
 constexpr uint64_t kAddressesOfDevice = uint64_t(1) << 44;
 
@@ -54,7 +54,7 @@ uint64_t DeviceMemory::allocate(size_t bytes, const std::string& name) {
   if (bytes == 0 || taken < bytes || taken > capacity_ - used_) return 0;
   allocations_.push_back(std::make_unique<Allocation>(next_, bytes, name));
   used_ += taken;
-  next_ += rounded(taken + std::max<uint64_t>(kGuardGap, taken / 2), kAlignment);
+  next_ += rounded(taken + std::max<uint64_t>(kGuardGap, taken), kAlignment);
   return allocations_.back()->address;
 }
 
