@@ -77,6 +77,10 @@ void Execution::atomic(Warp& warp, const Instruction& instruction, uint32_t mask
     uint32_t group = rest;
     const ptx::Space space = resolve(instruction, group, where);
     check_alignment(warp, group, where, bytes);
+    if (!traffic_.empty()) {
+      if (space == ptx::Space::global) note_global(warp, group, where, bytes, true);
+      if (space == ptx::Space::shared) note_shared(warp, group, where, bytes, true);
+    }
     for_each_lane(group, [&](int lane) {
       const Region region = region_of(warp, space, where[lane], bytes, lane);
       if (region.read_only || !region.state)

@@ -90,10 +90,16 @@ void Maker::place_shared() {
 
 void Maker::place_registers() {
   const ptx::RegisterPlaces places = ptx::place_registers(body_);
+  // Predicates lie before all others.
+  const size_t start = (places.predicates * sizeof(uint32_t) + 63) / 64 * 64;
   register_slots_.assign(body_.registers.size(), kNoSlot);
-  for (size_t i = 0; i < body_.registers.size(); i++)
-    if (places.slot[i] >= 0) register_slots_[i] = static_cast<Slot>(places.slot[i] * kLanes * 4);
-  sink_ = static_cast<Slot>(places.slots * kLanes * 4);
+  for (size_t i = 0; i < body_.registers.size(); i++) {
+    const int place = places.place[i];
+    if (place < 0) continue;
+    const bool predicate = body_.registers[i].type == ptx::Type::pred;
+    register_slots_[i] = static_cast<Slot>(predicate ? place * sizeof(uint32_t) : start + place * kLanes);
+  }
+  sink_ = static_cast<Slot>(start + places.bytes * kLanes);
   code_.register_bytes = sink_ + kLanes * 8;
 }
 

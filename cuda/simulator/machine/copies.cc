@@ -16,6 +16,8 @@ void Execution::copy_async(Warp& warp, const Instruction& instruction, uint32_t 
   const uint32_t bytes = instruction.count;
   check_alignment(warp, mask, to, bytes);
   check_alignment(warp, mask, from, bytes);
+  if (!traffic_.empty()) note_shared(warp, mask, to, bytes, true);
+  uint32_t reading = 0;
   AsyncCopy& copy = warp.copies.emplace_back();
   copy.mask = mask;
   copy.bytes = static_cast<int>(bytes);
@@ -37,6 +39,7 @@ void Execution::copy_async(Warp& warp, const Instruction& instruction, uint32_t 
       std::memset(shared.state + to[lane], memory::kPending, bytes);
     }
     if (read) {
+      reading |= 1u << lane;
       const Region global = region_of(warp, ptx::Space::global, from[lane], read, lane);
       const uint64_t offset = from[lane] - global.address;
       if (checks_) touch(warp, global, Touch::read, lane, offset, read);
@@ -45,6 +48,7 @@ void Execution::copy_async(Warp& warp, const Instruction& instruction, uint32_t 
     copy.to[lane] = static_cast<uint32_t>(to[lane]);
     copy.group[lane] = warp.groups[lane];
   });
+  if (!traffic_.empty() && reading) note_global(warp, reading, from, bytes, false);
 }
 
 void Execution::commit_copies(Warp& warp, uint32_t mask) {

@@ -1,5 +1,5 @@
 // One launch while it runs. Its parts: run.cc (blocks and warps in turn), execute.cc (instructions), control.cc
-// (threads that part and meet), memory_access.cc, atomics.cc, copies.cc, warp_operations.cc, matrices.cc.
+// (threads that part and meet), memory_access.cc, atomics.cc, copies.cc, warp_operations.cc, matrices.cc, checks.cc, traffic.cc.
 #pragma once
 
 #include <string>
@@ -41,7 +41,6 @@ class Execution {
   void fill_specials(const Block& block, Warp& warp);
   void release_barrier(Block& block);
   void leave(Warp& warp);
-  void count_traffic();
 
   // execute.cc
   void run_warp(Warp& warp, uint64_t quantum);
@@ -104,6 +103,11 @@ class Execution {
   void warp_barrier(Warp& warp);
   void matrix_multiply(Warp& warp, const Instruction& instruction);
   void matrix_move(Warp& warp, const Instruction& instruction);
+
+  // traffic.cc
+  void note_global(Warp& warp, uint32_t mask, const uint64_t (&at)[kWarpSize], uint32_t bytes, bool write);
+  void note_shared(Warp& warp, uint32_t mask, const uint64_t (&at)[kWarpSize], uint32_t bytes, bool write);
+  void count_traffic();
 
   [[noreturn]] void fail(report::Kind kind, const std::string& message, const Warp& warp, int lane);
   [[noreturn]] void fail_at(report::Kind kind, const std::string& message, const Warp& warp, int lane, uint32_t pc);

@@ -92,6 +92,7 @@ void Execution::matrix_move(Warp& warp, const Instruction& instruction) {
   uint64_t where[kWarpSize];
   addresses(warp, instruction, 0, where);
   check_alignment(warp, mask, where, 16);
+  if (!traffic_.empty()) note_shared(warp, mask, where, 16, store);
   const Region shared = shared_region(*warp.block);
   uint16_t elements[kWarpSize][8];
   const auto visit = [&](auto element) {

@@ -138,6 +138,11 @@ void Execution::access(Warp& warp, const Instruction& instruction, Space space, 
   const bool is_store = instruction.opcode == ptx::Opcode::store;
   const uint32_t element = instruction.bytes, bytes = element * instruction.count;
   check_alignment(warp, mask, at_, bytes);
+  if (!traffic_.empty()) {
+    if (space == Space::global) note_global(warp, mask, at_, bytes, is_store);
+    if (space == Space::shared) note_shared(warp, mask, at_, bytes, is_store);
+    if (space == Space::local) traffic_[warp.fragment().pc].local_bytes += uint64_t(__builtin_popcount(mask)) * bytes;
+  }
   const bool shadowed = space == Space::global || space == Space::shared;
   const Touch kind = is_store ? (instruction.strong ? Touch::atomic : Touch::write)
                               : (instruction.strong ? Touch::strong_read : Touch::read);

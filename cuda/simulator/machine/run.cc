@@ -258,6 +258,7 @@ void Execution::run() {
     Block& block = *warp.block;
     if (!block.running && started < count) start(block, order[started++]);
   }
+  count_traffic();
 }
 
 bool run(const Launch& launch, report::Report& report) {

@@ -156,6 +156,7 @@ struct Instruction {
   Address addresses[2];
   std::vector<int> targets;  // of branches: indices of instructions
 
+  std::string mnemonic;
   int line = 0;  // of the PTX
   Location location;
 };

@@ -7,16 +7,35 @@
 namespace simulator::ptx {
 namespace {
 
-struct Graph {
-  std::vector<int> first;                    // the first instruction of each block
-  std::vector<std::vector<int>> successors;  // of each block; the exit is the last block, an empty one
-  std::vector<int> block_of;                 // of each instruction
-};
-
 bool ends_block(const Instruction& instruction) {
   return instruction.opcode == Opcode::branch || instruction.opcode == Opcode::branch_table ||
          instruction.opcode == Opcode::exit || instruction.opcode == Opcode::trap;
 }
+
+// Blocks in an order in which each comes after all it leads to, loops aside, from the exit backwards.
+std::vector<int> reverse_order(const std::vector<std::vector<int>>& predecessors, int exit) {
+  std::vector<int> order;
+  std::vector<char> seen(predecessors.size(), 0);
+  std::vector<std::pair<int, size_t>> stack = {{exit, 0}};
+  seen[exit] = 1;
+  while (!stack.empty()) {
+    auto& [block, next] = stack.back();
+    if (next < predecessors[block].size()) {
+      const int to = predecessors[block][next++];
+      if (!seen[to]) {
+        seen[to] = 1;
+        stack.push_back({to, 0});
+      }
+    } else {
+      order.push_back(block);
+      stack.pop_back();
+    }
+  }
+  std::reverse(order.begin(), order.end());
+  return order;
+}
+
+}  // namespace
 
 Graph graph_of(const std::vector<Instruction>& code) {
   Graph graph;
@@ -49,31 +68,6 @@ Graph graph_of(const std::vector<Instruction>& code) {
   }
   return graph;
 }
-
-// Blocks in an order in which each comes after all it leads to, loops aside, from the exit backwards.
-std::vector<int> reverse_order(const std::vector<std::vector<int>>& predecessors, int exit) {
-  std::vector<int> order;
-  std::vector<char> seen(predecessors.size(), 0);
-  std::vector<std::pair<int, size_t>> stack = {{exit, 0}};
-  seen[exit] = 1;
-  while (!stack.empty()) {
-    auto& [block, next] = stack.back();
-    if (next < predecessors[block].size()) {
-      const int to = predecessors[block][next++];
-      if (!seen[to]) {
-        seen[to] = 1;
-        stack.push_back({to, 0});
-      }
-    } else {
-      order.push_back(block);
-      stack.pop_back();
-    }
-  }
-  std::reverse(order.begin(), order.end());
-  return order;
-}
-
-}  // namespace
 
 void find_reconvergence(Body& body) {
   const std::vector<Instruction>& code = body.instructions;

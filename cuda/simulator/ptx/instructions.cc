@@ -59,6 +59,7 @@ Instruction InstructionParser::parse(std::vector<std::string>& labels) {
   modifiers.erase(modifiers.begin());
   Instruction instruction;
   instruction.line = line_;
+  instruction.mnemonic = mnemonic_;
   using Family = void (InstructionParser::*)(Instruction&, const Modifiers&);
   static const std::map<std::string, Family> kFamilies = {{"mov", &InstructionParser::parse_move},
                                                           {"setp", &InstructionParser::parse_compare},

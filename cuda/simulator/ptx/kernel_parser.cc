@@ -172,6 +172,7 @@ void KernelParser::resolve_targets() {
   // A label may stand at the very end: there threads exit.
   Instruction exit;
   exit.opcode = Opcode::exit;
+  exit.mnemonic = "exit";
   exit.line = scanner_.line();
   exit.location = location_;
   body_->instructions.push_back(exit);

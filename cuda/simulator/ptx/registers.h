@@ -1,21 +1,24 @@
+// Which registers may lie in the same place because they are never needed at once. nvcc gives every value a register of
+// its own, thousands of them, which no cache would hold for all warps.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "ptx/body.h"
 
 namespace simulator::ptx {
 
-// How many registers of 32 bits a thread needs, predicates aside, if registers are shared by values that are not alive
-// at once.
-int registers_alive_at_once(const Body& body);
-
-// Places in a register file of slots of 4 bytes a lane (8-byte registers have two slots), so that values that are alive
-// at once have different ones; -1: never used.
 struct RegisterPlaces {
-  std::vector<int> slot;  // of each register
-  int slots = 0;
+  // Of each register, in bytes of a lane: registers of 64 bits take 8, shorter ones 4, predicates lie in a file of
+  // their own and take 1. -1: the register is never used.
+  std::vector<int> place;
+  int bytes = 0;  // of a lane
+  int predicates = 0;
 };
 RegisterPlaces place_registers(const Body& body);
+
+// The most registers of 32 bits that a thread needs at once, predicates aside: what ptxas would allocate, about.
+int registers_alive_at_once(const Body& body);
 
 }  // namespace simulator::ptx
