@@ -66,7 +66,7 @@ __device__ __forceinline__ void multiply_rows(float (&c)[kPart][kPart], VectorSh
     fetch_slice<kVectorRows, kSliceDepth>(shared.left, left, left_row, d, shape);
     fetch_slice<kVectorRows, kSliceDepth>(shared.right, right, right_row, d, shape);
     __syncthreads();
-#pragma unroll 2
+#pragma unroll 1
     for (int k = 0; k < kSliceDepth; k += 4) {
       float a[kPart][4], b[kPart][4];
 #pragma unroll
@@ -113,7 +113,7 @@ __device__ __forceinline__ void multiply_columns(VectorOutputs<Slices>& c, Vecto
       __syncthreads();
       fetch_slice<kSliceDepth, kVectorRows>(shared.values, right, row + j, column, shape);
       __syncthreads();
-#pragma unroll 2
+#pragma unroll 1
       for (int k = 0; k < kSliceDepth; k += 4) {
         float a[kPart][4], b[4][4];
 #pragma unroll

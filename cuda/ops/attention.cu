@@ -14,14 +14,15 @@ DIFFUSE_MATRIX_FORWARD(64)
 DIFFUSE_MATRIX_FORWARD(128)
 DIFFUSE_MATRIX_FORWARD(256)
 
-// For so many columns of the outputs a block, in slices of 64.
-#define DIFFUSE_VECTOR_FORWARD(columns, suffix, T)                                                                 \
-  extern "C" __global__ void __launch_bounds__(kVectorThreads, 1)                                                  \
+// For so many columns of the outputs a block, in slices of 64, and for so many blocks a multiprocessor: where they are
+// not said, the compiler would rather spill than let go of the second.
+#define DIFFUSE_VECTOR_FORWARD(columns, blocks, suffix, T)                                                         \
+  extern "C" __global__ void __launch_bounds__(kVectorThreads, blocks)                                             \
       attention_forward_vector_##columns##_##suffix(const __grid_constant__ AttentionForwardArguments arguments) { \
     vector_forward<T, columns / kVectorRows>(arguments);                                                           \
   }
-DIFFUSE_VECTOR_FORWARD(64, f32, float)
-DIFFUSE_VECTOR_FORWARD(256, f32, float)
-DIFFUSE_VECTOR_FORWARD(256, bf16, bf16)
+DIFFUSE_VECTOR_FORWARD(64, 2, f32, float)
+DIFFUSE_VECTOR_FORWARD(256, 1, f32, float)
+DIFFUSE_VECTOR_FORWARD(256, 1, bf16, bf16)
 
 }  // namespace diffuse::cuda

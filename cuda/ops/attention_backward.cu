@@ -18,19 +18,20 @@ DIFFUSE_MATRIX_BACKWARD(64)
 DIFFUSE_MATRIX_BACKWARD(128)
 DIFFUSE_MATRIX_BACKWARD(256)
 
-// For so many columns of the outputs a block, in slices of 64.
-#define DIFFUSE_VECTOR_BACKWARD(columns, suffix, T)                                                                 \
-  extern "C" __global__ void __launch_bounds__(kVectorThreads, 1)                                                   \
+// For so many columns of the outputs a block, in slices of 64, and for so many blocks a multiprocessor: where they are
+// not said, the compiler would rather spill than let go of the second.
+#define DIFFUSE_VECTOR_BACKWARD(columns, blocks, suffix, T)                                                         \
+  extern "C" __global__ void __launch_bounds__(kVectorThreads, blocks)                                              \
       attention_keys_vector_##columns##_##suffix(const __grid_constant__ AttentionBackwardArguments arguments) {    \
     vector_backward<T, columns / kVectorRows, true>(arguments);                                                     \
   }                                                                                                                 \
-  extern "C" __global__ void __launch_bounds__(kVectorThreads, 1)                                                   \
+  extern "C" __global__ void __launch_bounds__(kVectorThreads, blocks)                                              \
       attention_queries_vector_##columns##_##suffix(const __grid_constant__ AttentionBackwardArguments arguments) { \
     vector_backward<T, columns / kVectorRows, false>(arguments);                                                    \
   }
-DIFFUSE_VECTOR_BACKWARD(64, f32, float)
-DIFFUSE_VECTOR_BACKWARD(128, f32, float)
-DIFFUSE_VECTOR_BACKWARD(128, bf16, bf16)
+DIFFUSE_VECTOR_BACKWARD(64, 2, f32, float)
+DIFFUSE_VECTOR_BACKWARD(128, 1, f32, float)
+DIFFUSE_VECTOR_BACKWARD(128, 1, bf16, bf16)
 
 namespace {
 

@@ -140,7 +140,7 @@ void add_normalisation(Cases& cases) {
   struct Norm {
     int64_t N, H, C, groups;
   };
-  for (auto [N, H, C, groups] : {Norm{1, 1, 2, 2}, {2, 3, 9, 3}, {3, 9, 64, 32}, {2, 16, 66, 3}}) {
+  for (auto [N, H, C, groups] : {Norm{1, 1, 2, 2}, {2, 3, 9, 3}, {3, 9, 64, 32}, {2, 16, 66, 3}, {1, 2, 1032, 4}}) {
     TensorCase x = noise({N, H, H, C}), mean = dense({N, groups}), rstd = positive({N, groups}), c = dense({C});
     for (int64_t chunk : {int64_t{1}, 4 * H, int64_t{64}}) {
       const int64_t chunks = (H * H + chunk - 1) / chunk;
