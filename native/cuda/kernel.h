@@ -37,7 +37,12 @@ class Launcher {
   void launch(const char* image, const std::string& entry, Grid grid, int threads, const Arguments& arguments,
               size_t shared_bytes = 0) {
     static_assert(__is_trivially_copyable(Arguments), "arguments are copied as bytes");
-    launch_bytes(image, entry.c_str(), grid, threads, &arguments, sizeof arguments, shared_bytes);
+    Arguments bytes = arguments;
+    // Launches are compared by their bytes: what lies between members must not tell them apart.
+#if __has_builtin(__builtin_clear_padding)
+    __builtin_clear_padding(&bytes);
+#endif
+    launch_bytes(image, entry.c_str(), grid, threads, &bytes, sizeof bytes, shared_bytes);
   }
 
   // The attributes of the call in device memory, as many as its signature has. What may change from run to run (steps,

@@ -1,6 +1,7 @@
 #include "tests/cuda_devices.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <vector>
 
 #include "cpu/dispatch.h"
@@ -33,5 +34,39 @@ std::shared_ptr<Device> shared_gpu(int ordinal) {
 }
 
 void close_shared_gpus() { open_gpus().clear(); }
+
+namespace {
+
+template <typename Function>
+void find(const cuda::Driver& driver, const char* name, Function*& function) {
+  function = reinterpret_cast<Function*>(driver.find(name));
+}
+
+}  // namespace
+
+Simulator::Simulator() {
+  find(driver_, "simulatorRestart", restart_);
+  find(driver_, "simulatorReportLeaks", report_leaks_);
+  find(driver_, "simulatorFindings", findings_);
+  find(driver_, "simulatorFinding", finding_);
+  find(driver_, "simulatorCallCount", call_count_);
+}
+
+std::vector<std::string> Simulator::findings() const {
+  report_leaks_();
+  std::vector<std::string> list;
+  for (size_t i = 0; i < findings_(); i++) list.emplace_back(finding_(i));
+  return list;
+}
+
+void Simulator::restart(const char* variable, const std::string& value) const {
+  setenv(variable, value.c_str(), 1);
+  restart_();
+}
+
+void Simulator::restart(const char* variable) const {
+  unsetenv(variable);
+  restart_();
+}
 
 }  // namespace diffuse::testing

@@ -17,19 +17,6 @@ void expect_refusal(const Environment& environment, const std::string& reason) {
   check(listed.find(reason) != std::string::npos, "the list said: " + listed);
 }
 
-bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
-
-// `output` is that of the scenario "faults".
-void expect_survival(const std::string& output) {
-  check(!has(output, "leak"), output);
-  check(has(output, "anew: "), output);
-  if (!has(output, " ERR_") || has(output, "anew: ERR_")) return;
-  check(has(output, "anew: ok"), output);
-  const bool opened = has(output, "open: ok"),
-             closed = has(output, "is closed since an error, and must be opened anew: ");
-  check(!opened || closed || has(output, "run once more: ok"), output);
-}
-
 }  // namespace
 
 TEST(cuda_says_that_there_is_no_driver) {
@@ -60,25 +47,6 @@ TEST(cuda_says_that_kernels_are_missing) {
   const std::string opened = scenario("open", {{"DIFFUSE_CUDA_IMAGES", "/nowhere"}});
   check(opened.find("ERR_DEVICE this build has no CUDA kernels: the folder /nowhere holds no") != std::string::npos,
         opened);
-}
-
-// Each call of the driver's that a program makes from opening to closing fails once, by an error or for want of memory.
-// What it is part of fails, or does without; then either all goes on or the device says that it is closed; nothing
-// leaks, and a device that is opened anew works.
-TEST(cuda_survives_any_failure_of_the_driver) {
-  for (const char* code : {"719", "2"}) {
-    int failures = 0;
-    // At the end memory is given back, of which no failure is seen.
-    constexpr int kMostUnseen = 80;
-    for (int call = 1, unseen = 0; unseen < kMostUnseen; call += quick() ? 7 : 1) {
-      const std::string output = scenario("faults", {{"CUDA_SIMULATOR_FAIL_AT", text("%d:%s", call, code)}});
-      expect_survival(text("call %d of the driver fails with %s:\n", call, code) + output);
-      const bool seen = output.find(": ERR_") != std::string::npos;
-      failures += seen;
-      unseen = seen ? 0 : unseen + 1;
-    }
-    check(failures > (quick() ? 10 : 100), text("only %d failures were seen", failures));
-  }
 }
 
 }  // namespace diffuse::testing

@@ -59,6 +59,28 @@ TEST(cuda_programs_compute_the_same_bits_recorded_and_call_by_call) {
   }
 }
 
+TEST(cuda_programs_are_replayed_from_their_second_run_on) {
+  const Simulator simulator;
+  if (!simulator) {
+    std::printf("        not tested: calls of a GPU's driver are not counted\n");
+    return;
+  }
+  TrainingProgram program(shared_gpu(0));
+  const auto calls_of = [&](const Scalars& scalars) {
+    const uint64_t before = simulator.calls();
+    program.run(scalars);
+    return simulator.calls() - before;
+  };
+  const uint64_t plain = calls_of(kSteps[0]);
+  calls_of(kSteps[1]);
+  for (int step : {2, 3, 5}) {
+    const uint64_t replayed = calls_of(kSteps[step]);
+    check(replayed + program.calls() <= plain, text("%d calls of the driver, %d when launched call by call",
+                                                    static_cast<int>(replayed), static_cast<int>(plain)));
+  }
+  check(calls_of(kSteps[4]) > plain - program.calls(), "other launches were replayed");
+}
+
 TEST(cuda_recordings_read_attributes_anew_and_refuse_other_launches) {
   const auto device = shared_gpu(0);
   const Memory memory(device, 400);
