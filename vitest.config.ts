@@ -20,7 +20,12 @@ export default defineConfig({
     projects: [
       project('core', ['packages/core/test/**/*.test.ts']),
       project('native', ['packages/testkit/test/**/*.test.ts'], withCuda),
-      project('cuda', ['packages/*/test/cuda/**/*.test.ts'], { ...withCuda, exclude: [] }),
+      project('cuda', ['packages/*/test/cuda/**/*.test.ts'], {
+        ...withCuda,
+        exclude: [],
+        // A simulated GPU is a thousand times slower than a CPU.
+        testTimeout: 300_000,
+      }),
       project('data', ['packages/data/test/**/*.test.ts']),
       project('cli', ['packages/cli/test/**/*.test.ts']),
       project('examples', ['examples/test/**/*.test.ts']),

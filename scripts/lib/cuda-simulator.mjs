@@ -1,5 +1,5 @@
 // Builds what tests of the CUDA backend run on where there is no GPU: the simulator of a driver, and the kernels as PTX.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { buildPtx, findCompiler, imageFolder, ptxFolder } from './cuda.mjs';
@@ -12,6 +12,8 @@ const folder = 'build/cuda/simulator';
  * is full at once, so that kernels cut small problems as they would cut large ones.
  */
 const devices = 'a100,rtx4090@1,h100';
+/** What the simulator finds in the processes of this one: races, leaks, reads of what nobody wrote. */
+export const findingsFile = join(root, folder, `findings-${process.pid}.jsonl`);
 const resources = join(imageFolder, 'resources.json');
 
 /**
@@ -31,10 +33,22 @@ export async function buildSimulator({ tests = false } = {}) {
     DIFFUSE_CUDA_DRIVER: driver,
     DIFFUSE_CUDA_IMAGES: ptxFolder,
     CUDA_SIMULATOR_DEVICES: devices,
+    CUDA_SIMULATOR_REPORT: findingsFile,
     // Registers as the assembler gives them, where `pnpm check:cuda` has told them; else the simulator reckons.
     ...(existsSync(resources) && { CUDA_SIMULATOR_RESOURCES: resources }),
   };
+  rmSync(findingsFile, { force: true });
   return { environment };
+}
+
+/** The findings so far, one a line; they are forgotten. */
+export function takeFindings() {
+  if (!existsSync(findingsFile)) return [];
+  const lines = readFileSync(findingsFile, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
+  rmSync(findingsFile);
+  return lines;
 }
 
 function buildDriver(target) {

@@ -18,7 +18,8 @@ export interface GpuSuite {
  */
 export function describeOnGpus({ precision, cases, judge }: GpuSuite): void {
   const { devices: names, missing } = testGpus();
-  describe.skipIf(missing !== undefined)(missing === undefined ? 'on GPUs' : `on GPUs (skipped: ${missing})`, () => {
+  const title = missing === undefined ? 'on GPUs' : `on GPUs (skipped: ${missing})`;
+  describe.skipIf(missing !== undefined)(title, { timeout: 300_000 }, () => {
     const gpus: Device[] = [];
     beforeAll(async () => {
       // What the self-check looks at is looked at here, more closely.

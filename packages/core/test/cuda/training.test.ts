@@ -49,7 +49,7 @@ describeOnGpu('training and sampling', (name, others) => {
   test('in bf16 the losses are those of the CPU in bf16, as far as bf16 goes', async () => {
     using gpu = await onGpu('bf16');
     using cpu = await openDevice('cpu', { threads: 1, precision: 'bf16' });
-    const [actual, expected] = [await figures(gpu, 4), await figures(cpu, 4)];
+    const [actual, expected] = [await figures(gpu, 3), await figures(cpu, 3)];
     actual.forEach((value, i) => {
       expect(Math.abs(value / (expected[i] as number) - 1), `figure ${i}`).toBeLessThan(2e-2);
     });
@@ -57,22 +57,22 @@ describeOnGpu('training and sampling', (name, others) => {
 
   test('resuming gives the same bits as not stopping, also on a GPU with another schedule', async () => {
     using gpu = await onGpu();
-    const whole = await finish(await tinyTraining(gpu, { steps: 6 }));
+    const whole = await finish(await tinyTraining(gpu, { steps: 4 }));
     const log: string[] = [];
     const model = tinyModel();
     const diffusion = gaussianDiffusion({ schedule: cosineSchedule(), predict: 'v' });
     const { fingerprint } = bands();
-    const first = await tinyTraining(gpu, { model, steps: 6 });
+    const first = await tinyTraining(gpu, { model, steps: 4 });
     for await (const progress of first) {
       log.push(deterministic(progress));
-      if (progress.step < 3) continue;
+      if (progress.step < 2) continue;
       await saveRun(folder, { model, diffusion, state: first.state, fingerprint, seed: 7 });
       break;
     }
     using other = await onGpu('fp32', others[0]);
     const again = tinyModel();
     const resume = await loadTrainingState(folder, { device: other, model: again, ema: true, fingerprint, seed: 7 });
-    const rest = await finish(await tinyTraining(other, { model: again, resume, steps: 6 }));
+    const rest = await finish(await tinyTraining(other, { model: again, resume, steps: 4 }));
     expect([...log, ...rest.log]).toEqual(whole.log);
     for (const [part, bytes] of Object.entries(whole.bytes)) expect(rest.bytes[part]?.equals(bytes), part).toBe(true);
   });
