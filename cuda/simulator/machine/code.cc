@@ -234,6 +234,8 @@ void Maker::add(const ptx::Instruction& from, int reconvergence) {
     code_.lists.push_back(slot);
     to.negated |= from.sources[i].negated;
     if (i == 0) to.second_storage = storage;
+    if (i == 0 && from.sources[i].kind == Operand::Kind::reg)
+      to.short_registers = ptx::size_of(body_.registers[from.sources[i].index].type) == 2;
     if ((from.opcode == Opcode::load || from.opcode == Opcode::store) && storage != to.second_storage)
       throw ptx::ParseError(module_.name + ":" + std::to_string(from.line) +
                             ": registers of different sizes in a vector");

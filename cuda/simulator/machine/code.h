@@ -27,7 +27,8 @@ struct Instruction {
   uint8_t mode, count;
   bool flag, strong;
   bool guard_negated;
-  bool negated;  // the predicate among the sources
+  bool negated;                  // the predicate among the sources
+  bool short_registers = false;  // of loads: they have 16 bits
   bool wide_address[2] = {true, true};
   uint16_t sources_count = 0;
   Slot guard = kNoSlot;

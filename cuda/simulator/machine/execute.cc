@@ -42,6 +42,7 @@ void Execution::run_warp(Warp& warp, uint64_t quantum) {
     uint32_t mask = fragment.mask;
     if (instruction.guard != kNoSlot)
       mask &= *words(warp, instruction.guard) ^ (instruction.guard_negated ? kAllLanes : 0);
+    spent_++;
     counts_[pc].warps++;
     counts_[pc].lanes += __builtin_popcount(mask);
     if (instruction.opcode == Opcode::branch) {

@@ -1,5 +1,6 @@
 // One launch while it runs. Its parts: run.cc (blocks and warps in turn), execute.cc (instructions), control.cc
-// (threads that part and meet), memory_access.cc, atomics.cc, copies.cc, warp_operations.cc, matrices.cc, checks.cc, traffic.cc.
+// (threads that part and meet), memory_access.cc, atomics.cc, copies.cc, warp_operations.cc, matrices.cc, checks.cc,
+// traffic.cc.
 #pragma once
 
 #include <string>
@@ -41,8 +42,10 @@ class Execution {
   void fill_specials(const Block& block, Warp& warp);
   void release_barrier(Block& block);
   void leave(Warp& warp);
+  void restart_stamps();
 
   // execute.cc
+  // At most `quantum` instructions.
   void run_warp(Warp& warp, uint64_t quantum);
   void run_function(Warp& warp, const Instruction& instruction, uint32_t mask);
   void add_noise(const Instruction& instruction, void* lanes);

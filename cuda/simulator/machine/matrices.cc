@@ -9,10 +9,31 @@ namespace {
 
 constexpr int kRows = 16, kColumns = 8;
 
-float element_of(uint32_t bits, ptx::Type type, int half) {
-  if (type == ptx::Type::tf32) return from_tf32(bits);
-  const uint32_t value = bits >> (16 * half) & 0xffff;
-  return type == ptx::Type::bf16 ? from_bf16(value) : from_f16(value);
+// The one or two elements of each lane's register.
+struct Elements {
+  alignas(64) float first[kWarpSize], second[kWarpSize];
+};
+
+Elements elements_of(const uint32_t* bits, ptx::Type type) {
+  Elements elements;
+  switch (type) {
+    case ptx::Type::tf32:
+      for (int lane = 0; lane < kWarpSize; lane++) elements.first[lane] = from_tf32(bits[lane]);
+      break;
+    case ptx::Type::bf16:
+      for (int lane = 0; lane < kWarpSize; lane++) {
+        elements.first[lane] = float_of(bits[lane] << 16);
+        elements.second[lane] = float_of(bits[lane] & 0xffff0000);
+      }
+      break;
+    default:
+      for (int lane = 0; lane < kWarpSize; lane++) {
+        elements.first[lane] = from_f16(bits[lane] & 0xffff);
+        elements.second[lane] = from_f16(bits[lane] >> 16);
+      }
+      break;
+  }
+  return elements;
 }
 
 }  // namespace
@@ -30,26 +51,27 @@ void Execution::matrix_multiply(Warp& warp, const Instruction& instruction) {
   const Slot *d = slots, *a = d + sums, *b = a + a_registers, *c = b + b_registers;
   alignas(64) float left[kRows][16], right[16][kColumns], result[kRows][kColumns] = {};
   for (int i = 0; i < a_registers; i++) {
-    const uint32_t* bits = words(warp, a[i]);
+    const Elements elements = elements_of(words(warp, a[i]), instruction.type);
     for (int lane = 0; lane < kWarpSize; lane++) {
-      const int row = lane / 4 + 8 * (i % 2), place = lane % 4;
+      float* row = left[lane / 4 + 8 * (i % 2)];
+      const int place = lane % 4;
       if (tf32) {
-        left[row][place + 4 * (i / 2)] = from_tf32(bits[lane]);
+        row[place + 4 * (i / 2)] = elements.first[lane];
       } else {
-        for (int half = 0; half < 2; half++)
-          left[row][2 * place + 8 * (i / 2) + half] = element_of(bits[lane], instruction.type, half);
+        row[2 * place + 8 * (i / 2)] = elements.first[lane];
+        row[2 * place + 8 * (i / 2) + 1] = elements.second[lane];
       }
     }
   }
   for (int i = 0; i < b_registers; i++) {
-    const uint32_t* bits = words(warp, b[i]);
+    const Elements elements = elements_of(words(warp, b[i]), instruction.type);
     for (int lane = 0; lane < kWarpSize; lane++) {
       const int column = lane / 4, place = lane % 4;
       if (tf32) {
-        right[place + 4 * i][column] = from_tf32(bits[lane]);
+        right[place + 4 * i][column] = elements.first[lane];
       } else {
-        for (int half = 0; half < 2; half++)
-          right[2 * place + 8 * i + half][column] = element_of(bits[lane], instruction.type, half);
+        right[2 * place + 8 * i][column] = elements.first[lane];
+        right[2 * place + 8 * i + 1][column] = elements.second[lane];
       }
     }
   }

@@ -116,19 +116,39 @@ Region Execution::region_of(Warp& warp, Space space, uint64_t address, uint32_t 
 
 namespace {
 
-// The value of an element, extended as the register's width and the type's sign ask.
-uint64_t extended(uint64_t value, ptx::Type type, bool wide, int register_bytes) {
-  if (!ptx::is_signed(type)) return value;
-  const int bits = 8 * ptx::size_of(type);
-  const uint64_t sign = uint64_t(1) << (bits - 1);
-  const uint64_t result = (value ^ sign) - sign;
-  return wide ? result : result & (register_bytes == 2 ? 0xffff : 0xffffffff);
+using Places = std::byte* [kWarpSize];
+
+// Elements of type E between memory and registers whose lanes are of type L. Signed ones are extended to
+// `register_mask`.
+template <typename E, typename L>
+void load_lanes(void* registers, const Places& places, size_t offset, uint32_t mask, L register_mask) {
+  L* lanes = static_cast<L*>(registers);
+  for_each_lane(mask, [&](int lane) {
+    E value;
+    std::memcpy(&value, places[lane] + offset, sizeof value);
+    lanes[lane] = static_cast<L>(value) & register_mask;
+  });
+}
+template <typename E, typename L>
+void store_lanes(const void* registers, const Places& places, size_t offset, uint32_t mask) {
+  const L* lanes = static_cast<const L*>(registers);
+  for_each_lane(mask, [&](int lane) {
+    const E value = static_cast<E>(lanes[lane]);
+    std::memcpy(places[lane] + offset, &value, sizeof value);
+  });
 }
 
-uint64_t loaded(const std::byte* from, uint32_t bytes) {
-  uint64_t value = 0;
-  std::memcpy(&value, from, bytes);
-  return value;
+template <typename E>
+void move_lanes(bool store, bool wide, void* registers, const Places& places, size_t offset, uint32_t mask,
+                uint32_t register_mask) {
+  if (store && wide)
+    store_lanes<E, uint64_t>(registers, places, offset, mask);
+  else if (store)
+    store_lanes<E, uint32_t>(registers, places, offset, mask);
+  else if (wide)
+    load_lanes<E, uint64_t>(registers, places, offset, mask, ~uint64_t(0));
+  else
+    load_lanes<E, uint32_t>(registers, places, offset, mask, register_mask);
 }
 
 }  // namespace
@@ -143,41 +163,46 @@ void Execution::access(Warp& warp, const Instruction& instruction, Space space, 
     if (space == Space::shared) note_shared(warp, mask, at_, bytes, is_store);
     if (space == Space::local) traffic_[warp.fragment().pc].local_bytes += uint64_t(__builtin_popcount(mask)) * bytes;
   }
-  const bool shadowed = space == Space::global || space == Space::shared;
+  const bool shadowed = checks_ && (space == Space::global || space == Space::shared);
   const Touch kind = is_store ? (instruction.strong ? Touch::atomic : Touch::write)
                               : (instruction.strong ? Touch::strong_read : Touch::read);
-  void* registers[4];
-  for (int i = 0; i < instruction.count; i++) registers[i] = at(warp, instruction.sources[i]);
-  const bool wide = instruction.second_storage == Storage::lanes64;
-  const bool is_signed = ptx::is_signed(instruction.type) && instruction.bytes < 8;
+  Places places;
   Region region;
-  bool known = false;
   for_each_lane(mask, [&](int lane) {
     const uint64_t address = at_[lane];
-    if (!known || space == Space::local || address - region.address > region.bytes ||
+    if (!region.data || space == Space::local || address - region.address > region.bytes ||
         bytes > region.bytes - (address - region.address)) {
       region = region_of(warp, space, address, bytes, lane);
-      known = true;
       if (is_store && region.read_only) fail(Kind::read_only, "a write to constant memory", warp, lane);
     }
     const uint64_t offset = address - region.address;
-    if (shadowed && checks_) touch(warp, region, kind, lane, offset, bytes);
-    std::byte* data = region.data + offset;
-    for (int i = 0; i < instruction.count; i++, data += element) {
-      if (is_store) {
-        const uint64_t value =
-            wide ? static_cast<uint64_t*>(registers[i])[lane] : static_cast<uint32_t*>(registers[i])[lane];
-        std::memcpy(data, &value, element);
-      } else {
-        uint64_t value = loaded(data, element);
-        if (is_signed) value = extended(value, instruction.type, wide, instruction.mode);
-        if (wide)
-          static_cast<uint64_t*>(registers[i])[lane] = value;
-        else
-          static_cast<uint32_t*>(registers[i])[lane] = static_cast<uint32_t>(value);
-      }
-    }
+    if (shadowed) touch(warp, region, kind, lane, offset, bytes);
+    places[lane] = region.data + offset;
   });
+  const bool wide = instruction.second_storage == Storage::lanes64;
+  // A register of 16 bits lies zero-extended in 32, even if what is loaded has a sign.
+  const uint32_t register_mask = instruction.short_registers ? 0xffff : UINT32_MAX;
+  const bool with_sign = ptx::is_signed(instruction.type) && !is_store;
+  for (int i = 0; i < instruction.count; i++) {
+    const auto move = [&](auto sample) {
+      move_lanes<decltype(sample)>(is_store, wide, at(warp, instruction.sources[i]), places, i * element, mask,
+                                   register_mask);
+    };
+    switch (element) {
+      case 1:
+        with_sign ? move(int8_t()) : move(uint8_t());
+        break;
+      case 2:
+        with_sign ? move(int16_t()) : move(uint16_t());
+        break;
+      case 4:
+        with_sign ? move(int32_t()) : move(uint32_t());
+        break;
+      default:
+        move(uint64_t());
+        break;
+    }
+  }
 }
 
 void Execution::load(Warp& warp, const Instruction& instruction, uint32_t mask) {

@@ -14,6 +14,8 @@ namespace {
 
 // A warp runs as many instructions, on average, before another one has its turn.
 constexpr uint64_t kQuantum = 256;
+// More stamps than a warp's turn and the barrier or the block that follows it can take.
+constexpr uint32_t kStampsAhead = 4096;
 
 Extent place_in(uint64_t index, const Extent& extent) {
   return {static_cast<uint32_t>(index % extent.x), static_cast<uint32_t>(index / extent.x % extent.y),
@@ -66,6 +68,7 @@ Execution::Execution(const Launch& launch, const Code& code, report::Report& rep
       last_found_(code.instructions.size()) {
   if (launch.traffic) traffic_.resize(code.instructions.size());
   stamps_.begin_launch();
+  if (stamps_.next() > memory::kMaxStamp - kStampsAhead) memory_.restart_stamps();
   launch_first_ = memory::access_of(stamps_.first, 0);
 }
 
@@ -235,6 +238,18 @@ void Execution::leave(Warp& warp) {
   if (block.waiting && block.waiting == block.running) release_barrier(block);
 }
 
+// When all stamps are used up (after millions of barriers) they begin anew: accesses of the past are forgotten, and
+// races with them are not found.
+void Execution::restart_stamps() {
+  memory_.restart_stamps();
+  launch_first_ = memory::access_of(stamps_.first, 0);
+  for (Block& block : blocks_) {
+    std::fill(block.cells.begin(), block.cells.end(), memory::Cell{});
+    block.epoch_first = launch_first_;
+    for (Warp& warp : block.warps) warp.stamp = stamps_.take({block.index, warp.index, block.epoch});
+  }
+}
+
 void Execution::run() {
   const uint64_t count = launch_.grid.count();
   std::vector<uint32_t> order(count);
@@ -246,9 +261,8 @@ void Execution::run() {
   while (!ready_.empty()) {
     const size_t choice = random_.below(ready_.size());
     Warp& warp = *ready_[choice];
-    const uint64_t quantum = 1 + random_.below(2 * kQuantum);
-    run_warp(warp, quantum);
-    spent_ += quantum;
+    if (stamps_.next() > memory::kMaxStamp - kStampsAhead) restart_stamps();
+    run_warp(warp, 1 + random_.below(2 * kQuantum));
     if (spent_ > launch_.budget)
       fail(Kind::hang, "the launch's budget of instructions is used up", warp, __builtin_ctz(warp.live | 1u << 31));
     if (warp.live && !warp.at_barrier) continue;

@@ -125,6 +125,15 @@ size_t DeviceMemory::uninitialised(uint64_t address, size_t bytes) {
   return static_cast<size_t>(std::count(state, state + bytes, kUninitialised));
 }
 
+void DeviceMemory::restart_stamps() {
+  stamps.restart();
+  for (const auto& allocation : allocations_) {
+    if (allocation->freed) continue;
+    allocation->cell_pages_ = std::make_unique<ZeroPages>(allocation->bytes * sizeof(Cell));
+    allocation->cells = reinterpret_cast<Cell*>(allocation->cell_pages_->data());
+  }
+}
+
 std::vector<const Allocation*> DeviceMemory::live() const {
   std::vector<const Allocation*> result;
   for (const auto& allocation : allocations_)

@@ -77,6 +77,9 @@ class DeviceMemory {
   // Live allocations that are no variables of modules.
   std::vector<const Allocation*> live() const;
 
+  // Forgets who touched what, so that stamps can be used again.
+  void restart_stamps();
+
   // What orders accesses within a launch; see shadow.h.
   Stamps stamps;
 

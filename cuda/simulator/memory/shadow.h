@@ -49,6 +49,11 @@ struct Stamps {
     first = next();
     segments.clear();
   }
+  // As at the very beginning; all cells have to be cleared with it.
+  void restart() {
+    first = 1;
+    segments.clear();
+  }
   uint32_t take(const Segment& segment) {
     segments.push_back(segment);
     return next() - 1;

@@ -235,6 +235,37 @@ TEST(hangs_and_traps) {
   twins("HERE;\n", "", "setp.eq.u32 %p1, %tid, 3;\n@%p1 trap", Kind::trap);
 }
 
+// Millions of launches later stamps begin anew: nothing is found that is not there, and races still are.
+TEST(stamps_are_used_again) {
+  memory::DeviceMemory memory(1 << 20);
+  const std::string exchange =
+      kTile +
+      "st.shared.u32 [%r42], %tid;\nHERE;\nxor.b32 %r43, %r41, 128;\nadd.u32 %r43, %r43, %r40;\nld.shared.u32 %r1, "
+      "[%r43];\n" +
+      kMine +
+      "mov.u32 %r2, %ctaid.x;\nmul.wide.u32 %d3, %r2, 256;\nadd.u64 %d50, %d50, %d3;\nst.global.u32 [%d50], %r1;\n";
+  const uint64_t addresses[2] = {memory.allocate(65536), memory.allocate(65536)};
+  for (const uint32_t first : {memory::kMaxStamp - 4090, memory::kMaxStamp - 6000, 1u})
+    for (const bool healthy : {true, false}) {
+      std::string body = "mov.u32 %r3, 0;\nAGAIN:\n" + exchange +
+                         "bar.sync 0;\nadd.u32 %r3, %r3, 1;\nsetp.lt.u32 %p5, %r3, 20;\n@%p5 bra AGAIN;\n";
+      body.replace(body.find("HERE"), 4, healthy ? "bar.sync 0" : "bar.warp.sync -1");
+      const machine::Program program(ptx::parse(kernel_text(body), "test.ptx"), memory);
+      memory.restart_stamps();
+      memory.stamps.first = first;
+      machine::Launch launch;
+      launch.program = &program;
+      launch.kernel = "test";
+      launch.block = {64, 1, 1};
+      launch.grid = {100, 1, 1};
+      launch.parameters.resize(16);
+      std::memcpy(launch.parameters.data(), addresses, 16);
+      report::Report report;
+      if (machine::run(launch, report) != healthy)
+        throw Failed(healthy ? report.findings()[0].text() : "the race was not found");
+    }
+}
+
 TEST(schedules_follow_the_seed) {
   // The order in which blocks count is the schedule.
   const std::string body =
