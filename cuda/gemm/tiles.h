@@ -7,12 +7,12 @@
 #include "common/image.h"
 #include "common/instructions.h"
 #include "common/warp.h"
+#include "cuda/arguments/conv2d.h"
 
 namespace diffuse::cuda {
 
 constexpr int kVectorBytes = 16;
-constexpr int kTileVectors = 4;  // of a row
-constexpr int kTileRowBytes = kTileVectors * kVectorBytes;
+constexpr int kTileVectors = kTileRowBytes / kVectorBytes;  // of a row
 
 // Elements of a tile's row.
 template <typename T>

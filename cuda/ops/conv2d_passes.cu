@@ -5,11 +5,7 @@
 
 namespace diffuse::cuda {
 
-constexpr int kPassThreads = 256;
-
 // --- Weights
-
-constexpr int kPackTile = 32;
 
 // A weight as output `output` has it at `depth`.
 __device__ __forceinline__ float weight_at(const PackWeightsArguments& arguments, const ConvolutionLattice& lattice,

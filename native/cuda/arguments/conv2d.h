@@ -26,6 +26,11 @@ struct ConvolutionLattice {
 };
 
 constexpr int kConvolutionLattices = 4;
+// Threads of conv2d_pack and conv2d_merge; conv2d_pack has square tiles of so many weights.
+constexpr int kPassThreads = 256;
+constexpr int kPackTile = 32;
+// What a step takes of every row and column of a tile.
+constexpr int kTileRowBytes = 64;
 
 // conv2d_pack: float32 weights [kh, kw, C, K] as rows of `depth` elements, one a channel of the outputs: tap by tap
 // the channels of the source. Zeros fill both up to whole tiles.
@@ -62,8 +67,7 @@ struct OutputPlace {
 };
 // Of a block: the ring and, after it and in its place, sums.
 constexpr int32_t shared_bytes(ConvolutionTile tile) {
-  constexpr int kRowBytes = 64;
-  const int ring = tile.stages * (tile.rows + tile.columns) * kRowBytes;
+  const int ring = tile.stages * (tile.rows + tile.columns) * kTileRowBytes;
   const int outputs =
       kFinishedRows * static_cast<int>(output_pitch(tile.columns) * sizeof(float) + sizeof(OutputPlace));
   return ring > outputs ? ring : outputs;

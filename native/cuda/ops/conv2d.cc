@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cuda/norm.h"
 #include "cuda/ops/convolution_plan.h"
 #include "cuda/ops/multiplied_image.h"
 #include "ops/group_norm.h"
@@ -11,8 +12,6 @@ namespace diffuse::cuda {
 namespace {
 
 constexpr int64_t kSums = 2;
-constexpr int kPassThreads = 256;
-constexpr int64_t kPackTile = 32;
 
 ConvolutionPlan forward_plan(const Call& call) {
   const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
@@ -68,17 +67,6 @@ void merge_segments(const ConvolutionPlan& plan, const Tensor& chunks, Launcher&
                   {blocks_of(int64_t{a.samples} * a.chunks * a.channels, kPassThreads)}, kPassThreads, a);
 }
 
-NormArguments norm_arguments(const Conv2dNorm& norm) {
-  if (!norm.mean.data) return {};
-  const int64_t groups = norm.mean.shape[1];
-  return {f32(norm.mean),
-          f32(norm.rstd),
-          f32(norm.gamma),
-          f32(norm.beta),
-          static_cast<int32_t>(groups),
-          static_cast<int32_t>(channels(norm.gamma) / groups)};
-}
-
 // Computes with everything in `a` but the weights, sizes and segments.
 void convolve(const ConvolutionPlan& plan, ConvolutionArguments a, const Tensor& source, const Tensor& weight,
               const Tensor& to, const Tensor& chunks, Launcher& launcher) {
@@ -126,7 +114,7 @@ void conv2d_data_gradient(const Call& call, Launcher& launcher) {
   const Tensor source = multiplied_dy(dy, normalised, coefficients, launcher.scratch() + plan.source, launcher);
   ConvolutionArguments a = plan.sizes;
   a.x = view(x);
-  a.norm = norm_arguments(norm);
+  a.norm = norm_arguments(&norm.mean);
   a.silu = call.attributes[3] != 0;
   a.residual = view(residual);
   convolve(plan, a, source, weight, dx, sums, launcher);

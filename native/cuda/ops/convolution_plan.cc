@@ -8,7 +8,6 @@
 namespace diffuse::cuda {
 namespace {
 
-constexpr int64_t kTileRowBytes = 64;
 constexpr int64_t kScratchAlignment = 256;
 // Of moments and sums.
 constexpr int64_t kChunkRows = 4;
