@@ -66,6 +66,7 @@ function test(filter, { images = ptxFolder, quick = true, log = '', timeoutMs = 
         DIFFUSE_CUDA_IMAGES: images,
         CUDA_SIMULATOR_BUDGET: String(budget),
         CUDA_SIMULATOR_LOG: log,
+        CUDA_SIMULATOR_REPORT: '',
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

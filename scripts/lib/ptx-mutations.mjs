@@ -82,6 +82,8 @@ export function mutantsOf(ptx) {
   const files = new Map();
   for (const [, number, path] of ptx.matchAll(/^\s*\.file\s+(\d+)\s+"([^"]+)"/gm)) files.set(number, path);
   const mutants = [];
+  // Divisions of 64 bits are done in 32 where the numbers allow it: the compiler's choice, which does not change results.
+  let shortcut;
   let entry;
   let place = { file: '', sourceLine: 0 };
   for (const [index, text] of lines.entries()) {
@@ -92,6 +94,16 @@ export function mutantsOf(ptx) {
     if (location && Number(location[2]) > 0)
       place = { file: files.get(location[1]) ?? '', sourceLine: Number(location[2]) };
     if (entry === undefined) continue;
+    shortcut = /^\s*and\.b64\s+(%rd\d+),.*-4294967296;/.exec(text)?.[1] ?? shortcut;
+    const test = shortcut && new RegExp(`setp\\.\\w+\\.s64\\s+(%p\\d+), ${shortcut}, 0;`).exec(text);
+    if (test) {
+      shortcut = test[1];
+      continue;
+    }
+    if (shortcut?.startsWith('%p') && text.includes(`@${shortcut} bra`)) {
+      shortcut = undefined;
+      continue;
+    }
     const [, indent, guard = '', instruction] = /^(\s*\{?\s*)(@!?%\w+\s+)?(.*?)\s*$/.exec(text);
     const add = (change, to) =>
       mutants.push({ entry, change, index, from: text.trim(), to: `${indent}${to}`, ...place });
