@@ -34,10 +34,11 @@ static inline std::array<View, sizeof...(Tensors)> flat_views(const Tensors&... 
   return views_of_rows(1, tensors...);
 }
 
-// Enough blocks to fill the GPU a few times over; each of their threads takes what is left in turns.
+// As many blocks as a GPU holds at once, if there is work for them; their threads take what is left in turns.
 static inline Grid grid_for(int64_t items, int threads, const Limits& limits) {
-  constexpr int64_t kBlocksOfMultiprocessor = 16;
-  return {std::clamp<int64_t>(blocks_of(items, threads), 1, kBlocksOfMultiprocessor * limits.multiprocessors)};
+  constexpr int kThreadsOfMultiprocessor = 2048;
+  const int64_t most = static_cast<int64_t>(limits.multiprocessors) * (kThreadsOfMultiprocessor / threads);
+  return {std::clamp<int64_t>(blocks_of(items, threads), 1, most)};
 }
 
 // The same for as many elements of an image as 128 bits hold at a time.
