@@ -4,7 +4,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildImages, buildPtx, findCompiler, imageFolder, sources } from './lib/cuda.mjs';
-import { finish, root } from './lib/project.mjs';
+import { filesIn, finish, root, run } from './lib/project.mjs';
 
 /** Registers of a multiprocessor, on every architecture. */
 const registerLimit = 65536;
@@ -90,8 +90,18 @@ function matches(instruction, promise) {
   });
 }
 
+/** `cuda/checks/*.cu` compare what is declared without CUDA with CUDA's own declarations; compiling them is the check. */
+function declarationProblems(source) {
+  const flags = ['-std=c++17', '-Werror', 'all-warnings', '-I', 'native', '-ptx', '-o', '/dev/null'];
+  const { status, output } = run(compiler.nvcc, [...flags, source]);
+  return status === 0 ? [] : [`${source}: ${output.trim()}`];
+}
+
 const checked = sources().map((source) => ({ source, name: source.replace(/^.*\/|\.cu$/g, '') }));
-const problems = checked.flatMap(({ source, name }) => imageProblems(source, name));
+const problems = [
+  ...checked.flatMap(({ source, name }) => imageProblems(source, name)),
+  ...filesIn('cuda/checks', /\.cu$/).flatMap(declarationProblems),
+];
 const bytes = checked.reduce((sum, { name }) => sum + statSync(join(imageFolder, `${name}.fatbin`)).size, 0);
 if (bytes > imageLimit) problems.push(`the images have ${bytes} bytes, over ${imageLimit}`);
 const entries = Object.values(resources).reduce((sum, image) => sum + Object.keys(image).length, 0);
