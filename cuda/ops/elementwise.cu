@@ -39,6 +39,11 @@ __device__ __forceinline__ void combine(const ElementwiseArguments& arguments, R
   for_each_pack_of<kWide<T>>(y, body, a, b);
 }
 
+template <typename To, typename From>
+__device__ __forceinline__ void convert(const ElementwiseArguments& arguments) {
+  transform<To, From>(arguments.y, arguments.a, [](float x, int64_t) { return x; });
+}
+
 template <typename T>
 __device__ __forceinline__ void fill(const ElementwiseArguments& arguments) {
   const float value = static_cast<float>(arguments.attributes[0]);
@@ -80,11 +85,7 @@ __device__ __forceinline__ void add_channels(const ElementwiseArguments& argumen
 
 }  // namespace
 
-template <typename To, typename From>
-__device__ __forceinline__ void convert(const ElementwiseArguments& arguments) {
-  transform<To, From>(arguments.y, arguments.a, [](float x, int64_t) { return x; });
-}
-
+// All entries take the same arguments in blocks of the same size.
 #define ENTRY(name)                                                 \
   extern "C" __global__ void __launch_bounds__(kElementwiseThreads) \
       name(const __grid_constant__ ElementwiseArguments arguments)
