@@ -1,0 +1,61 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { testGpus } from '@diffuse/testkit';
+import { describe, expect, test } from 'vitest';
+import { ended, jsonLines, pngSize, resultOf, run, start, temporaryFolder, tinyImages, tinyModel } from '../helpers.ts';
+
+const { missing } = testGpus();
+const title = missing === undefined ? 'commands on a GPU' : `commands on a GPU (skipped: ${missing})`;
+
+describe.skipIf(missing !== undefined)(title, () => {
+  test('doctor shows the GPUs and what --device auto takes', async () => {
+    process.env.DIFFUSE_CACHE = await temporaryFolder();
+    const { code, stdout } = await run('doctor');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^cuda +NVIDIA driver.*, supports CUDA \d+\.\d+$/m);
+    expect(stdout).toMatch(/^cuda:0 +NVIDIA .*, compute capability \d+\.\d, [\d.]+ GiB: can be used$/m);
+    expect(stdout).toMatch(/^device +cuda:0 NVIDIA .*, \d+ multiprocessors$/m);
+  });
+
+  test('a device that there is not is one line that names the flag', async () => {
+    const folder = await temporaryFolder();
+    const data = await tinyImages(join(folder, 'photos'), 1);
+    const { code, stderr } = await run('train', '--data', data, '--out', join(folder, 'run'), '--device', 'cuda:97');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--device cuda:97: there is no device 'cuda:97'; available: cpu, cuda:0 \(NVIDIA/);
+  });
+
+  test('a run that is killed resumes to the same bytes, and draws images', async () => {
+    const folder = await temporaryFolder();
+    process.env.DIFFUSE_CACHE = join(folder, 'verdicts');
+    const data = await tinyImages(join(folder, 'photos'), 8);
+    const flags = [
+      ...tinyModel,
+      '--device=cuda',
+      '--steps=6',
+      '--checkpoint-every=2',
+      `--cache-dir=${join(folder, 'cache')}`,
+    ];
+    const whole = join(folder, 'whole');
+    const { code, stderr } = await run('train', '--data', data, '--out', whole, ...flags);
+    expect(stderr).toMatch(/on cuda:0 NVIDIA .*, \d+ multiprocessors, fp32/);
+    expect(code).toBe(0);
+
+    const killed = join(folder, 'killed');
+    const child = start('train', '--data', data, '--out', killed, ...flags, '--json', '--quiet');
+    const end = ended(child);
+    while (!existsSync(join(killed, 'state.safetensors'))) await sleep(50);
+    child.kill('SIGKILL');
+    const { signal, stdout } = await end;
+    expect(signal).toBe('SIGKILL');
+    expect(jsonLines(stdout).some(({ event }) => event === 'begin')).toBe(true);
+    expect((await run('train', '--data', data, '--out', killed, ...flags, '--resume')).code).toBe(0);
+    expect(await resultOf(killed)).toEqual(await resultOf(whole));
+
+    const grid = join(folder, 'grid.png');
+    const drawn = await run('sample', '--model', whole, '--out', grid, '-n', '2', '--steps', '2', '--device', 'cuda');
+    expect(drawn.code).toBe(0);
+    expect(await pngSize(grid)).toEqual([expect.any(Number), expect.any(Number)]);
+  });
+});
