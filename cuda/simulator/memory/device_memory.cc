@@ -96,12 +96,14 @@ Allocation& DeviceMemory::checked(uint64_t address, size_t bytes) {
 
 void DeviceMemory::write(uint64_t address, const void* from, size_t bytes) {
   Allocation& allocation = checked(address, bytes);
+  if (!bytes) return;
   std::memcpy(allocation.data + (address - allocation.address), from, bytes);
   std::memset(allocation.state + (address - allocation.address), kInitialised, bytes);
 }
 
 void DeviceMemory::read(void* to, uint64_t address, size_t bytes) {
   const Allocation& allocation = checked(address, bytes);
+  if (!bytes) return;
   std::memcpy(to, allocation.data + (address - allocation.address), bytes);
 }
 
