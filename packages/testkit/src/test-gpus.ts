@@ -8,7 +8,7 @@ export interface TestGpus {
   readonly missing: string | undefined;
 }
 
-/** @throws when there should be GPUs and none can be used */
+/** The GPUs that this process can test on. @throws when there should be some and none can be used. */
 export function testGpus(): TestGpus {
   const missing = process.env.DIFFUSE_TEST_WITHOUT_CUDA;
   if (missing !== undefined) return { devices: [], missing };
