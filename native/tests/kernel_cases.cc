@@ -94,8 +94,12 @@ void add_products(Cases& cases) {
     cases.add("linear_forward", {y, x, weight, dense({131}), y});
     cases.add("linear_data_gradient", {x, y, weight, x});
     cases.add("linear_weight_gradient", {weight, dense({131}), x, y});
+    cases.add("linear_weight_gradient", {weight, absent, x, y});
     cases.add("matmul", {noise({67, 131}), noise({67, 33}), noise({33, 131})}, {0, 0});
     cases.add("matmul", {noise({67, 131}), noise({33, 67}), noise({131, 33})}, {1, 1});
+    // Fewer products than a step sums, and as many.
+    cases.add("matmul", {noise({5, 6}), noise({5, 11}), noise({6, 11})}, {0, 1});
+    cases.add("matmul", {noise({5, 6}), noise({16, 5}), noise({16, 6})}, {1, 0});
   }
   for (int64_t C : kChannels) {
     TensorCase x = noise({2, 3, C}), y = noise({2, 3, 19}), weight = dense({C, 19});
