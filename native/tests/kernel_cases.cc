@@ -99,7 +99,7 @@ void add_products(Cases& cases) {
     cases.add("matmul", {noise({67, 131}), noise({33, 67}), noise({131, 33})}, {1, 1});
     // Fewer products than a step sums, and as many.
     cases.add("matmul", {noise({5, 6}), noise({5, 11}), noise({6, 11})}, {0, 1});
-    cases.add("matmul", {noise({5, 6}), noise({16, 5}), noise({16, 6})}, {1, 0});
+    cases.add("matmul", {noise({8, 6}), noise({16, 8}), noise({16, 6})}, {1, 0});
   }
   for (int64_t C : kChannels) {
     TensorCase x = noise({2, 3, C}), y = noise({2, 3, 19}), weight = dense({C, 19});
