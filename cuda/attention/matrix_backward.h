@@ -66,8 +66,8 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
         for (int half = 0; half < 2; half++) {
           const QueryNumbers& query = OwnsKeys ? of_column : of_rows[half];
           float &p = x[0][j][2 * half + e], &dx = dp[0][j][2 * half + e];
-          p = exp2f(fmaf(p, scale.binary, -query.log_sum_exp));
-          if (!OwnsKeys && column >= shape.positions) p = 0;
+          p = fast_exp2(fmaf(p, scale.binary, -query.log_sum_exp));
+          if (!OwnsKeys && first + kStreamed > shape.positions && column >= shape.positions) p = 0;
           dx = p * (dx - query.delta);
         }
       }

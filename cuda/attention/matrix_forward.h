@@ -38,13 +38,14 @@ struct OnlineSoftmax {
 #pragma unroll
           for (int e = 0; e < 2; e++) {
             float& logit = x[i][j][2 * half + e];
-            logit = j * 8 + column + e < keys ? logit * scale : -INFINITY;
+            logit *= scale;
+            if (keys < 8 * Columns && j * 8 + column + e >= keys) logit = -INFINITY;
             largest = fmaxf(largest, logit);
           }
         }
         largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
         largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
-        const float factor = exp2f(top[i][half] - largest);
+        const float factor = fast_exp2(top[i][half] - largest);
         top[i][half] = largest;
         sum[i][half] *= factor;
 #pragma unroll
@@ -52,7 +53,7 @@ struct OnlineSoftmax {
 #pragma unroll
           for (int e = 0; e < 2; e++) {
             float& p = x[i][j][2 * half + e];
-            p = exp2f(p - largest);
+            p = fast_exp2(p - largest);
             sum[i][half] += p;
           }
         }

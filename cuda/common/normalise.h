@@ -16,12 +16,15 @@ struct ChannelNorm {
   float mean[Width], scale[Width], beta[Width];
 
   __device__ __forceinline__ ChannelNorm(const NormArguments& norm, int64_t sample, int32_t channel) {
+    // One division for all channels.
+    int64_t slot = sample * norm.groups + channel / norm.group_channels;
+    int32_t within = channel % norm.group_channels;
 #pragma unroll
     for (int k = 0; k < Width; k++) {
-      const int64_t slot = sample * norm.groups + (channel + k) / norm.group_channels;
       mean[k] = norm.mean[slot];
       scale[k] = norm.rstd[slot] * norm.gamma[channel + k];
       beta[k] = norm.beta[channel + k];
+      if (++within == norm.group_channels && k + 1 < Width) within = 0, slot++;
     }
   }
 };

@@ -5,17 +5,18 @@
 
 namespace diffuse::cuda {
 
-#define DIFFUSE_MATRIX_FORWARD(D)                                                                        \
-  extern "C" __global__ void __launch_bounds__(kMatrixThreads)                                           \
+// Entries say for how many blocks a multiprocessor their registers have to do: where it is not said, the compiler would
+// rather spill than let go of one.
+#define DIFFUSE_MATRIX_FORWARD(D, blocks)                                                                \
+  extern "C" __global__ void __launch_bounds__(kMatrixThreads, blocks)                                   \
       attention_forward_matrix_##D##_bf16(const __grid_constant__ AttentionForwardArguments arguments) { \
     matrix_forward<D>(arguments);                                                                        \
   }
-DIFFUSE_MATRIX_FORWARD(64)
-DIFFUSE_MATRIX_FORWARD(128)
-DIFFUSE_MATRIX_FORWARD(256)
+DIFFUSE_MATRIX_FORWARD(64, 3)
+DIFFUSE_MATRIX_FORWARD(128, 2)
+DIFFUSE_MATRIX_FORWARD(256, 2)
 
-// For so many columns of the outputs a block, in slices of 64, and for so many blocks a multiprocessor: where they are
-// not said, the compiler would rather spill than let go of the second.
+// For so many columns of the outputs a block, in slices of 64.
 #define DIFFUSE_VECTOR_FORWARD(columns, blocks, suffix, T)                                                         \
   extern "C" __global__ void __launch_bounds__(kVectorThreads, blocks)                                             \
       attention_forward_vector_##columns##_##suffix(const __grid_constant__ AttentionForwardArguments arguments) { \

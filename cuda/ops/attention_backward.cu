@@ -5,21 +5,22 @@
 
 namespace diffuse::cuda {
 
-#define DIFFUSE_MATRIX_BACKWARD(D)                                                                        \
-  extern "C" __global__ void __launch_bounds__(kMatrixThreads)                                            \
+// Entries say for how many blocks a multiprocessor their registers have to do: where it is not said, the compiler would
+// rather spill than let go of one.
+#define DIFFUSE_MATRIX_BACKWARD(D, blocks)                                                                \
+  extern "C" __global__ void __launch_bounds__(kMatrixThreads, blocks)                                    \
       attention_keys_matrix_##D##_bf16(const __grid_constant__ AttentionBackwardArguments arguments) {    \
     matrix_backward<D, true>(arguments);                                                                  \
   }                                                                                                       \
-  extern "C" __global__ void __launch_bounds__(kMatrixThreads)                                            \
+  extern "C" __global__ void __launch_bounds__(kMatrixThreads, blocks)                                    \
       attention_queries_matrix_##D##_bf16(const __grid_constant__ AttentionBackwardArguments arguments) { \
     matrix_backward<D, false>(arguments);                                                                 \
   }
-DIFFUSE_MATRIX_BACKWARD(64)
-DIFFUSE_MATRIX_BACKWARD(128)
-DIFFUSE_MATRIX_BACKWARD(256)
+DIFFUSE_MATRIX_BACKWARD(64, 3)
+DIFFUSE_MATRIX_BACKWARD(128, 2)
+DIFFUSE_MATRIX_BACKWARD(256, 2)
 
-// For so many columns of the outputs a block, in slices of 64, and for so many blocks a multiprocessor: where they are
-// not said, the compiler would rather spill than let go of the second.
+// For so many columns of the outputs a block, in slices of 64.
 #define DIFFUSE_VECTOR_BACKWARD(columns, blocks, suffix, T)                                                         \
   extern "C" __global__ void __launch_bounds__(kVectorThreads, blocks)                                              \
       attention_keys_vector_##columns##_##suffix(const __grid_constant__ AttentionBackwardArguments arguments) {    \

@@ -82,7 +82,7 @@ __device__ __forceinline__ void normalise_forward(const NormaliseForwardArgument
     for (int k = 0; k < Width; k++) y[k] = normalised(x[0][k], norm.mean[k], norm.scale[k], norm.beta[k]);
     if (arguments.silu) {
 #pragma unroll
-      for (int k = 0; k < Width; k++) y[k] = silu(y[k]);
+      for (int k = 0; k < Width; k++) y[k] = silu<T>(y[k]);
     }
     store(row<T>(arguments.y, r) + walk.channel, y);
   });

@@ -28,7 +28,7 @@ __device__ __forceinline__ void normalise_backward(const NormaliseBackwardArgume
       if (arguments.silu) {
 #pragma unroll
         for (int k = 0; k < Width; k++)
-          dz[k] *= silu_slope(normalised(image[1][k], norm.mean[k], norm.scale[k], norm.beta[k]));
+          dz[k] *= silu_slope<T>(normalised(image[1][k], norm.mean[k], norm.scale[k], norm.beta[k]));
         store(row<T>(arguments.dz, r) + walk.channel, dz);
       }
 #pragma unroll

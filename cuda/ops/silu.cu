@@ -14,7 +14,7 @@ __device__ __forceinline__ void forward(const SiluForwardArguments& arguments) {
     float x[Width];
     load(x, row<const T>(arguments.x, r) + c);
 #pragma unroll
-    for (int k = 0; k < Width; k++) x[k] = silu(x[k]);
+    for (int k = 0; k < Width; k++) x[k] = silu<T>(x[k]);
     store(row<T>(arguments.y, r) + c, x);
   });
 }
@@ -26,7 +26,7 @@ __device__ __forceinline__ void backward(const SiluBackwardArguments& arguments)
     load(dy, row<const T>(arguments.dy, r) + c);
     load(x, row<const T>(arguments.x, r) + c);
 #pragma unroll
-    for (int k = 0; k < Width; k++) dy[k] *= silu_slope(x[k]);
+    for (int k = 0; k < Width; k++) dy[k] *= silu_slope<T>(x[k]);
     store(row<T>(arguments.dx, r) + c, dy);
   });
 }

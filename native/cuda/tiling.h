@@ -23,7 +23,7 @@ static inline int32_t common_width(std::initializer_list<const Tensor*> images) 
 // For ops that sum nothing: as many threads side by side as a row has packs, and pixels enough for each that what it
 // worked out of its channels is used again, but not so many that the GPU is not filled.
 static inline Tiling tile(const Tensor& image, int32_t width, const Limits& limits) {
-  constexpr int64_t kBlocksOfMultiprocessor = 8, kMostSteps = 16;
+  constexpr int64_t kBlocksOfMultiprocessor = 4, kMostSteps = 16;
   const int64_t N = samples_of(image), packs = blocks_of(channels(image), width);
   Tiling t{};
   t.pixels = rows(image) / N;
