@@ -24,7 +24,7 @@ import { join } from 'node:path';
 import { ptxFolder } from './lib/cuda.mjs';
 import { buildSimulator } from './lib/cuda-simulator.mjs';
 import { buildNativeTests } from './lib/native-tests.mjs';
-import { has, option, root } from './lib/project.mjs';
+import { filesIn, has, option, root } from './lib/project.mjs';
 import { chooseMutants, mutantsOf, withMutant } from './lib/ptx-mutations.mjs';
 
 const wantedShare = 0.95;
@@ -110,14 +110,23 @@ async function inParallel(items, body) {
   await Promise.all(Array.from({ length: availableParallelism() }, (_, number) => lane(number)));
 }
 
-/** For each kernel of ops/kernels.def: the entries that its tests launch, how long they take, and what they say if they fail as it is. */
+/** The first group of each match in files of native. */
+const namesIn = (paths, pattern) =>
+  paths.flatMap((path) => [...readFileSync(join(root, path), 'utf8').matchAll(pattern)].map(([, name]) => name));
+
+/**
+ * For each kernel of ops/kernels.def, and each test of several: the entries that its tests launch, how long they take, and what they say
+ * if they fail as it is. Tests of several kernels that take long, or that provoke what the simulator finds, are left out.
+ */
 async function baseline() {
-  const definitions = readFileSync(join(root, 'native/ops/kernels.def'), 'utf8');
-  const kernels = [...definitions.matchAll(/^KERNEL\((\w+)/gm)].map(([, name]) => name);
+  const kernels = namesIn(['native/ops/kernels.def'], /^KERNEL\((\w+)/gm);
+  const others = namesIn(filesIn('native/tests', /^cuda_.*\.cc$/), /^TEST\((cuda_\w+)/gm);
   const results = [];
-  await inParallel(kernels, async (kernel) => {
+  await inParallel([...kernels, ...others], async (kernel) => {
     const log = join(work, `${kernel}.log`);
-    const { passed, seconds, said } = await test(kernel, { log });
+    const several = kernel.startsWith('cuda_');
+    const { passed, seconds, said } = await test(kernel, { log, ...(several && { timeoutMs: 20_000 }) });
+    if (several && !passed) return;
     const calls = existsSync(log) ? readFileSync(log, 'utf8') : '';
     const launches = calls.matchAll(/cuLaunchKernel CUDA_SUCCESS: (\w+)/g);
     const entries = new Set([...launches].map(([, entry]) => entry));
