@@ -19,7 +19,7 @@ enum class Kind {
   missing_lanes,      // a warp-wide instruction without all lanes of its mask
   launch_limits,      // more threads or memory than device or kernel allow
   hang,               // the budget of instructions is used up
-  trap,               // the kernel's own `trap`, or a division of integers by zero
+  trap,               // the kernel's own `trap`
   read_only,          // a write to constant memory or to parameters
 };
 
