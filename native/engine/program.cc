@@ -121,8 +121,9 @@ Tensor Program::bind(const PlannedTensor& planned) const {
 }
 
 void Program::bind() {
-  arena_ = std::make_unique<Memory>(device_, std::max<size_t>(spec_.arena_bytes, 64));
+  auto arena = std::make_unique<Memory>(device_, std::max<size_t>(spec_.arena_bytes, 64));
   scratch_ = std::make_unique<Memory>(device_, std::max<size_t>(scratch_bytes_, 64));
+  arena_ = std::move(arena);  // last: a program that has an arena has both
   for (size_t c = 0; c < calls_.size(); c++)
     for (size_t i = 0; i < calls_[c].tensors.size(); i++) calls_[c].tensors[i] = bind(spec_.calls[c].tensors[i]);
 }
