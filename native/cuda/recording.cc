@@ -43,12 +43,12 @@ void GraphRecording::capture() {
         StreamLauncher launcher(resources_, call.kernel, call.call, device_attributes(call));
         kernel(call.kernel).run(call.call, launcher);
       }
+      driver.cuStreamEndCapture(stream, &graph);
     } catch (...) {
       // The stream computes nothing until its capture has ended.
       if (driver.cuStreamEndCapture.result(stream, &graph) == 0) captured = {driver.cuGraphDestroy, graph};
       throw;
     }
-    driver.cuStreamEndCapture(stream, &graph);
     captured = {driver.cuGraphDestroy, graph};
   }
   GraphExecHandle executable = nullptr;

@@ -106,9 +106,10 @@ TEST(cuda_survives_any_failure_of_the_driver) {
       Story story;
       story.step(calls[call] + ", call " + std::to_string(call + 1) + ", fails with " + error, [] {});
       live_through(story, expected);
-      // After all was closed, the process can begin anew.
+      // After all was closed, the process can begin anew; unless a context that has failed could not be let go.
+      const bool stays = lasting && calls[call].find("CtxRelease") != std::string::npos;
       story.step("anew", [&] { story.expect(TrainingProgram(open_gpu()).run(kScalars) == expected); });
-      story.expect(story.has("anew: ok"));
+      story.expect(stays || story.has("anew: ok"));
       for (const std::string& finding : simulator.findings())
         if (!leaks || finding.rfind("leak", 0) != 0) failed(story.text() + finding);
     }
