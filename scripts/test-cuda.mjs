@@ -27,9 +27,9 @@ const programs = [
 ];
 const total = { passed: 0, failed: 0, skipped: 0 };
 for (const { path, args } of programs) {
-  const { status, output } = run(path, args, { env: simulator.environment, timeoutMs: 900_000 });
+  const { status, output, stdout } = run(path, args, { env: simulator.environment, timeoutMs: 900_000 });
   process.stdout.write(output);
-  const counts = /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(output);
+  const counts = /(\d+) passed, (\d+) failed, (\d+) skipped\s*$/.exec(stdout);
   const [passed, failed, skipped] = (counts ?? ['', '0', '0', '0']).slice(1).map(Number);
   total.passed += passed;
   total.skipped += skipped;
