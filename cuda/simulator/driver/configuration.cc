@@ -127,6 +127,7 @@ static Configuration read() {
   configuration.seed = number("SEED", 0);
   configuration.resident_blocks = static_cast<uint32_t>(number("RESIDENT_BLOCKS", configuration.resident_blocks));
   configuration.budget = number("BUDGET", configuration.budget);
+  configuration.execute = on_or_off("EXECUTE", true);
   configuration.checks = on_or_off("CHECKS", true);
   configuration.noise = on_or_off("NOISE", false);
   configuration.driver_version = static_cast<int>(number("DRIVER_VERSION", CUDA_VERSION));

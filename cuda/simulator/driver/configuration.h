@@ -24,6 +24,8 @@ struct Configuration {
   uint64_t seed = 0;
   uint32_t resident_blocks = 4;
   uint64_t budget = uint64_t{1} << 36;
+  // Kernels compute, copies and fills change memory.
+  bool execute = true;
   bool checks = true;
   bool noise = false;
   int driver_version = CUDA_VERSION;

@@ -21,12 +21,12 @@ std::vector<size_t> Operation::ready() const {
   return nodes;
 }
 
-Context::Context(int ordinal, const Profile& profile, size_t memory_bytes, uint64_t seed)
+Context::Context(int ordinal, const Profile& profile, const Configuration& configuration)
     : ordinal(ordinal),
       profile(profile),
-      memory_bytes(memory_bytes),
-      memory(std::make_unique<memory::DeviceMemory>(memory_bytes, ordinal)),
-      random(seed) {
+      memory_bytes(configuration.memory_bytes ? configuration.memory_bytes : profile.memory_bytes),
+      memory(std::make_unique<memory::DeviceMemory>(memory_bytes, ordinal, configuration.execute)),
+      random(configuration.seed + ordinal) {
   legacy.context = this;
 }
 

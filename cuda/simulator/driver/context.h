@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "driver/configuration.h"
 #include "driver/random.h"
 #include "driver/stream.h"
 #include "memory/device_memory.h"
@@ -15,7 +16,7 @@
 namespace simulator::driver {
 
 struct Context {
-  Context(int ordinal, const Profile& profile, size_t memory_bytes, uint64_t seed);
+  Context(int ordinal, const Profile& profile, const Configuration& configuration);
 
   const int ordinal;
   const Profile& profile;

@@ -50,8 +50,7 @@ void Driver::restart() {
   initialised = false;
   for (const Profile* profile : configuration.devices) {
     const int ordinal = static_cast<int>(contexts.size());
-    const size_t bytes = configuration.memory_bytes ? configuration.memory_bytes : profile->memory_bytes;
-    contexts.push_back(std::make_unique<Context>(ordinal, *profile, bytes, configuration.seed + ordinal));
+    contexts.push_back(std::make_unique<Context>(ordinal, *profile, configuration));
   }
 }
 

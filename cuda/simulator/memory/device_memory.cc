@@ -34,25 +34,25 @@ ZeroPages::ZeroPages(size_t bytes) : bytes_(std::max<size_t>(bytes, 1)) {
 
 ZeroPages::~ZeroPages() { munmap(data_, bytes_); }
 
-Allocation::Allocation(uint64_t address, size_t bytes, std::string name)
+Allocation::Allocation(uint64_t address, size_t bytes, std::string name, bool backed)
     : address(address),
       bytes(bytes),
       name(std::move(name)),
-      pages_(std::make_unique<ZeroPages>(bytes)),
-      state_pages_(std::make_unique<ZeroPages>(bytes)),
-      cell_pages_(std::make_unique<ZeroPages>(bytes * sizeof(Cell))) {
+      pages_(std::make_unique<ZeroPages>(backed ? bytes : 0)),
+      state_pages_(std::make_unique<ZeroPages>(backed ? bytes : 0)),
+      cell_pages_(std::make_unique<ZeroPages>(backed ? bytes * sizeof(Cell) : 0)) {
   data = pages_->data();
   state = reinterpret_cast<uint8_t*>(state_pages_->data());
   cells = reinterpret_cast<Cell*>(cell_pages_->data());
 }
 
-DeviceMemory::DeviceMemory(size_t capacity, int ordinal)
-    : capacity_(capacity), next_(kFirstAddress + ordinal * kAddressesOfDevice) {}
+DeviceMemory::DeviceMemory(size_t capacity, int ordinal, bool backed)
+    : capacity_(capacity), backed_(backed), next_(kFirstAddress + ordinal * kAddressesOfDevice) {}
 
 uint64_t DeviceMemory::allocate(size_t bytes, const std::string& name) {
   const size_t taken = rounded(bytes, kAlignment);
   if (bytes == 0 || taken < bytes || taken > capacity_ - used_) return 0;
-  allocations_.push_back(std::make_unique<Allocation>(next_, bytes, name));
+  allocations_.push_back(std::make_unique<Allocation>(next_, bytes, name, backed_));
   used_ += taken;
   next_ += rounded(taken + std::max<uint64_t>(kGuardGap, taken), kAlignment);
   return allocations_.back()->address;
@@ -96,26 +96,29 @@ Allocation& DeviceMemory::checked(uint64_t address, size_t bytes) {
 
 void DeviceMemory::write(uint64_t address, const void* from, size_t bytes) {
   Allocation& allocation = checked(address, bytes);
-  if (!bytes) return;
+  if (!bytes || !backed_) return;
   std::memcpy(allocation.data + (address - allocation.address), from, bytes);
   std::memset(allocation.state + (address - allocation.address), kInitialised, bytes);
 }
 
 void DeviceMemory::read(void* to, uint64_t address, size_t bytes) {
   const Allocation& allocation = checked(address, bytes);
-  if (!bytes) return;
+  if (!backed_) std::memset(to, 0, bytes);
+  if (!bytes || !backed_) return;
   std::memcpy(to, allocation.data + (address - allocation.address), bytes);
 }
 
 void DeviceMemory::copy(uint64_t to, uint64_t from, size_t bytes) {
   Allocation& target = checked(to, bytes);
   const Allocation& source = checked(from, bytes);
+  if (!backed_) return;
   std::memmove(target.data + (to - target.address), source.data + (from - source.address), bytes);
   std::memmove(target.state + (to - target.address), source.state + (from - source.address), bytes);
 }
 
 void DeviceMemory::fill(uint64_t address, const void* pattern, size_t pattern_bytes, size_t count) {
   Allocation& allocation = checked(address, pattern_bytes * count);
+  if (!backed_) return;
   std::byte* to = allocation.data + (address - allocation.address);
   for (size_t i = 0; i < count; i++) std::memcpy(to + i * pattern_bytes, pattern, pattern_bytes);
   std::memset(allocation.state + (address - allocation.address), kInitialised, pattern_bytes * count);
@@ -123,6 +126,7 @@ void DeviceMemory::fill(uint64_t address, const void* pattern, size_t pattern_by
 
 size_t DeviceMemory::uninitialised(uint64_t address, size_t bytes) {
   const Allocation& allocation = checked(address, bytes);
+  if (!backed_) return 0;
   const uint8_t* state = allocation.state + (address - allocation.address);
   return static_cast<size_t>(std::count(state, state + bytes, kUninitialised));
 }
@@ -130,7 +134,7 @@ size_t DeviceMemory::uninitialised(uint64_t address, size_t bytes) {
 void DeviceMemory::restart_stamps() {
   stamps.restart();
   for (const auto& allocation : allocations_) {
-    if (allocation->freed) continue;
+    if (allocation->freed || !backed_) continue;
     allocation->cell_pages_ = std::make_unique<ZeroPages>(allocation->bytes * sizeof(Cell));
     allocation->cells = reinterpret_cast<Cell*>(allocation->cell_pages_->data());
   }

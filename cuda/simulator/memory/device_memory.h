@@ -34,7 +34,7 @@ class ZeroPages {
 };
 
 struct Allocation {
-  Allocation(uint64_t address, size_t bytes, std::string name);
+  Allocation(uint64_t address, size_t bytes, std::string name, bool backed);
   uint64_t address;
   size_t bytes;
   std::string name;        // of a variable of a module, else empty
@@ -52,7 +52,8 @@ struct Allocation {
 class DeviceMemory {
  public:
   // Devices have addresses of their own, so that a pointer of one is found out on another.
-  explicit DeviceMemory(size_t capacity, int ordinal = 0);
+  // Without backing there are addresses alone: they are checked, and all bytes are zero.
+  explicit DeviceMemory(size_t capacity, int ordinal = 0, bool backed = true);
 
   // 0 if the capacity is used up. Addresses are aligned to 512 bytes.
   uint64_t allocate(size_t bytes, const std::string& name = {});
@@ -86,6 +87,7 @@ class DeviceMemory {
  private:
   Allocation& checked(uint64_t address, size_t bytes);
   size_t capacity_;
+  bool backed_;
   size_t used_ = 0;
   uint64_t next_;
   std::vector<std::unique_ptr<Allocation>> allocations_;  // by ascending address

@@ -1,0 +1,28 @@
+// `pnpm cuda:paper [--gpus a100,h100,rtx4090] [--precision bf16] [--batch N]`: what training steps would take on GPUs that are not there,
+// kernel by kernel, as a table (packages/bench/src/paper).
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { buildImages, findCompiler, imageFolder } from './lib/cuda.mjs';
+import { buildSimulator } from './lib/cuda-simulator.mjs';
+import { root } from './lib/project.mjs';
+
+const compiler = findCompiler();
+if (compiler.missing) {
+  console.error(`the kernels' registers are not known: ${compiler.missing}`);
+  process.exit(1);
+}
+await buildImages(compiler);
+const { environment } = await buildSimulator();
+const program = join(root, 'packages/bench/src/paper/main.ts');
+const { status } = spawnSync(
+  'tsx',
+  [
+    '--conditions=@diffuse/source',
+    program,
+    '--resources',
+    join(imageFolder, 'resources.json'),
+    ...process.argv.slice(2),
+  ],
+  { cwd: root, env: { ...process.env, ...environment }, stdio: 'inherit' },
+);
+process.exit(status ?? 1);
