@@ -43,7 +43,7 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
   for (bf16*& tile : own) tile += warp_row * kStride;
   const int32_t depth = padded_depth(shape), slice = static_cast<int32_t>(blockIdx.y) * kSlice;
   const int32_t own_row = place.first + warp_row + lane / 4;
-  const LogitScale scale(shape);
+  const float binary_scale = LogitScale(shape).binary;
   const HeadQueries queries(arguments, place);
   const QueryNumbers of_rows[2] = {queries.at(own_row), queries.at(own_row + 8)};
   Accumulator out[kOutputs][1][kSlice / 8] = {};
@@ -66,7 +66,7 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
         for (int half = 0; half < 2; half++) {
           const QueryNumbers& query = OwnsKeys ? of_column : of_rows[half];
           float &p = x[0][j][2 * half + e], &dx = dp[0][j][2 * half + e];
-          p = fast_exp2(fmaf(p, scale.binary, -query.log_sum_exp));
+          p = fast_exp2(fmaf(p, binary_scale, -query.log_sum_exp));
           if (!OwnsKeys && first + kStreamed > shape.positions && column >= shape.positions) p = 0;
           dx = p * (dx - query.delta);
         }
@@ -75,10 +75,12 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
     multiply_columns<D>(out[0], dp, streamed0 + slice, depth - slice);
     if constexpr (OwnsKeys) multiply_columns<D>(out[1], x, streamed1 + slice, depth - slice);
   }
+  // Not asked for before, when it would take a register from the loop.
+  const float natural_scale = LogitScale(shape).natural;
 #pragma unroll
   for (int j = 0; j < kSlice / 8; j++)
 #pragma unroll
-    for (int e = 0; e < 4; e++) out[0][0][j][e] *= scale.natural;
+    for (int e = 0; e < 4; e++) out[0][0][j][e] *= natural_scale;
   const int32_t first = place.first + warp_row;
   write_rows<D>(out[0], own[0], HeadRows<bf16>(OwnsKeys ? arguments.dk : arguments.dq, shape, place), first, slice,
                 shape);

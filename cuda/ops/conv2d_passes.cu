@@ -62,7 +62,7 @@ extern "C" __global__ void __launch_bounds__(kPassThreads)
 // operations for 16 to 64 pixels.
 extern "C" __global__ void __launch_bounds__(kPassThreads)
     conv2d_merge_f32(const __grid_constant__ MergeSegmentsArguments arguments) {
-  const uint32_t index = blockIdx.x * kPassThreads + threadIdx.x, channels = arguments.channels;
+  const uint32_t index = blockIdx.x * kPassThreads + threadIdx.x, channels = arguments.to.channels;
   const uint32_t chunk = index / channels % arguments.chunks, sample = index / channels / arguments.chunks;
   if (sample >= arguments.samples) return;
   const int32_t channel = index % channels, numbers = arguments.sums ? 2 : 3;

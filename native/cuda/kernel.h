@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "cuda/arguments/view.h"
 #include "engine/kernel.h"
@@ -38,9 +39,10 @@ class Launcher {
               size_t shared_bytes = 0) {
     static_assert(__is_trivially_copyable(Arguments), "arguments are copied as bytes");
     Arguments bytes = arguments;
-    // Launches are compared by their bytes: what lies between members must not tell them apart.
+    // Launches are compared by their bytes: what lies between members must not tell them apart. GCC 12 clears members
+    // too where there are arrays of structs: those may have nothing between members.
 #if __has_builtin(__builtin_clear_padding)
-    __builtin_clear_padding(&bytes);
+    if constexpr (!std::has_unique_object_representations_v<Arguments>) __builtin_clear_padding(&bytes);
 #endif
     launch_bytes(image, entry.c_str(), grid, threads, &bytes, sizeof bytes, shared_bytes);
   }

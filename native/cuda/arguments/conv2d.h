@@ -7,14 +7,15 @@
 
 namespace diffuse::cuda {
 
+// No struct here has bytes between its members (native/cuda/kernel.h).
+
 // One of the grids of pixels that a convolution's outputs consist of: all of them, or, where a data gradient has
 // stride 2, those of one parity of rows and columns, which see every second tap of the window. Taps are numbered in
 // the order of the pixels that they read.
 struct ConvolutionLattice {
-  int32_t first_row, first_column;  // of the outputs, whose steps are output_step
-  int32_t rows;                     // how many of them
-  Divisor columns;
-  Divisor pixels;                       // rows * columns
+  int32_t first_row, first_column;      // of the outputs, whose steps are output_step
+  Divisor columns;                      // how many of them in a row
+  Divisor pixels;                       // in all
   int32_t window_rows, window_columns;  // taps, maybe none
   int32_t source_row, source_column;    // what the first tap of the first output reads
   int32_t weight_row, weight_column;    // where the first tap stands in the weights
@@ -45,7 +46,6 @@ struct PackWeightsArguments {
   int32_t tap_step;         // 1, or -1 and -2 where the window is flipped
   int32_t data_gradient;    // sources are K, outputs are C
   int32_t tf32;             // rounded to tf32
-  int32_t lattices;
   ConvolutionLattice lattice[kConvolutionLattices];
 };
 
@@ -77,28 +77,27 @@ constexpr int32_t shared_bytes(ConvolutionTile tile) {
 struct ConvolutionArguments {
   // An image whose rows begin at multiples of 16 bytes or, where it is not aligned, all as far behind one.
   const void* source;
-  int32_t source_aligned;
   int64_t source_stride;
+  int32_t source_aligned;
   int32_t source_rows, source_columns, source_channels;
   int32_t padded_channels;  // of the source, to whole 128 bits
   int32_t source_step;      // pixels from what one output reads to what the next does
-  const void* weights;      // of conv2d_pack
   // Pixels are numbered through groups: samples where statistics are taken, else all samples together.
   int32_t groups, samples_of_group;
   int32_t unit_pixels;  // a power of two up to 64; statistics are taken of what a chunk and a unit have in common
   int32_t output_step;
-  int32_t lattices;
+  const void* weights;  // of conv2d_pack
   ConvolutionLattice lattice[kConvolutionLattices];
   // Outputs.
   View to;
   int32_t output_rows, output_columns;
   int32_t wide;  // all images of outputs have rows of whole 128 bits
+  int32_t silu;
   const float* bias;
   View shift;  // [N, K]
   View residual;
   View x;  // through the normalisation of which the outputs go backward
   NormArguments norm;
-  int32_t silu;
   // [samples, segments, 3 or 2, channels]: moments or, with x, sums of every segment. Null: none are taken.
   float* segments;
   int64_t segments_stride;  // from one row of channels to the next
@@ -111,7 +110,7 @@ struct ConvolutionArguments {
 struct MergeSegmentsArguments {
   const float* segments;
   View to;  // [N, Q, 3 or 2, channels]
-  int32_t samples, chunks, channels, segments_of_sample;
+  int32_t samples, chunks, segments_of_sample;
   int32_t unit_pixels;
   int32_t sums;  // two sums, not moments
   int32_t lattices;

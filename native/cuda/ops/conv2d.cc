@@ -2,6 +2,7 @@
 #include "ops/conv2d.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "cuda/norm.h"
 #include "cuda/ops/convolution_plan.h"
@@ -12,6 +13,11 @@ namespace diffuse::cuda {
 namespace {
 
 constexpr int64_t kSums = 2;
+
+template <typename... Arguments>
+constexpr bool kWithoutGaps = (std::has_unique_object_representations_v<Arguments> && ...);
+static_assert(kWithoutGaps<PackWeightsArguments, ConvolutionArguments, MergeSegmentsArguments>,
+              "arrays of structs may have no bytes between members (cuda/kernel.h)");
 
 ConvolutionPlan forward_plan(const Call& call) {
   const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
@@ -39,15 +45,15 @@ void pack_weights(const ConvolutionPlan& plan, const Tensor& weight, bool tf32, 
   a.tap_step = plan.tap_step;
   a.data_gradient = plan.data_gradient;
   a.tf32 = tf32;
-  a.lattices = sizes.lattices;
   int64_t depth = 0;
-  for (int32_t i = 0; i < sizes.lattices; i++) {
+  for (int32_t i = 0; i < plan.lattices; i++) {
     a.lattice[i] = sizes.lattice[i];
     depth = std::max<int64_t>(depth, a.lattice[i].depth);
   }
   if (depth == 0) return;
   launcher.launch("conv2d_passes", std::string("conv2d_pack_") + suffix,
-                  {blocks_of(depth, kPackTile), blocks_of(a.padded_outputs, kPackTile), a.lattices}, kPassThreads, a);
+                  {blocks_of(depth, kPackTile), blocks_of(a.padded_outputs, kPackTile), plan.lattices}, kPassThreads,
+                  a);
 }
 
 void merge_segments(const ConvolutionPlan& plan, const Tensor& chunks, Launcher& launcher) {
@@ -57,14 +63,13 @@ void merge_segments(const ConvolutionPlan& plan, const Tensor& chunks, Launcher&
   a.to = view(chunks);
   a.samples = static_cast<int32_t>(chunks.shape[0]);
   a.chunks = static_cast<int32_t>(chunks.shape[1]);
-  a.channels = static_cast<int32_t>(channels(chunks));
   a.segments_of_sample = sizes.segments_of_sample;
   a.unit_pixels = sizes.unit_pixels;
   a.sums = chunks.shape[2] == kSums;
-  a.lattices = sizes.lattices;
-  for (int32_t i = 0; i < sizes.lattices; i++) a.lattice[i] = sizes.lattice[i];
+  a.lattices = plan.lattices;
+  for (int32_t i = 0; i < plan.lattices; i++) a.lattice[i] = sizes.lattice[i];
   launcher.launch("conv2d_passes", "conv2d_merge_f32",
-                  {blocks_of(int64_t{a.samples} * a.chunks * a.channels, kPassThreads)}, kPassThreads, a);
+                  {blocks_of(int64_t{a.samples} * a.chunks * a.to.channels, kPassThreads)}, kPassThreads, a);
 }
 
 // Computes with everything in `a` but the weights, sizes and segments.

@@ -86,10 +86,9 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
                                           : forward_extent(shape.OW, shape.kw, shape.pad_left);
       const int64_t pixels = down.count * across.count;
       if (pixels == 0) continue;
-      ConvolutionLattice& lattice = a.lattice[a.lattices++];
+      ConvolutionLattice& lattice = a.lattice[plan.lattices++];
       lattice.first_row = narrow(down.first);
       lattice.first_column = narrow(across.first);
-      lattice.rows = narrow(down.count);
       lattice.columns = divisor_of(across.count);
       lattice.pixels = divisor_of(pixels);
       lattice.window_rows = narrow(down.window);
@@ -108,11 +107,11 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
       a.segments_of_sample += narrow(blocks_of(pixels, a.unit_pixels) + blocks_of(to.shape[1], kChunkRows));
       weights += static_cast<int64_t>(lattice.depth) * plan.padded_outputs;
     }
-  a.chunks_are_segments = a.lattices == 1 && a.unit_pixels % a.lattice[0].chunk_pixels.value == 0;
+  a.chunks_are_segments = plan.lattices == 1 && a.unit_pixels % a.lattice[0].chunk_pixels.value == 0;
   if (a.chunks_are_segments) a.segments_of_sample = narrow(blocks_of(to.shape[1], kChunkRows));
   // Those that take longest begin first.
   std::stable_sort(
-      a.lattice, a.lattice + a.lattices,
+      a.lattice, a.lattice + plan.lattices,
       [](const ConvolutionLattice& one, const ConvolutionLattice& other) { return one.depth > other.depth; });
 
   const auto reserve = [&](int64_t bytes) {
@@ -129,9 +128,9 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
 Grid grid_of(const ConvolutionPlan& plan, const ConvolutionTile& tile) {
   const ConvolutionArguments& a = plan.sizes;
   int64_t most = 0;
-  for (int32_t i = 0; i < a.lattices; i++)
+  for (int32_t i = 0; i < plan.lattices; i++)
     most = std::max(most, blocks_of(int64_t{a.groups} * a.lattice[i].padded_pixels.value, tile.rows));
-  return {most * blocks_of(a.to.channels, tile.columns), a.lattices};
+  return {most * blocks_of(a.to.channels, tile.columns), plan.lattices};
 }
 
 NamedTile best_tile(const ConvolutionPlan& plan, const Limits& limits, bool scalar) {

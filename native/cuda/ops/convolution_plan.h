@@ -13,6 +13,7 @@ namespace diffuse::cuda {
 struct ConvolutionPlan {
   // Sizes and lattices; pointers are null.
   ConvolutionArguments sizes;
+  int32_t lattices;
   bool data_gradient;
   int32_t padded_outputs;  // rows of packed weights
   int32_t tap_step;
