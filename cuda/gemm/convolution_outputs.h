@@ -132,6 +132,43 @@ __device__ __forceinline__ void take_statistics(const ConvolutionArguments& argu
   }
 }
 
+// A thread's neighbouring sums in shared memory. Of bf16 they are 32 bytes, whose halves every second stretch of
+// threads takes the other way round: the eight threads that are served at once would else meet in half of the banks.
+// `Vectors` threads have a row.
+template <int N, int Vectors>
+struct SharedSums {
+  static_assert(N == 4 || N == 8, "one or two vectors of four");
+  float4* first;
+  bool swapped;
+
+  __device__ __forceinline__ explicit SharedSums(float* sums)
+      : first(reinterpret_cast<float4*>(sums)),
+        swapped(N == 8 && threadIdx.x / (Vectors < 8 ? Vectors / 2 : 4) % 2 == 1) {}
+
+  __device__ __forceinline__ void read(float (&values)[N]) const {
+    float4 parts[N / 4];
+#pragma unroll
+    for (int i = 0; i < N / 4; i++) parts[i] = first[i ^ swapped];
+#pragma unroll
+    for (int i = 0; i < N / 4; i++) {
+      const float4 &part = parts[i], &other = parts[N / 4 - 1 - i];
+      values[4 * i] = swapped ? other.x : part.x;
+      values[4 * i + 1] = swapped ? other.y : part.y;
+      values[4 * i + 2] = swapped ? other.z : part.z;
+      values[4 * i + 3] = swapped ? other.w : part.w;
+    }
+  }
+
+  __device__ __forceinline__ void write(const float (&values)[N]) const {
+#pragma unroll
+    for (int i = 0; i < N / 4; i++) {
+      const float *part = values + 4 * i, *other = values + 4 * (N / 4 - 1 - i);
+      first[i ^ swapped] = make_float4(swapped ? other[0] : part[0], swapped ? other[1] : part[1],
+                                       swapped ? other[2] : part[2], swapped ? other[3] : part[3]);
+    }
+  }
+};
+
 // Finishes and writes the sums of a block's tile. What `shared` held is no longer needed when all threads have come
 // here. A thread keeps its channels, so that it looks up once what is the same for all pixels of a sample.
 template <typename Core>
@@ -160,17 +197,10 @@ __device__ __forceinline__ void write_outputs(const Core& core, const Convolutio
         const OutputPlace place = places[r];
         if (place.sample < 0) continue;
         float values[kWide<T>];
-        float* from = table + r * kPitch + column;
-#pragma unroll
-        for (int i = 0; i < kWide<T>; i += 4) {
-          float4 part = *reinterpret_cast<const float4*>(from + i);
-          values[i] = part.x, values[i + 1] = part.y, values[i + 2] = part.z, values[i + 3] = part.w;
-        }
+        const SharedSums<kWide<T>, kVectors> sums(table + r * kPitch + column);
+        sums.read(values);
         channels.finish(values, place);
-        if (!arguments.segments) continue;
-#pragma unroll
-        for (int i = 0; i < kWide<T>; i += 4)
-          *reinterpret_cast<float4*>(from + i) = make_float4(values[i], values[i + 1], values[i + 2], values[i + 3]);
+        if (arguments.segments) sums.write(values);
       }
     }
     if (!arguments.segments) continue;

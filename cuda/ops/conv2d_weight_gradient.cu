@@ -161,6 +161,10 @@ __device__ __forceinline__ void reduce_pixels(const Conv2dWeightGradientArgument
     const int c = at.remainder - arguments.x.skipped, k = first_column + column - arguments.dy.skipped;
     if (at.quotient >= arguments.taps || c < 0 || c >= C) return;
     float* const to = dweight + (static_cast<int64_t>(at.quotient) * C + c) * K + k;
+    if (k >= 0 && k + 1 < K && reinterpret_cast<uintptr_t>(to) % sizeof(float2) == 0) {
+      *reinterpret_cast<float2*>(to) = make_float2(sum, next);
+      return;
+    }
     if (k >= 0 && k < K) to[0] = sum;
     if (k + 1 >= 0 && k + 1 < K) to[1] = next;
   });

@@ -84,12 +84,9 @@ void Execution::fail_at(Kind kind, const std::string& message, const Warp& warp,
   finding.kind = kind;
   finding.message = message;
   finding.kernel = code_.kernel->name;
-  const auto file = [&](int index) {
-    return index >= 0 && static_cast<size_t>(index) < body.files.size() ? body.files[index] : std::string();
-  };
-  finding.file = file(instruction.location.file);
+  finding.file = body.file(instruction.location.file);
   finding.line = instruction.location.line;
-  finding.inlined_file = file(instruction.location.inlined_file);
+  finding.inlined_file = body.file(instruction.location.inlined_file);
   finding.inlined_line = instruction.location.inlined_line;
   finding.ptx_line = instruction.line;
   if (static_cast<size_t>(instruction.line) <= body.source.size())

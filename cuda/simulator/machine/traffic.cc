@@ -108,10 +108,8 @@ void Execution::count_traffic() {
     count.lane_instructions += counts_[pc].lanes;
   }
   report_.lines.clear();
-  for (const auto& [place, counters] : by_line) {
-    const auto file = static_cast<size_t>(place.first);
-    report_.lines.push_back({file < body.files.size() ? body.files[file] : std::string(), place.second, counters});
-  }
+  for (const auto& [place, counters] : by_line)
+    report_.lines.push_back({body.file(place.first), place.second, counters});
   report_.classes.clear();
   for (auto& [name, count] : by_class) {
     count.name = name;

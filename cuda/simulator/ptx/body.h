@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -169,7 +170,11 @@ struct Register {
 struct Body {
   std::vector<Instruction> instructions;
   std::vector<Register> registers;
-  std::vector<std::string> files;   // by the number of .file
+  std::shared_ptr<const std::vector<std::string>> files;  // of the module, by the number of .file; they follow the code
+  std::string file(int number) const {
+    const auto index = static_cast<size_t>(number);
+    return number >= 0 && index < files->size() ? (*files)[index] : std::string();
+  }
   std::vector<std::string> source;  // lines of the PTX
   // For each instruction, where threads that part in it meet again: its immediate post-dominator; -1: at their exit.
   std::vector<int> reconvergence;

@@ -7,13 +7,13 @@
 
 namespace simulator::ptx {
 
-KernelParser::KernelParser(Scanner& scanner, Module& module, Kernel& kernel, const std::vector<std::string>& files,
+KernelParser::KernelParser(Scanner& scanner, Module& module, Kernel& kernel,
+                           std::shared_ptr<const std::vector<std::string>> files,
                            const std::vector<std::string>& source)
     : scanner_(scanner),
       module_(module),
       kernel_(kernel),
       body_(std::make_shared<Body>()),
-      files_(files),
       instructions_(scanner, names_) {
   names_.kernel = &kernel_;
   names_.module = &module_;
@@ -22,6 +22,7 @@ KernelParser::KernelParser(Scanner& scanner, Module& module, Kernel& kernel, con
   for (size_t i = 0; i < module.variables.size(); i++)
     names_.module_variables[module.variables[i].name] = static_cast<int>(i);
   body_->source = source;
+  body_->files = std::move(files);
 }
 
 void KernelParser::open_scope() {
@@ -44,7 +45,6 @@ void KernelParser::parse() {
   }
   resolve_targets();
   place_variables();
-  body_->files = files_;
   find_reconvergence(*body_);
   kernel_.registers = registers_alive_at_once(*body_);
   kernel_.body = body_;

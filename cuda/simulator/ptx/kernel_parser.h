@@ -14,7 +14,7 @@ Variable parse_variable(Scanner& scanner, Space space);
 
 class KernelParser {
  public:
-  KernelParser(Scanner& scanner, Module& module, Kernel& kernel, const std::vector<std::string>& files,
+  KernelParser(Scanner& scanner, Module& module, Kernel& kernel, std::shared_ptr<const std::vector<std::string>> files,
                const std::vector<std::string>& source);
   // From "{" to the "}" of the kernel; completes `kernel`.
   void parse();
@@ -37,7 +37,6 @@ class KernelParser {
   Module& module_;
   Kernel& kernel_;
   std::shared_ptr<Body> body_;
-  const std::vector<std::string>& files_;
   Names names_;
   InstructionParser instructions_;
   std::vector<int> scopes_;  // numbers of the open ones, from the outermost

@@ -33,7 +33,7 @@ class ModuleParser {
 
   Scanner scanner_;
   Module module_;
-  std::vector<std::string> files_;
+  std::shared_ptr<std::vector<std::string>> files_ = std::make_shared<std::vector<std::string>>();
   std::vector<std::string> source_;
 };
 
@@ -61,8 +61,8 @@ void ModuleParser::directive() {
     if (scanner_.expect_integer("a size") != 64) scanner_.refuse_at(line, "addresses must have 64 bits");
   } else if (word == ".file") {
     const size_t index = scanner_.expect_integer("the number of a file");
-    files_.resize(std::max(files_.size(), index + 1));
-    files_[index] = scanner_.next().text;
+    files_->resize(std::max(files_->size(), index + 1));
+    (*files_)[index] = scanner_.next().text;
     while (scanner_.accept(",")) scanner_.expect_integer("a number");
   } else if (word == ".section") {
     section();

@@ -17,12 +17,12 @@ void expect_part(const std::string& text, const std::string& part) {
 }
 
 std::string kernel_text(const std::string& body, const std::string& directives, const std::string& module_text) {
-  return ".version 8.0\n.target sm_80\n.address_size 64\n.file 1 \"kernel.cu\"\n" + module_text +
+  return ".version 8.0\n.target sm_80\n.address_size 64\n" + module_text +
          "\n.visible .entry test(.param .u64 in, .param .u64 out)\n" + directives +
          "\n{\n.reg .b32 %r<64>, %tid;\n.reg .b16 %h<64>;\n.reg .b64 %d<64>, %in, %out;\n.reg .f32 %f<64>;\n.reg .f64 "
          "%g<64>;\n"
          ".reg .pred %p<64>;\n.loc 1 7 1\nld.param.u64 %in, [in];\nld.param.u64 %out, [out];\nmov.u32 %tid, %tid.x;\n" +
-         body + "\nret;\n}\n";
+         body + "\nret;\n}\n.file 1 \"kernel.cu\"\n";  // behind the code, as nvcc writes it
 }
 
 Outcome run(const std::string& ptx, const std::vector<std::byte>& in, const Setup& setup) {
