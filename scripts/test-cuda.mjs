@@ -1,11 +1,12 @@
-// `pnpm test:cuda [FILTER]`: tests of the CUDA backend without Node, on simulated GPUs: the simulator's own tests, then every kernel
+// `pnpm test:cuda [--quick] [FILTER]`: tests of the CUDA backend without Node, on simulated GPUs: the simulator's own tests, then every kernel
 // against its CPU twin and the host's side (native/tests/cuda_*.cc). Where DIFFUSE_CUDA_DRIVER names a driver they run on that, with the
-// images of `pnpm build:cuda`. The last line is "N passed, N failed, N skipped".
+// images of `pnpm build:cuda`. `--quick` takes fewer layouts of tensors, and lets every
+// seventh call of the driver fail instead of each. The last line is "N passed, N failed, N skipped".
 import { buildSimulator, simulatorTests } from './lib/cuda-simulator.mjs';
 import { buildNativeTests } from './lib/native-tests.mjs';
 import { run } from './lib/project.mjs';
 
-const [filter = ''] = process.argv.slice(2);
+const args = process.argv.slice(2);
 let simulator = { environment: {} };
 if (!process.env.DIFFUSE_CUDA_DRIVER) {
   try {
@@ -23,7 +24,7 @@ if (simulator.missing) {
 const program = buildNativeTests('build-cuda-tests', ['-DDIFFUSE_CUDA_TESTS=ON'], 'diffuse_cuda_tests');
 const programs = [
   ...(process.env.DIFFUSE_CUDA_DRIVER ? [] : simulatorTests().map((path) => ({ path, args: [] }))),
-  { path: program, args: filter === '' ? [] : [filter] },
+  { path: program, args },
 ];
 const total = { passed: 0, failed: 0, skipped: 0 };
 for (const { path, args } of programs) {
