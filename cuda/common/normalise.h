@@ -10,7 +10,8 @@ __device__ __forceinline__ float normalised(float x, float mean, float scale, fl
   return fmaf(x - mean, scale, beta);
 }
 
-// Those numbers of Width channels of a sample.
+// Those numbers of Width channels of a sample. Neighbours are a thread's own, so that each of its Width requests
+// touches a part of every sector; the others find it in the L1 cache. A thread asks once for all its pixels.
 template <int Width>
 struct ChannelNorm {
   float mean[Width], scale[Width], beta[Width];

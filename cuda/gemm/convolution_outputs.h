@@ -63,7 +63,8 @@ class OutputChannels {
   }
 
  private:
-  // What is the same for all pixels of a sample.
+  // What is the same for all pixels of a sample. The N requests of a thread touch parts of the same sectors, which all
+  // but the first find in the L1 cache.
   __device__ __forceinline__ void begin_sample(int32_t sample) {
     sample_ = sample;
 #pragma unroll

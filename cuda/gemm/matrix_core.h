@@ -62,15 +62,16 @@ class MatrixCore {
   template <int Pitch>
   __device__ __forceinline__ void store(float* table, int first) const {
     const int lane = threadIdx.x % kWarp;
-    float* to = table + (first_row() - first + lane / 4) * Pitch + first_column() + lane % 4 * 2;
+    static_assert(Pitch % 2 == 0, "two neighbours are written at once");
+    float2* to =
+        reinterpret_cast<float2*>(table + (first_row() - first + lane / 4) * Pitch + first_column()) + lane % 4;
 #pragma unroll
     for (int i = 0; i < kHeight; i++)
 #pragma unroll
       for (int j = 0; j < kWidth; j++)
 #pragma unroll
         for (int half = 0; half < 2; half++)
-          *reinterpret_cast<float2*>(to + (i * 16 + half * 8) * Pitch + j * 8) =
-              make_float2(sums_[i][j][2 * half], sums_[i][j][2 * half + 1]);
+          to[((i * 16 + half * 8) * Pitch + j * 8) / 2] = make_float2(sums_[i][j][2 * half], sums_[i][j][2 * half + 1]);
   }
 
   static __device__ __forceinline__ int first_row() { return threadIdx.x / kWarp / (Columns / WarpColumns) * WarpRows; }

@@ -69,7 +69,8 @@ void Journal::call(uint64_t number, const char* name, CUresult result, const std
 }
 
 void Journal::traffic(int device, const std::string& kernel, report::Extent grid, report::Extent block,
-                      size_t shared_bytes, const report::Counters& counters) {
+                      size_t shared_bytes, const report::Report& report) {
+  const report::Counters& counters = report.total;
   std::string line = "{\"device\":" + std::to_string(device) + ",\"kernel\":" + quoted(kernel) +
                      ",\"grid\":" + array(grid) + ",\"block\":" + array(block) +
                      ",\"dynamic_shared_bytes\":" + std::to_string(shared_bytes);
@@ -96,7 +97,18 @@ void Journal::traffic(int device, const std::string& kernel, report::Extent grid
   add("flops_matrix", counters.flops_matrix);
   add("special", counters.special);
   add("barriers", counters.barriers);
-  traffic_ << line << '}' << std::endl;
+  line += ",\"wasteful\":[";
+  const char* comma = "";
+  for (const report::LineCounters& at : report.lines) {
+    const uint64_t sectors = at.counters.global_sectors - at.counters.global_sectors_ideal;
+    const uint64_t wavefronts = at.counters.shared_wavefronts - at.counters.shared_wavefronts_ideal;
+    if (sectors == 0 && wavefronts == 0) continue;
+    line += comma + format_text("{\"place\":%s,\"sectors\":%llu,\"wavefronts\":%llu}",
+                                quoted(at.file + ":" + std::to_string(at.line)).c_str(),
+                                static_cast<unsigned long long>(sectors), static_cast<unsigned long long>(wavefronts));
+    comma = ",";
+  }
+  traffic_ << line << "]}" << std::endl;
 }
 
 }  // namespace simulator::driver

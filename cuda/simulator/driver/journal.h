@@ -24,7 +24,7 @@ class Journal {
   void say(const std::string& text);
   void call(uint64_t number, const char* name, CUresult result, const std::string& note);
   void traffic(int device, const std::string& kernel, report::Extent grid, report::Extent block, size_t shared_bytes,
-               const report::Counters& counters);
+               const report::Report& report);
 
   bool wants_traffic() const { return traffic_.is_open(); }
   const std::vector<std::string>& findings() const { return findings_; }

@@ -108,7 +108,7 @@ double KernelWork::run(Context& context) const {
   for (const report::Finding& finding : report.findings()) journal.finding(finding);
   const report::Counters& counters = report.total;
   if (journal.wants_traffic())
-    journal.traffic(context.ordinal, launch.kernel, launch.grid, launch.block, launch.dynamic_shared_bytes, counters);
+    journal.traffic(context.ordinal, launch.kernel, launch.grid, launch.block, launch.dynamic_shared_bytes, report);
   if (!right) {
     const report::Finding& first = report.findings().front();
     throw Fault{static_cast<CUresult>(report::driver_error(first.kind)), first.text()};
