@@ -105,13 +105,18 @@ function verdictKey({ name }: CudaReportDevice, { driver }: CudaReport): string[
   return [name, driver, driverBuild(), packageVersion(), kernelsFingerprint()];
 }
 
+/** Kernels that a refusal names; `doctor --check` names all of them. */
+const namedKernels = 3;
+
 async function requireCheck(gpu: CudaReportDevice, status: CudaReport): Promise<void> {
   if (hasPassed(verdictKey(gpu, status))) return;
-  const failed = (await check(gpu, status)).filter(({ ok }) => !ok);
+  const checks = await check(gpu, status);
+  const failed = checks.filter(({ ok }) => !ok);
   if (failed.length === 0) return;
-  const kernels = failed.map(({ kernel, format, problem }) => `${kernel} (${format}): ${problem}`);
+  const named = failed.slice(0, namedKernels).map(({ kernel, format, problem }) => `${kernel} (${format}): ${problem}`);
+  if (failed.length > named.length) named.push('…');
   throw new DiffuseError(
     'ERR_DEVICE',
-    `cuda:${gpu.ordinal} (${gpu.name}) computes something else than the CPU and is not used; diffuse doctor --check tells more. ${kernels.join('; ')}`,
+    `cuda:${gpu.ordinal} (${gpu.name}) computes something else than the CPU in ${failed.length} of ${checks.length} checks and is not used; diffuse doctor --check tells more. ${named.join('; ')}`,
   );
 }
