@@ -11,9 +11,10 @@ namespace {
 
 constexpr int64_t kScratchAlignment = 256;
 
-// Enough blocks for the largest GPUs, which run two on each of 108 to 170 multiprocessors. Their sums are 16 MB at
-// most: more splits would cost more to write and read than even shares of the work gain.
-constexpr int64_t kWantedBlocks = 256;
+// As many blocks as an A100 runs at once, two on each of 108 multiprocessors: a few more would be a second round there,
+// for as long as the first, where the larger GPUs (up to 170) lose only what they have more. The sums of splits are
+// 14 MB at most: several rounds of smaller splits would cost more to write and read than even shares of the work gain.
+constexpr int64_t kWantedBlocks = 216;
 // Pixels below which the sum of a split costs less than writing it.
 constexpr int64_t kLeastPixels = 256;
 // A stage takes 32 pixels at most.
