@@ -19,7 +19,7 @@ let built: Promise<CudaForTests> | undefined;
 /**
  * Builds the simulator of GPUs and the kernels once, before the tests of a project that compute on them. A driver that is named by
  * `DIFFUSE_CUDA_DRIVER` is taken instead, with the kernels of `pnpm build:cuda`. At the end the run fails if the simulator found
- * anything, even where the results were right.
+ * anything wrong, even where the results were right.
  */
 export default async function setup(project: TestProject): Promise<() => void> {
   built ??= process.env.DIFFUSE_CUDA_DRIVER
@@ -27,7 +27,11 @@ export default async function setup(project: TestProject): Promise<() => void> {
     : (buildSimulator() as Promise<CudaForTests>);
   project.provide('cuda', await built);
   return () => {
-    const findings = takeFindings() as string[];
+    // A process of Node ends without waiting for devices that were left to the collector, so what they still hold is a matter of
+    // chance. Leaks are looked for where every device is closed before the end: in the native tests.
+    const findings = (takeFindings() as string[]).filter(
+      (line) => (JSON.parse(line) as { kind: string }).kind !== 'leak',
+    );
     if (findings.length === 0) return;
     // An error that is thrown here would only be told.
     console.error(`the CUDA simulator found:\n${findings.join('\n')}`);
