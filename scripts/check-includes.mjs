@@ -2,7 +2,7 @@
 //
 // - each folder includes only the folders below it, by paths from native/ (device code also by paths from cuda/,
 //   the simulator by paths from its own folder);
-// - ops and engine need the standard library only, and nothing but binding knows Node;
+// - ops and engine need the standard library only (engine reads files by the system's call), and nothing but binding knows Node;
 // - device code and the host's side of it share the structs of arguments alone; the simulator knows nothing of either;
 // - what is compiled once per instruction set, and every header that it includes, sees no header with inline functions: the linker
 //   keeps one copy of such a function, and if that is the AVX-512 one an older CPU crashes.

@@ -157,7 +157,7 @@ TEST(cuda_kernels_use_whole_sectors_and_all_banks) {
   {
     TrafficOfGpu traffic(simulator);
     for (const KernelCall& call : aligned_calls()) {
-      expect_as_on_cpu(call, "aligned", 1.0 / 32);
+      expect_as_on_cpu(call, "aligned", 1.0 / 64);
       for (const std::string& line : traffic.lines()) {
         const std::string kernel = string_of(line, "kernel"), waste = waste_of(line);
         seen.insert(kernel);
