@@ -21,7 +21,7 @@ import {
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ptxFolder } from './lib/cuda.mjs';
+import { factsFile, ptxFolder } from './lib/cuda.mjs';
 import { buildSimulator } from './lib/cuda-simulator.mjs';
 import { buildNativeTests } from './lib/native-tests.mjs';
 import { filesIn, has, option, root } from './lib/project.mjs';
@@ -141,6 +141,7 @@ function imagesWith(image, text, lane) {
   const folder = join(work, `images-${lane}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);
+  symlinkSync(join(ptxFolder, factsFile), join(folder, factsFile));
   for (const name of texts.keys()) {
     if (name !== image) symlinkSync(join(ptxFolder, `${name}.ptx`), join(folder, `${name}.ptx`));
   }

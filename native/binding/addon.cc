@@ -19,7 +19,7 @@ namespace diffuse::binding {
 namespace {
 
 // Raised whenever the meaning of the exports changes; addon.ts refuses another number.
-constexpr int kAbi = 6;
+constexpr int kAbi = 7;
 
 [[noreturn]] void disposed(const char* what) { throw Error("ERR_DISPOSED", std::string(what) + " has been disposed"); }
 
@@ -309,7 +309,8 @@ Napi::Value open_device(const Napi::CallbackInfo& info) {
   });
 }
 
-// () → { driver, reason, devices: { ordinal, name, computeCapability, memoryBytes, multiprocessors, reason }[] }
+// () → { driver, reason, build, devices: { ordinal, name, computeCapability, memoryBytes, multiprocessors, reason }[],
+//        images: { folder, format, build, hash, targets, compiler } }
 Napi::Value cuda_devices(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -328,6 +329,15 @@ Napi::Value cuda_devices(const Napi::CallbackInfo& info) {
     result.Set("driver", report.driver_version);
     result.Set("reason", report.reason);
     result.Set("devices", list);
+    result.Set("build", cuda::kBuildId);
+    auto images = Napi::Object::New(env);
+    images.Set("folder", report.images.path);
+    images.Set("format", report.images.format);
+    images.Set("build", report.images.build);
+    images.Set("hash", report.images.hash);
+    images.Set("targets", report.images.targets);
+    images.Set("compiler", report.images.compiler);
+    result.Set("images", images);
     return result;
   });
 }

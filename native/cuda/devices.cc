@@ -57,11 +57,12 @@ Gpu find_gpu(const Driver& driver, int ordinal) {
 
 GpuReport report_gpus() {
   GpuReport report;
+  report.images = find_images();
   try {
     const Driver driver;
     report.driver_version = driver.version();
     report.gpus = list_gpus(driver);
-    if (report.gpus.empty()) report.reason = "the NVIDIA driver finds no GPU";
+    report.reason = report.gpus.empty() ? "the NVIDIA driver finds no GPU" : report.images.reason;
   } catch (const Error& error) {
     report.reason = error.message;
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cuda/driver.h"
+#include "cuda/image_folder.h"
 #include "cuda/kernel.h"
 
 namespace diffuse::cuda {
@@ -27,10 +28,11 @@ std::vector<Gpu> list_gpus(const Driver& driver);
 // The usable GPU of that number. Throws ERR_DEVICE, naming those that there are.
 Gpu find_gpu(const Driver& driver, int ordinal);
 
-// What `cudaDevices` tells the user; never throws. Without a driver: the reason why.
+// What `cudaDevices` tells the user; never throws. Without a driver, a GPU or kernels for it: the reason why.
 struct GpuReport {
   std::string driver_version, reason;
   std::vector<Gpu> gpus;
+  ImageFolder images;
 };
 GpuReport report_gpus();
 

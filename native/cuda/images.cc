@@ -1,11 +1,10 @@
 #include "cuda/images.h"
 
-#include <dlfcn.h>
-
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+
+#include "cuda/image_folder.h"
 
 namespace diffuse::cuda {
 
@@ -13,30 +12,12 @@ namespace {
 
 constexpr size_t kLogBytes = 4096;
 
-std::string images_folder() {
-  const char* named = std::getenv("DIFFUSE_CUDA_IMAGES");
-  if (named && *named) return named;
-  // The library that holds this function is the addon.
-  Dl_info place{};
-  if (dladdr(reinterpret_cast<void*>(&images_folder), &place) == 0 || !place.dli_fname) return "cuda";
-  return (std::filesystem::path(place.dli_fname).parent_path() / "cuda").string();
-}
-
-bool is_image(const std::filesystem::path& file) { return file.extension() == ".fatbin" || file.extension() == ".ptx"; }
-
-bool holds_images(const std::string& folder) {
-  std::error_code none;
-  for (const auto& file : std::filesystem::directory_iterator(folder, none))
-    if (is_image(file.path())) return true;
-  return false;
-}
-
 }  // namespace
 
-Images::Images(const Context& context) : context_(context), folder_(images_folder()) {
-  if (!holds_images(folder_))
-    throw Error("ERR_DEVICE",
-                "this build has no CUDA kernels: the folder " + folder_ + " holds no .fatbin or .ptx file");
+Images::Images(const Context& context) : context_(context) {
+  const ImageFolder found = find_images();
+  if (!found.reason.empty()) throw Error("ERR_DEVICE", found.reason);
+  folder_ = found.path;
 }
 
 Images::Image Images::load(const std::string& name) const {

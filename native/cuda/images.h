@@ -1,4 +1,4 @@
-// The compiled kernels: files NAME.fatbin, or NAME.ptx, of the folder `cuda` beside the addon.
+// The compiled kernels, loaded image by image.
 #pragma once
 
 #include <map>
@@ -17,8 +17,7 @@ struct Entry {
 // Used on the executor's thread only.
 class Images {
  public:
-  // Of the folder that DIFFUSE_CUDA_IMAGES names, else of the folder beside the addon. Throws ERR_DEVICE where that has
-  // none.
+  // Throws ERR_DEVICE where they cannot be used.
   explicit Images(const Context& context);
 
   // Loads the image when it is first asked for. Throws ERR_DEVICE naming the file.

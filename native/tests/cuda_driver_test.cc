@@ -1,6 +1,10 @@
 // What users are told whose driver or GPU cannot be used. The tests of simulated drivers need the simulator.
-#include <cstdlib>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+
+#include "cuda/image_folder.h"
 #include "tests/cuda_scenarios.h"
 #include "tests/harness.h"
 
@@ -44,9 +48,26 @@ TEST(cuda_refuses_gpus_of_turing) {
 }
 
 TEST(cuda_says_that_kernels_are_missing) {
-  const std::string opened = scenario("open", {{"DIFFUSE_CUDA_IMAGES", "/nowhere"}});
-  check(opened.find("ERR_DEVICE this build has no CUDA kernels: the folder /nowhere holds no") != std::string::npos,
-        opened);
+  expect_refusal({{"DIFFUSE_CUDA_IMAGES", "/nowhere"}}, "the CUDA kernels have not been compiled: /nowhere holds none");
+}
+
+TEST(cuda_refuses_kernels_of_another_build) {
+  namespace files = std::filesystem;
+  const cuda::ImageFolder given = cuda::find_images();
+  const files::path folder = files::temp_directory_path() / ("diffuse-images-" + std::to_string(getpid()));
+  files::create_directory(folder);
+  const auto refusal = [&](const std::string& told) {
+    expect_refusal({{"DIFFUSE_CUDA_IMAGES", folder.string()}}, told);
+  };
+  for (const auto& file : files::directory_iterator(given.path))
+    if (file.path().filename() != "images.txt") files::create_symlink(file.path(), folder / file.path().filename());
+  refusal("the CUDA kernels in " + folder.string() + " are of an unknown build and the addon");
+  std::ofstream(folder / "images.txt") << "build 0123456789abcdef\n";
+  refusal("the CUDA kernels in " + folder.string() + " are of build 0123456789abcdef and the addon");
+  std::ofstream(folder / "images.txt") << "build " << cuda::kBuildId << "\n";
+  const std::string opened = scenario("open", {{"DIFFUSE_CUDA_IMAGES", folder.string()}});
+  check(opened.find("open: cuda:0 ") != std::string::npos, opened);
+  files::remove_all(folder);
 }
 
 }  // namespace diffuse::testing

@@ -5,12 +5,14 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { cudaBuildId } from './cuda-build-id.mjs';
 import { filesIn, root } from './project.mjs';
 
 /** Compute capabilities that images hold machine code for; drivers compile the PTX for later ones. */
 export const architectures = [80, 86, 89, 90, 100, 120];
 /** PTX is made for the oldest of them, and machine code is made of the PTX: nothing here needs what later ones added. */
 const ptxArchitecture = 80;
+const ptxTarget = `compute_${ptxArchitecture}`;
 /** The first nvcc that knows all of them. */
 const oldestNvcc = 12.8;
 
@@ -22,7 +24,7 @@ const compilerFlags = [
   'all-warnings',
   '--expt-relaxed-constexpr',
   ...['-I', 'native', '-I', 'cuda'],
-  ...['-ptx', `-arch=compute_${ptxArchitecture}`],
+  ...['-ptx', `-arch=${ptxTarget}`],
 ];
 const assemblerFlags = ['-v', '--warning-as-error'];
 
@@ -31,6 +33,9 @@ const cache = join(root, 'build/cuda/cache');
 export const ptxFolder = join(root, 'build/cuda/ptx');
 /** Where the addon of this checkout looks for images. */
 export const imageFolder = join(root, 'build/Release/cuda');
+
+/** Beside the images: which build of the addon they are for, and what they were made of; read by native/cuda/images.cc. */
+export const factsFile = 'images.txt';
 
 /** The device code, one path from the root for each image. */
 export const sources = () => filesIn('cuda/ops', /\.cu$/);
@@ -51,7 +56,13 @@ export function findCompiler() {
     if (Number(version) < oldestNvcc)
       return { missing: `${nvcc} is version ${version}; ${oldestNvcc} is the oldest that knows sm_120` };
     const beside = (name) => (dirname(nvcc) === '.' ? name : join(dirname(nvcc), name));
-    return { nvcc, ptxas: beside('ptxas'), fatbinary: beside('fatbinary'), version: stdout.trim().split('\n').at(-1) };
+    return {
+      nvcc,
+      ptxas: beside('ptxas'),
+      fatbinary: beside('fatbinary'),
+      release: version,
+      version: stdout.trim().split('\n').at(-1),
+    };
   }
   return { missing: `nvcc was not found (looked for ${places.join(', ')}); CUDACXX or CUDA_HOME names it` };
 }
@@ -63,7 +74,7 @@ export function findCompiler() {
  */
 export async function buildPtx(compiler) {
   const built = await forEach(sources(), async (source) => [imageName(source), (await ptxOf(compiler, source)).path]);
-  return publish(ptxFolder, built, '.ptx');
+  return publish(ptxFolder, built, '.ptx', [ptxTarget], compiler);
 }
 
 /**
@@ -80,7 +91,8 @@ export async function buildImages(compiler) {
     reports[imageName(source)] = mergeReports(readFileSync(ptx.path, 'utf8'), machineCode);
     return [imageName(source), await pack(compiler, ptx, machineCode)];
   });
-  publish(imageFolder, built, '.fatbin');
+  const targets = [...architectures.map((architecture) => `sm_${architecture}`), ptxTarget];
+  publish(imageFolder, built, '.fatbin', targets, compiler);
   const resources = Object.fromEntries(Object.entries(reports).sort(([a], [b]) => (a < b ? -1 : 1)));
   writeFileSync(join(imageFolder, 'resources.json'), `${JSON.stringify(resources, null, 1)}\n`);
   return resources;
@@ -108,9 +120,13 @@ async function forEach(items, body) {
   return items.map((item) => results.get(item));
 }
 
-/** Makes a folder hold exactly the built files; those that have not changed keep their time stamps. */
-function publish(folder, built, extension) {
+/** Makes a folder hold exactly the built files and their facts; files that have not changed keep their time stamps. */
+function publish(folder, built, extension, targets, compiler) {
   mkdirSync(folder, { recursive: true });
+  const facts = describeImages(built, targets, compiler);
+  const factsPath = join(folder, factsFile);
+  // What a build that is stopped halfway leaves is of no build.
+  if (existsSync(factsPath) && readFileSync(factsPath, 'utf8') !== facts) rmSync(factsPath);
   const paths = new Map(built.map(([name, path]) => [`${name}${extension}`, path]));
   for (const name of readdirSync(folder)) {
     if (name.endsWith(extension) && !paths.has(name)) rmSync(join(folder, name));
@@ -120,7 +136,14 @@ function publish(folder, built, extension) {
     const bytes = readFileSync(path);
     if (!existsSync(to) || !readFileSync(to).equals(bytes)) writeWhole(to, bytes);
   }
+  if (!existsSync(factsPath)) writeWhole(factsPath, facts);
   return new Map(built.map(([name]) => [name, join(folder, `${name}${extension}`)]));
+}
+
+/** A line each: the build that the images are for, a hash of the images, what they hold code for, what compiled them. */
+function describeImages(built, targets, { release }) {
+  const hash = hashOf(built.map(([name, path]) => [name, readFileSync(path, 'latin1')]));
+  return `build ${cudaBuildId()}\nhash ${hash}\ntargets ${targets.join(' ')}\ncompiler nvcc ${release}\n`;
 }
 
 /** Writes beside and renames, so that nobody reads half a file. */

@@ -112,6 +112,7 @@ export {
   parameterValues,
 } from './models/weights.ts';
 export {
+  type CudaImages,
   type Device,
   type DeviceBuffer,
   type DeviceDescription,

@@ -40,9 +40,10 @@ function findAddon(): { addon: Addon; path: string } {
       continue;
     }
     try {
-      const addon = require(path) as Addon;
+      const file = require.resolve(path);
+      const addon = require(file) as Addon;
       checkAddon(addon);
-      return { addon, path };
+      return { addon, path: file };
     } catch (error) {
       tried.push(`${path}: ${(error as Error).message.split('\n')[0]}`);
     }

@@ -24,6 +24,23 @@ export interface CudaReport {
   /** Why there are no devices; empty where there are. */
   readonly reason: string;
   readonly devices: readonly CudaReportDevice[];
+  /** Of the launches that the addon makes; images of kernels must be of the same one. */
+  readonly build: string;
+  readonly images: CudaImages;
+}
+
+/** The folder of compiled kernels that the addon loads from. */
+export interface CudaImages {
+  readonly folder: string;
+  /** `fatbin` is machine code and PTX; empty where there are none. */
+  readonly format: 'fatbin' | 'ptx' | '';
+  /** The build of the addon that they are for, and a hash of them; empty where they do not say. */
+  readonly build: string;
+  readonly hash: string;
+  /** What they hold code for, `sm_80 … compute_80`. */
+  readonly targets: string;
+  /** What compiled them, `nvcc 13.0`. */
+  readonly compiler: string;
 }
 
 /** A GPU that the driver shows, usable or not. */
@@ -39,7 +56,7 @@ export interface CudaReportDevice {
 }
 
 /** The number of the interface below. */
-export const expectedAbi = 6;
+export const expectedAbi = 7;
 
 /** A backend with its own thread. Every method may throw an Error with a `code`. */
 export interface NativeDevice {

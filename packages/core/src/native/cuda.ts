@@ -1,16 +1,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { addonPath, loadAddon } from './addon.ts';
-import type { CudaReport } from './bindings.ts';
-
-/** What the NVIDIA driver shows; `reason` tells why no GPU can be used, be it that the kernels were not compiled. */
-export function cudaStatus(): CudaReport {
-  const report = loadAddon().cudaDevices();
-  if (report.reason !== '' || imageFiles().length > 0) return report;
-  const reason = `the CUDA kernels have not been compiled: ${imageFolder()} holds none (pnpm build:cuda makes them, with nvcc)`;
-  return { ...report, reason };
-}
+import { join } from 'node:path';
+import { addonPath } from './addon.ts';
+import type { CudaImages, CudaReport } from './bindings.ts';
 
 /** Whether anything speaks for a GPU in this machine: a driver, or what one leaves in the system. */
 export function expectsGpu({ driver }: CudaReport): boolean {
@@ -28,22 +20,11 @@ export function driverBuild(): string {
 }
 
 /** Changes whenever the kernels or the addon have been built anew. */
-export function kernelsFingerprint(): string {
-  const stamps = [addonPath(), ...imageFiles()].map((file) => {
+export function kernelsFingerprint({ folder }: CudaImages): string {
+  const images = readdirSync(folder).filter((name) => /\.(fatbin|ptx)$/.test(name));
+  const stamps = [addonPath(), ...images.sort().map((name) => join(folder, name))].map((file) => {
     const { size, mtimeMs } = statSync(file);
     return [file, size, mtimeMs];
   });
   return createHash('sha256').update(JSON.stringify(stamps)).digest('hex');
-}
-
-/** Where the addon looks for compiled kernels. */
-function imageFolder(): string {
-  return process.env.DIFFUSE_CUDA_IMAGES || join(dirname(addonPath()), 'cuda');
-}
-
-function imageFiles(): string[] {
-  const folder = imageFolder();
-  if (!existsSync(folder)) return [];
-  const names = readdirSync(folder).filter((name) => /\.(fatbin|ptx)$/.test(name));
-  return names.sort().map((name) => join(folder, name));
 }

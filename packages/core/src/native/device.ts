@@ -1,12 +1,19 @@
 import { totalmem } from 'node:os';
 import { addonPath, loadAddon, translateErrors, translateRejections } from './addon.ts';
-import type { FileOrder, NativeBuffer, NativeDevice, NativeProgram, NativeProgramDescription } from './bindings.ts';
-import { cudaStatus, driverBuild } from './cuda.ts';
+import type {
+  CudaImages,
+  FileOrder,
+  NativeBuffer,
+  NativeDevice,
+  NativeProgram,
+  NativeProgramDescription,
+} from './bindings.ts';
+import { driverBuild } from './cuda.ts';
 import { DiffuseError } from './errors.ts';
 import { type DeviceName, gpuOrdinal, openBest, openCpu, openGpu } from './open-native.ts';
 import { packageVersion } from './version.ts';
 
-export type { FileOrder } from './bindings.ts';
+export type { CudaImages, FileOrder } from './bindings.ts';
 
 /** A number format: a key of {@link precisions}. */
 export type Precision = 'fp32' | 'bf16' | 'bf16-fast';
@@ -247,13 +254,13 @@ export interface DeviceDescription {
 
 /** The devices of this machine, the CPU first; GPUs that cannot be used say why. @throws `ERR_NATIVE` */
 export function listDevices(): readonly DeviceDescription[] {
-  const { isas } = loadAddon();
-  const { devices, reason } = cudaStatus();
+  const addon = loadAddon();
+  const { devices, reason } = addon.cudaDevices();
   const gpus = devices.map(({ ordinal, name, memoryBytes, computeCapability, ...gpu }) => {
     const device: DeviceName = `cuda:${ordinal}`;
     return { device, name, memoryBytes, computeCapability, reason: gpu.reason || reason };
   });
-  return [{ device: 'cpu', name: `cpu ${isas[0]}`, memoryBytes: totalmem(), reason: '' }, ...gpus];
+  return [{ device: 'cpu', name: `cpu ${addon.isas[0]}`, memoryBytes: totalmem(), reason: '' }, ...gpus];
 }
 
 /** What there is to know of the addon. */
@@ -273,12 +280,17 @@ export interface NativeInfo {
     readonly driver: string;
     /** Why no GPU can be used; empty where one may be. */
     readonly reason: string;
+    /** The build of the addon's launches: compiled kernels must be of the same one. */
+    readonly build: string;
+    /** The compiled kernels. */
+    readonly images: CudaImages;
   };
 }
 
 /** Describes the addon, loading it if need be. @throws `ERR_NATIVE` */
 export function nativeInfo(): NativeInfo {
-  const { abi, isas } = loadAddon();
-  const { driver: supports, reason } = cudaStatus();
-  return { version: packageVersion(), path: addonPath(), abi, isas, cuda: { supports, driver: driverBuild(), reason } };
+  const addon = loadAddon();
+  const { driver: supports, reason, build, images } = addon.cudaDevices();
+  const cuda = { supports, driver: driverBuild(), reason, build, images };
+  return { version: packageVersion(), path: addonPath(), abi: addon.abi, isas: addon.isas, cuda };
 }

@@ -1,6 +1,6 @@
 import { loadAddon, translateErrors } from './addon.ts';
 import type { CudaReport, CudaReportDevice, NativeDevice } from './bindings.ts';
-import { cudaStatus, driverBuild, expectsGpu, kernelsFingerprint } from './cuda.ts';
+import { driverBuild, expectsGpu, kernelsFingerprint } from './cuda.ts';
 import { DiffuseError } from './errors.ts';
 import { checkKernels, type KernelCheck } from './self-check/check-kernels.ts';
 import { hasPassed, rememberPass } from './self-check/verdict.ts';
@@ -37,7 +37,7 @@ export function openCpu({ threads, isa, direct }: Pick<OpenNativeOptions, 'threa
  * @throws `ERR_DEVICE` when there is none of that number, when it cannot be used or when its kernels compute something wrong.
  */
 export async function openGpu(ordinal: number, options: OpenNativeOptions): Promise<NativeDevice> {
-  const status = cudaStatus();
+  const status = loadAddon().cudaDevices();
   const gpu = usableGpu(status, ordinal);
   if (options.selfCheck) await requireCheck(gpu, status);
   return openUnchecked(gpu, options.tf32);
@@ -46,7 +46,7 @@ export async function openGpu(ordinal: number, options: OpenNativeOptions): Prom
 /** The first GPU that can be used, else the CPU; says why a GPU that there is, or a driver, is passed over. */
 export async function openBest(options: OpenNativeOptions): Promise<NativeDevice> {
   if (options.isa !== '') return openCpu(options);
-  const status = cudaStatus();
+  const status = loadAddon().cudaDevices();
   if (status.reason !== '') {
     if (expectsGpu(status)) options.warn(`computing on the CPU: ${status.reason}`);
     return openCpu(options);
@@ -72,7 +72,7 @@ export async function openBest(options: OpenNativeOptions): Promise<NativeDevice
 export async function checkGpu(name: string): Promise<readonly KernelCheck[]> {
   const ordinal = gpuOrdinal(name);
   if (ordinal === undefined) throw new DiffuseError('ERR_DEVICE', `'${name}' is no GPU; cuda:0 is the first`);
-  const status = cudaStatus();
+  const status = loadAddon().cudaDevices();
   return check(usableGpu(status, ordinal), status);
 }
 
@@ -101,8 +101,8 @@ function openUnchecked({ ordinal }: CudaReportDevice, tf32: boolean): NativeDevi
   return translateErrors(() => addon.openDevice({ kind: 'cuda', ordinal, tf32 }));
 }
 
-function verdictKey({ name }: CudaReportDevice, { driver }: CudaReport): string[] {
-  return [name, driver, driverBuild(), packageVersion(), kernelsFingerprint()];
+function verdictKey({ name }: CudaReportDevice, { driver, images }: CudaReport): string[] {
+  return [name, driver, driverBuild(), packageVersion(), kernelsFingerprint(images)];
 }
 
 /** Kernels that a refusal names; `doctor --check` names all of them. */

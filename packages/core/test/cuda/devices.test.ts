@@ -103,6 +103,18 @@ describeOnGpu('what can be found', (name) => {
     expect(warnings).toEqual([expect.stringContaining('pnpm build:cuda')]);
   });
 
+  test('compiled kernels of another build: the CPU, and which', async () => {
+    const images = join(folder, 'other-build');
+    await cp(process.env.DIFFUSE_CUDA_IMAGES as string, images, { recursive: true });
+    await writeFile(join(images, 'images.txt'), 'build 0123456789abcdef\n');
+    const { auto, warnings, cuda, devices } = await probe({ DIFFUSE_CUDA_IMAGES: images });
+    const reason = `the CUDA kernels in ${images} are of build 0123456789abcdef and the addon ${addonPath()} is of build`;
+    expect(auto.name).toMatch(/^cpu /);
+    expect(warnings).toEqual([expect.stringContaining(`computing on the CPU: ${reason}`)]);
+    expect(cuda).toMatchObject({ code: 'ERR_DEVICE', message: expect.stringMatching(/pnpm build:cuda/) });
+    expect(devices[1]?.reason).toContain(reason);
+  });
+
   test('there is no GPU of that number', async () => {
     const refusal = {
       code: 'ERR_DEVICE',
