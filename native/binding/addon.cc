@@ -4,9 +4,12 @@
 #include <napi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <future>
 #include <mutex>
 #include <set>
+#include <vector>
 
 #include "binding/convert.h"
 #include "cpu/cpu_device.h"
@@ -219,6 +222,33 @@ struct Classes {
   Napi::FunctionReference buffer, program, device;
 };
 
+// Devices without a handle, whose last jobs still go on: a process that ends waits for them, so that drivers are left
+// in order. Not for those that have handles: process.exit() in the midst of something shall end it.
+class ClosingDevices {
+ public:
+  static ClosingDevices& instance() {
+    // Made when the first device is closed, and so destroyed before the drivers that devices have loaded.
+    static ClosingDevices devices;
+    return devices;
+  }
+  void add(std::shared_future<void> ended) {
+    std::lock_guard lock(mutex_);
+    const auto is_ready = [](const auto& other) { return other.wait_for(std::chrono::seconds(0)) == kReady; };
+    ended_.erase(std::remove_if(ended_.begin(), ended_.end(), is_ready), ended_.end());
+    ended_.push_back(std::move(ended));
+  }
+  ~ClosingDevices() {
+    // A GPU that hangs shall not keep the process.
+    const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    for (const auto& ended : ended_) ended.wait_until(latest);
+  }
+
+ private:
+  static constexpr std::future_status kReady = std::future_status::ready;
+  std::mutex mutex_;
+  std::vector<std::shared_future<void>> ended_;
+};
+
 class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -231,15 +261,20 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
   }
   explicit DeviceHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DeviceHandle>(info) {}
   void adopt(std::shared_ptr<Device> device) { device_ = std::move(device); }
-  void Finalize(Napi::Env) override { device_.reset(); }
+  void Finalize(Napi::Env) override { drop(); }
 
  private:
+  void drop() {
+    if (!device_) return;
+    ClosingDevices::instance().add(device_->executor().ended());
+    device_.reset();
+  }
   Device& device() const {
     if (!device_) disposed("this device");
     return *device_;
   }
   Napi::Value dispose(const Napi::CallbackInfo& info) {
-    device_.reset();
+    drop();
     return info.Env().Undefined();
   }
   Napi::Value name(const Napi::CallbackInfo& info) {

@@ -61,6 +61,8 @@ Napi::Promise run_async(Napi::Env env, Device& device, std::function<void()> wor
     } catch (const std::exception& error) {
       pending->error = std::make_unique<Error>("ERR_NATIVE", error.what());
     }
+    // Who has waited for the promise holds all that is left of the device, and can close it.
+    work = nullptr;
     if (channel.BlockingCall(pending, settle) != napi_ok) delete pending;
     channel.Release();
   });

@@ -9,7 +9,7 @@ Executor::Executor() {
     std::unique_lock lock(state->mutex);
     while (true) {
       state->wake.wait(lock, [&] { return state->stopping || !state->jobs.empty(); });
-      if (state->stopping) return;
+      if (state->stopping) return state->ended.set_value();
       auto job = std::move(state->jobs.front());
       state->jobs.pop_front();
       lock.unlock();

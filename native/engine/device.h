@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,6 +26,8 @@ class Executor {
   ~Executor();
   void submit(std::function<void()> job);
   void stop();
+  // Ready when the thread has done its last, which may be to take down the device itself.
+  const std::shared_future<void>& ended() const { return ended_; }
 
  private:
   struct State {
@@ -32,8 +35,10 @@ class Executor {
     std::condition_variable wake;
     std::deque<std::function<void()>> jobs;
     bool stopping = false;
+    std::promise<void> ended;
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
+  std::shared_future<void> ended_ = state_->ended.get_future();
   std::thread thread_;
 };
 

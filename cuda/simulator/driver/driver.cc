@@ -69,10 +69,10 @@ Context& Driver::context(CUcontext handle) {
 
 void Driver::report_leaks(Context& context, const char* when) {
   const auto ours = [&](const auto& object) { return object.context == &context; };
-  const auto tell = [&](size_t count, const char* what) {
+  const auto tell = [&](size_t count, const char* what, const std::string& more = "") {
     if (count == 0) return;
-    journal.finding("leak",
-                    format_text("device %d: %zu %s%s %s", context.ordinal, count, what, count > 1 ? "s" : "", when));
+    journal.finding("leak", format_text("device %d: %zu %s%s%s %s", context.ordinal, count, what, count > 1 ? "s" : "",
+                                        more.c_str(), when));
   };
   tell(streams.count_if(ours), streams.what());
   tell(events.count_if(ours), events.what());
@@ -85,11 +85,11 @@ void Driver::report_leaks(Context& context, const char* when) {
     pinned++;
     mapped += range.device_address != 0;
   }
-  tell(pinned, "range of pinned memory");
+  tell(pinned, "pinned range");
   const auto live = context.memory->live();
   size_t bytes = 0;
   for (const auto* allocation : live) bytes += allocation->bytes;
-  if (live.size() > mapped) tell(live.size() - mapped, format_text("allocation (%zu bytes in all)", bytes).c_str());
+  if (live.size() > mapped) tell(live.size() - mapped, "allocation", format_text(" (%zu bytes in all)", bytes));
 }
 
 void Driver::call_host(const std::function<void()>& function) {

@@ -131,7 +131,7 @@ TEST(what_is_left_is_told) {
   EXPECT(found("1 allocation (16 bytes in all)"));
   EXPECT(found("1 module"));
   EXPECT(found("1 stream"));
-  EXPECT(found("1 range of pinned memory"));
+  EXPECT(found("1 pinned range"));
   EXPECT(found("still retained"));
   EXPECT(simulatorFindings() == 5);
 }

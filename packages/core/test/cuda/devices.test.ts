@@ -16,7 +16,9 @@ import { describeOnGpu } from './gpus.ts';
 
 const execute = promisify(execFile);
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
-const probeFile = fileURLToPath(new URL('./probe.ts', import.meta.url));
+const [probeFile, leaveFile] = ['./probe.ts', './leave.ts'].map((name) =>
+  fileURLToPath(new URL(name, import.meta.url)),
+) as [string, string];
 
 interface Probe {
   readonly devices: readonly DeviceDescription[];
@@ -25,11 +27,16 @@ interface Probe {
   readonly cuda: { readonly name?: string; readonly code?: string; readonly message?: string };
 }
 
-/** What a process of its own finds, with other variables of the environment. */
-async function probe(env: Readonly<Record<string, string>>): Promise<Probe> {
-  const args = ['--conditions=@diffuse/source', '--import', tsx, probeFile];
+/** What a program says in a process of its own, with other variables of the environment. */
+async function runAlone(file: string, env: Readonly<Record<string, string>>): Promise<string> {
+  const args = ['--conditions=@diffuse/source', '--import', tsx, file];
   const { stdout } = await execute(process.execPath, args, { env: { ...process.env, ...env } });
-  return JSON.parse(stdout) as Probe;
+  return stdout;
+}
+
+/** What such a process finds of GPUs. */
+async function probe(env: Readonly<Record<string, string>>): Promise<Probe> {
+  return JSON.parse(await runAlone(probeFile, env)) as Probe;
 }
 
 let folder: string;
@@ -133,6 +140,14 @@ describeOnGpu('what can be found', (name) => {
     const y = scale(fill(graph, [Math.ceil(free / 4)], 1), 2);
     expect(() => compile(graph, { device, outputs: { y } })).toThrow(/are available, .* are missing/);
     buffer.dispose();
+  });
+});
+
+describeOnGpu('the end of a process', () => {
+  test('comes after the last run of a device that has been closed, and leaves the driver in order', async () => {
+    const report = join(folder, 'report.jsonl');
+    await runAlone(leaveFile, { CUDA_SIMULATOR_REPORT: report });
+    expect(await readFile(report, 'utf8')).toBe('');
   });
 });
 
