@@ -4,6 +4,7 @@
 #include "common/failure.h"
 #include "common/image.h"
 #include "common/partials.h"
+#include "common/softmax.h"
 #include "cuda/arguments/softmax_cross_entropy.h"
 
 namespace diffuse::cuda {
@@ -17,20 +18,6 @@ constexpr int kWarps = kSoftmaxCrossEntropyThreads / kWarp;
 // The row of a warp; beyond the last one there is none.
 __device__ __forceinline__ int64_t row_of_warp() {
   return static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
-}
-
-struct Softmax {
-  double largest;
-  double sum;  // of exp(x - largest)
-};
-__device__ __forceinline__ Softmax softmax(const float* x, int32_t K) {
-  const int32_t lane = threadIdx.x % kWarp;
-  float largest = x[0];
-  for (int32_t k = lane; k < K; k += kWarp) largest = x[k] > largest ? x[k] : largest;
-  largest = warp_max(largest);
-  double sum = 0;
-  for (int32_t k = lane; k < K; k += kWarp) sum += exp(static_cast<double>(x[k]) - largest);
-  return {largest, warp_sum(sum)};
 }
 
 // The label of row m; 0 where it is none of the classes, which is reported.
@@ -86,10 +73,8 @@ extern "C" __global__ void __launch_bounds__(kSoftmaxCrossEntropyThreads, kBlock
   // dlogits may be logits: a lane comes back to its own classes alone, after all lanes have read theirs.
   __syncwarp();
   float* dx = row<float>(arguments.dlogits, m);
-  for (int32_t k = lane; k < K; k += kWarp) {
-    const double probability = exp(x[k] - s.largest) / s.sum;
-    dx[k] = static_cast<float>(factor * (probability - (k == label ? 1.0 : 0.0)));
-  }
+  for (int32_t k = lane; k < K; k += kWarp)
+    dx[k] = static_cast<float>(factor * (s.probability(k) - (k == label ? 1.0 : 0.0)));
 }
 
 }  // namespace diffuse::cuda

@@ -4,6 +4,7 @@
 #include "common/failure.h"
 #include "common/image.h"
 #include "common/partials.h"
+#include "common/softmax.h"
 #include "cuda/arguments/token_denoising_loss.h"
 
 namespace diffuse::cuda {
@@ -98,24 +99,6 @@ __device__ __forceinline__ bool find_token(const TokenDenoisingLossArguments& ar
   return false;
 }
 
-// The softmax of a token's logits, in every lane.
-struct Softmax {
-  const float* logits;
-  double largest, sum;
-
-  __device__ __forceinline__ double probability(int32_t k) const { return exp(logits[k] - largest) / sum; }
-};
-
-__device__ __forceinline__ Softmax softmax(const float* x, int32_t K) {
-  const int32_t lane = threadIdx.x % kWarp;
-  float largest = x[0];
-  for (int32_t k = lane; k < K; k += kWarp) largest = x[k] > largest ? x[k] : largest;
-  largest = warp_max(largest);
-  double sum = 0;
-  for (int32_t k = lane; k < K; k += kWarp) sum += exp(static_cast<double>(x[k]) - largest);
-  return {x, largest, warp_sum(sum)};
-}
-
 // Σ r and Z: the probabilities over the evidence, and those that are possible.
 struct Totals {
   double ratios, possible;
@@ -167,7 +150,7 @@ extern "C" __global__ void __launch_bounds__(kTokenDenoisingLossThreads, kBlocks
   Token at;
   if (m < arguments.logits.rows && find_token(arguments, m, at)) {
     const Softmax p = softmax(row<const float>(arguments.logits, m), at.K);
-    entropy = p.largest + log(p.sum) - p.logits[at.token];
+    entropy = p.largest + log(p.sum) - p.x[at.token];
     kl = divergence(at, p);
   }
   const bool leads = threadIdx.x % kWarp == 0;

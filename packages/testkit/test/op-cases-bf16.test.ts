@@ -1,11 +1,9 @@
-import { type Device, Graph, openDevice, type Value } from '@diffuse/core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadAddon } from '../../core/src/native/addon.ts';
+import { Graph, type Value } from '@diffuse/core';
+import { expect } from 'vitest';
 import { kernelSignature } from '../../core/src/native/kernels.ts';
-import { type CaseResult, type OpCase, opCases, runOpCase, sameBits } from '../src/index.ts';
+import { type CaseResult, type OpCase, opCases } from '../src/index.ts';
+import { describeOnCpus } from './on-cpus.ts';
 import { describeOnGpus } from './on-gpus.ts';
-
-const threadCounts = [1, 3];
 
 /**
  * Rounding to bf16 changes a number by 2^-8 of itself at most. What the matrix unit multiplies (weights, attention's probabilities)
@@ -51,35 +49,5 @@ function judge(opCase: OpCase, { outputErrors, gradientErrors, calls }: CaseResu
   }
 }
 
-for (const isa of loadAddon().isas) {
-  describe(`images of bf16 on ${isa}`, () => {
-    const devices: Device[] = [];
-    beforeAll(async () => {
-      for (const threads of threadCounts) devices.push(await openDevice('cpu', { isa, threads, precision: 'bf16' }));
-    });
-    afterAll(() => {
-      for (const device of devices) device.dispose();
-    });
-
-    for (const [op, ofImages] of Object.entries(cases)) {
-      describe(op, () => {
-        test.each(ofImages)('$name', async (opCase) => {
-          for (const views of opCase.views === false ? [false] : [false, true]) {
-            let first: Readonly<Record<string, Float32Array>> | undefined;
-            for (const device of devices) {
-              const result = await runOpCase(device, opCase, { views });
-              judge(opCase, result, views);
-              const { arrays } = result;
-              first ??= arrays;
-              for (const [name, array] of Object.entries(arrays)) {
-                expect(sameBits(array, first[name]), `bits of ${name}`).toBe(true);
-              }
-            }
-          }
-        });
-      });
-    }
-  });
-}
-
+describeOnCpus({ precision: 'bf16', cases, judge });
 describeOnGpus({ precision: 'bf16', cases, judge });
