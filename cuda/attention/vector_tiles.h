@@ -14,6 +14,8 @@ namespace diffuse::cuda {
 constexpr int kPart = 4;  // rows, and columns, of a thread
 constexpr int kSliceDepth = 32;
 constexpr int kDepthStride = kSliceDepth + 4, kTileStride = kVectorRows + 4;
+// Of p: what 16 threads write to a row lies in other banks than what those of the row beside it do.
+constexpr int kProbabilityStride = kVectorRows + 16;
 
 struct VectorShared {
   union {
@@ -22,7 +24,7 @@ struct VectorShared {
     };
     float values[kSliceDepth][kTileStride];
   };
-  float p[kVectorRows][kTileStride];
+  float p[kVectorRows][kProbabilityStride];
 };
 
 struct VectorPlace {

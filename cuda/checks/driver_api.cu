@@ -43,6 +43,7 @@ constexpr bool kSameNumber = static_cast<long long>(Ours) == static_cast<long lo
 static_assert(kSameNumber<kOutOfMemory, CUDA_ERROR_OUT_OF_MEMORY>);
 static_assert(kSameNumber<kNoDevice, CUDA_ERROR_NO_DEVICE>);
 static_assert(kSameNumber<kMultiprocessorCount, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT>);
+static_assert(kSameNumber<kThreadsPerMultiprocessor, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR>);
 static_assert(kSameNumber<kComputeCapabilityMajor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR>);
 static_assert(kSameNumber<kComputeCapabilityMinor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR>);
 static_assert(kSameNumber<kSharedBytesPerMultiprocessor, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR>);

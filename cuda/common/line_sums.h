@@ -9,14 +9,20 @@ namespace diffuse::cuda {
 
 constexpr int kLineChannels = 64;  // the most of a block: 8 threads of 8 channels
 
-// Where a channel of a block lies in shared memory: the second half one place further on, or the 8 threads would write
-// to the same banks in pairs.
-constexpr int kHalfLine = kLineChannels / 2, kLinePlaces = kLineChannels + 1;
-__device__ __forceinline__ int line_place(int slot) { return slot + slot / kHalfLine; }
+// Where a channel's sum lies in shared memory: one place is left free behind as many as all banks hold, 128 bytes, or
+// the 8 threads would write to the same banks.
+template <typename Sum>
+constexpr int kSumsOfBanks = 128 / sizeof(Sum);
+template <typename Sum>
+constexpr int kLinePlaces = kLineChannels + (kLineChannels - 1) / kSumsOfBanks<Sum>;
+template <typename Sum>
+__device__ __forceinline__ int line_place(int slot) {
+  return slot + slot / kSumsOfBanks<Sum>;
+}
 
 template <int Threads, int Numbers, typename Sum>
 struct LineSums {
-  Sum of_warp[Numbers][Threads / kWarp][kLinePlaces];
+  Sum of_warp[Numbers][Threads / kWarp][kLinePlaces<Sum>];
 };
 
 // emit(number, channel, sum) for every number of every channel of the block, once; `columns` threads, a power of two up
@@ -33,7 +39,7 @@ __device__ __forceinline__ void sum_lines(const Value (&values)[Numbers][Width],
     for (int k = 0; k < Width; k++) {
       Sum sum = values[number][k];
       for (int distance = columns; distance < kWarp; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
-      if (lane < columns) shared.of_warp[number][threadIdx.x / kWarp][line_place(lane * Width + k)] = sum;
+      if (lane < columns) shared.of_warp[number][threadIdx.x / kWarp][line_place<Sum>(lane * Width + k)] = sum;
     }
   }
   __syncthreads();
@@ -41,9 +47,9 @@ __device__ __forceinline__ void sum_lines(const Value (&values)[Numbers][Width],
   for (int i = threadIdx.x; i < Numbers * block_channels; i += Threads) {
     const int number = i / block_channels, slot = i % block_channels;
     if (first_channel + slot >= channels) continue;
-    Sum sum = shared.of_warp[number][0][line_place(slot)];
+    Sum sum = shared.of_warp[number][0][line_place<Sum>(slot)];
 #pragma unroll
-    for (int warp = 1; warp < kWarps; warp++) sum += shared.of_warp[number][warp][line_place(slot)];
+    for (int warp = 1; warp < kWarps; warp++) sum += shared.of_warp[number][warp][line_place<Sum>(slot)];
     emit(number, first_channel + slot, sum);
   }
 }

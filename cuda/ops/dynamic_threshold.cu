@@ -38,11 +38,12 @@ struct Sample {
 };
 
 // Finds the first counter that, with all before it, counts more than `rank`; one warp, each lane a run of counters.
+// Each begins elsewhere in its run: all would ask the same bank.
 __device__ __forceinline__ void find_digit(Shared& shared, uint32_t rank) {
   constexpr int kOfLane = kCounters / kWarp;
   const int lane = static_cast<int>(threadIdx.x);
   uint32_t own = 0;
-  for (int i = 0; i < kOfLane; i++) own += shared.counts[lane * kOfLane + i];
+  for (int i = 0; i < kOfLane; i++) own += shared.counts[lane * kOfLane + (i + lane) % kOfLane];
   uint32_t up_to = own;
 #pragma unroll
   for (int distance = 1; distance < kWarp; distance *= 2) {

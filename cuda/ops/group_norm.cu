@@ -30,7 +30,7 @@ constexpr int kTilingWarps = kTilingThreads / kWarp;
 // that stand on the same channels merge theirs.
 template <typename T, int Width>
 __device__ __forceinline__ void channel_moments(const ChannelMomentsArguments& arguments) {
-  __shared__ Moments of_warp[kTilingWarps][kLinePlaces];
+  __shared__ Moments of_warp[kTilingWarps][kLinePlaces<float>];
   const Tiling& t = arguments.tiling;
   const View images[] = {arguments.x};
   const int32_t channels = arguments.x.channels;
@@ -54,14 +54,14 @@ __device__ __forceinline__ void channel_moments(const ChannelMomentsArguments& a
     for (int distance = t.columns; distance < kWarp; distance *= 2)
       own.merge({__shfl_xor_sync(kAllLanes, own.count, distance), __shfl_xor_sync(kAllLanes, own.mean, distance),
                  __shfl_xor_sync(kAllLanes, own.squares, distance)});
-    if (lane < t.columns) of_warp[warp][line_place(lane * Width + k)] = own;
+    if (lane < t.columns) of_warp[warp][line_place<float>(lane * Width + k)] = own;
   }
   __syncthreads();
   const int32_t slot = threadIdx.x, channel = first_channel_of(t) + slot;
   if (slot >= t.columns * Width || channel >= channels) return;
-  Moments all = of_warp[0][line_place(slot)];
+  Moments all = of_warp[0][line_place<float>(slot)];
 #pragma unroll
-  for (int w = 1; w < kTilingWarps; w++) all.merge(of_warp[w][line_place(slot)]);
+  for (int w = 1; w < kTilingWarps; w++) all.merge(of_warp[w][line_place<float>(slot)]);
   const int64_t place = (walk.sample * t.blocks + walk.block) * 3;
   row<float>(arguments.moments, place)[channel] = to_float(row<const T>(arguments.x, walk.begin)[channel]);
   row<float>(arguments.moments, place + 1)[channel] = all.mean;

@@ -90,11 +90,13 @@ __device__ __forceinline__ AdamW coefficients_of(const AdamwEmaArguments& argume
 
 template <int N>
 __device__ __forceinline__ void update(const AdamW& a, const AdamwEmaArguments& arguments, int64_t at) {
-  float gradient[N], first[N], second[N], parameter[N];
+  float gradient[N], first[N], second[N], parameter[N], average[N];
   load(gradient, arguments.gradient + at);
   load(first, arguments.first_moment + at);
   load(second, arguments.second_moment + at);
   load(parameter, arguments.parameter + at);
+  // With the others: behind their stores it would be waited for on its own.
+  if (arguments.ema) load(average, arguments.ema + at);
 #pragma unroll
   for (int i = 0; i < N; i++) {
     const float g = gradient[i] * a.gradient_factor;
@@ -107,8 +109,6 @@ __device__ __forceinline__ void update(const AdamW& a, const AdamwEmaArguments& 
   store(arguments.second_moment + at, second);
   store(arguments.parameter + at, parameter);
   if (!arguments.ema) return;
-  float average[N];
-  load(average, arguments.ema + at);
 #pragma unroll
   for (int i = 0; i < N; i++) average[i] = __fmaf_rn(a.ema_step, parameter[i] - average[i], average[i]);
   store(arguments.ema + at, average);

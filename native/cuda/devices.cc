@@ -18,6 +18,7 @@ Gpu describe_gpu(const Driver& driver, int ordinal) {
     return value;
   };
   gpu.limits.multiprocessors = attribute(kMultiprocessorCount);
+  gpu.limits.threads_per_multiprocessor = attribute(kThreadsPerMultiprocessor);
   gpu.limits.major = attribute(kComputeCapabilityMajor);
   gpu.limits.minor = attribute(kComputeCapabilityMinor);
   gpu.limits.shared_bytes = static_cast<size_t>(attribute(kSharedBytesPerBlockOptIn));

@@ -23,6 +23,7 @@ enum Result : int { kOutOfMemory = 2, kNoDevice = 100 };
 
 enum DeviceAttribute : int {
   kMultiprocessorCount = 16,
+  kThreadsPerMultiprocessor = 39,
   kComputeCapabilityMajor = 75,
   kComputeCapabilityMinor = 76,
   kSharedBytesPerMultiprocessor = 81,

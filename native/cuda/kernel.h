@@ -17,8 +17,9 @@ namespace diffuse::cuda {
 // What launches depend on of a GPU.
 struct Limits {
   int multiprocessors;
-  int major, minor;     // compute capability
-  size_t shared_bytes;  // of one block, opted in
+  int threads_per_multiprocessor;  // at once
+  int major, minor;                // compute capability
+  size_t shared_bytes;             // of one block, opted in
   size_t shared_bytes_per_multiprocessor;
 };
 

@@ -34,10 +34,12 @@ static inline std::array<View, sizeof...(Tensors)> flat_views(const Tensors&... 
   return views_of_rows(1, tensors...);
 }
 
-// As many blocks as a GPU holds at once, if there is work for them; their threads take what is left in turns.
+// Some rounds of as many blocks as a GPU holds at once, if there is work for them: multiprocessors that are done early
+// take more of them, also where registers let fewer run at once. Threads take what is left in turns, so that what a
+// block works out first is used often.
 static inline Grid grid_for(int64_t items, int threads, const Limits& limits) {
-  constexpr int kThreadsOfMultiprocessor = 2048;
-  const int64_t most = static_cast<int64_t>(limits.multiprocessors) * (kThreadsOfMultiprocessor / threads);
+  constexpr int64_t kRounds = 4;
+  const int64_t most = kRounds * limits.multiprocessors * (limits.threads_per_multiprocessor / threads);
   return {std::clamp<int64_t>(blocks_of(items, threads), 1, most)};
 }
 
