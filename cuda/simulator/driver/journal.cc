@@ -46,14 +46,19 @@ void Journal::say(const std::string& text) {
   if (told_.insert(text).second) std::fprintf(stderr, "CUDA simulator: %s\n", text.c_str());
 }
 
+// The members of a place, without the braces.
+static std::string json_of(const report::Place& place) {
+  return "\"file\":" + quoted(place.file) + ",\"line\":" + std::to_string(place.line) +
+         ",\"ptx_line\":" + std::to_string(place.ptx_line) + ",\"instruction\":" + quoted(place.instruction) +
+         ",\"block\":" + array(place.block) + ",\"thread\":" + array(place.thread);
+}
+
 void Journal::finding(const report::Finding& finding) {
-  const std::string text = finding.text();
-  std::string json = "{\"kind\":" + quoted(report::name(finding.kind)) + ",\"message\":" + quoted(finding.message) +
-                     ",\"kernel\":" + quoted(finding.kernel) + ",\"file\":" + quoted(finding.file) +
-                     ",\"line\":" + std::to_string(finding.line) + ",\"ptx_line\":" + std::to_string(finding.ptx_line) +
-                     ",\"instruction\":" + quoted(finding.instruction) + ",\"block\":" + array(finding.block) +
-                     ",\"thread\":" + array(finding.thread) + "}";
-  tell(text, json, true);
+  const std::string earlier = finding.earlier ? ",\"earlier\":{" + json_of(*finding.earlier) + "}" : "";
+  tell(finding.text(),
+       "{\"kind\":" + quoted(report::name(finding.kind)) + ",\"message\":" + quoted(finding.message) +
+           ",\"kernel\":" + quoted(finding.kernel) + "," + json_of(finding.place) + earlier + "}",
+       true);
 }
 
 void Journal::finding(const std::string& kind, const std::string& text) {

@@ -83,7 +83,7 @@ void Execution::atomic(Warp& warp, const Instruction& instruction, uint32_t mask
     }
     for_each_lane(group, [&](int lane) {
       const Region region = region_of(warp, space, where[lane], bytes, lane);
-      if (region.read_only || !region.state)
+      if (region.read_only || !region.cells)
         fail(report::Kind::read_only, "an atomic operation on memory of one thread, or constant", warp, lane);
       const uint64_t offset = where[lane] - region.address;
       if (checks_) touch(warp, region, Touch::atomic, lane, offset, bytes);

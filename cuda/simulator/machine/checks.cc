@@ -9,23 +9,54 @@ using memory::Access;
 using memory::Cell;
 using report::Kind;
 
+static const char* name_of(ptx::Space space) {
+  return space == ptx::Space::shared ? "shared" : space == ptx::Space::local ? "local" : "global";
+}
+
+template <typename Word>
+static bool is_initialised(const uint8_t* state) {
+  constexpr Word kExpected = static_cast<Word>(0x0101010101010101u * memory::kInitialised);
+  Word word;
+  std::memcpy(&word, state, sizeof word);
+  return word == kExpected;
+}
+
+// Nearly always true, and asked of every access.
+static bool all_initialised(const uint8_t* state, uint32_t bytes) {
+  switch (bytes) {
+    case 1:
+      return is_initialised<uint8_t>(state);
+    case 2:
+      return is_initialised<uint16_t>(state);
+    case 4:
+      return is_initialised<uint32_t>(state);
+    case 8:
+      return is_initialised<uint64_t>(state);
+    case 16:
+      return is_initialised<uint64_t>(state) && is_initialised<uint64_t>(state + 8);
+    default:
+      return false;
+  }
+}
+
 void Execution::touch(Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, uint32_t bytes) {
-  check_race(warp, region, kind, lane, offset, bytes);
+  if (region.cells) check_race(warp, region, kind, lane, offset, bytes);
   check_state(warp, region, kind, lane, offset, bytes);
 }
 
 void Execution::check_state(Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, uint32_t bytes) {
   uint8_t* state = region.state + offset;
+  if (all_initialised(state, bytes)) return;
   const bool writes = kind == Touch::write;
   uint8_t worst = memory::kInitialised;
   for (uint32_t i = 0; i < bytes; i++)
     if (state[i] != memory::kInitialised && !(writes && state[i] == memory::kUninitialised)) worst = state[i];
   if (worst != memory::kInitialised) {
-    const std::string place = std::string(region.shared ? "shared" : "global") + " memory, " + std::to_string(bytes) +
+    const std::string range = std::string(name_of(region.space)) + " memory, " + std::to_string(bytes) +
                               " bytes at offset " + std::to_string(offset);
-    if (worst == memory::kPending) fail(Kind::pending_copy, place + ": cp.async was not waited for", warp, lane);
-    if (worst == memory::kGap) fail(Kind::out_of_bounds, place + " lie between two arrays", warp, lane);
-    fail(Kind::uninitialised, place + " were read and never written", warp, lane);
+    if (worst == memory::kPending) fail(Kind::pending_copy, range + ": cp.async was not waited for", warp, lane);
+    if (worst == memory::kGap) fail(Kind::out_of_bounds, range + " lie between two arrays", warp, lane);
+    fail(Kind::uninitialised, range + " were read and never written", warp, lane);
   }
   if (kind == Touch::write || kind == Touch::atomic) std::memset(state, memory::kInitialised, bytes);
 }
@@ -39,55 +70,55 @@ bool Execution::ordered(const Warp& warp, Access earlier, int lane) const {
   return memory::stamp_of(earlier) != warp.stamp || static_cast<int>(memory::lane_of(earlier)) == lane;
 }
 
-// The reads to remember after one more.
-Access Execution::joined(const Warp& warp, Access earlier, int lane) const {
-  const Access mine = memory::access_of(warp.stamp, lane);
-  const uint32_t many = earlier & memory::kFlags;
-  if (many == memory::kManyBlocks) return earlier;
+// The reads to remember after `mine`.
+Access Execution::joined(const Warp& warp, Access earlier, Access mine) const {
+  const Access many = earlier & memory::kFlags;
   const memory::Segment& then = stamps_[memory::stamp_of(earlier)];
   if (then.block != warp.block->index) return mine | memory::kManyBlocks;
   if (then.barrier_epoch != warp.block->epoch) return mine;
   if (then.warp != warp.index || many == memory::kManyWarps) return mine | memory::kManyWarps;
   if (memory::stamp_of(earlier) != warp.stamp) return mine;
-  return mine |
-         (many == memory::kManyLanes || static_cast<int>(memory::lane_of(earlier)) != lane ? memory::kManyLanes : 0);
+  return mine | (many == memory::kManyLanes || !memory::same_thread(earlier, mine) ? memory::kManyLanes : 0);
 }
 
-std::string Execution::who(const Warp& warp, Access access) const {
-  const memory::Segment& then = stamps_[memory::stamp_of(access)];
-  std::string text = "thread " + std::to_string(then.warp * kWarpSize + memory::lane_of(access));
-  if (then.block != warp.block->index) text += " of block " + std::to_string(then.block);
-  return text;
+void Execution::fail_race(const Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, Access earlier,
+                          bool write) {
+  const memory::Segment& then = stamps_[memory::stamp_of(earlier)];
+  // Of many readers one is remembered, which may be the thread that writes now, or one that a barrier orders.
+  const bool others = ordered(warp, earlier, lane);
+  const bool reads = kind == Touch::read || kind == Touch::strong_read;
+  report::Finding finding;
+  finding.kind = Kind::race;
+  finding.message = std::string(name_of(region.space)) + " memory at offset " + std::to_string(offset) + " is " +
+                    (reads ? "read" : "written") + " here and was " + (write ? "written" : "read") + " before" +
+                    (others ? ", by other threads too" : "") + ", and nothing orders the two";
+  finding.kernel = code_.kernel->name;
+  finding.place = place(warp.block->index, warp.index, static_cast<uint32_t>(lane), warp.fragments[warp.current].pc);
+  finding.earlier = place(then.block, then.warp, memory::lane_of(earlier), memory::place_of(earlier));
+  report_.add(std::move(finding));
+  throw Stopped();
 }
 
 void Execution::check_race(Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, uint32_t bytes) {
-  const Access mine = memory::access_of(warp.stamp, lane);
+  const Access mine = memory::access_of(warp.stamp, static_cast<uint32_t>(lane), warp.fragment().pc);
   const Access first = region.first;
-  const auto report_race = [&](const char* what, Access other) {
-    fail(Kind::race,
-         std::string(region.shared ? "shared" : "global") + " memory at offset " + std::to_string(offset) + " is " +
-             what + " " + who(warp, other) + ", and nothing orders the two",
-         warp, lane);
-  };
   Cell* cell = region.cells + (offset >> region.shift);
   Cell* const end = region.cells + ((offset + bytes - 1) >> region.shift) + 1;
   for (; cell != end; cell++) {
     const Access write = cell->write;
-    if (write >= first && (write & ~memory::kFlags) != mine && !(kind >= Touch::atomic && (write & memory::kAtomic)) &&
+    if (write >= first && !memory::same_thread(write, mine) && !(kind >= Touch::atomic && (write & memory::kAtomic)) &&
         !(kind == Touch::strong_read && (write & memory::kAtomic)) && !ordered(warp, write, lane))
-      report_race(
-          kind == Touch::read || kind == Touch::strong_read ? "read here and written by" : "written here and by",
-          write);
+      fail_race(warp, region, kind, lane, offset, write, true);
     const Access read = cell->read;
+    const Access many = read & memory::kFlags;
     if (kind == Touch::read) {
-      if (read == mine || (read & memory::kFlags) == memory::kManyBlocks) {
+      if ((memory::same_thread(read, mine) && !many) || many == memory::kManyBlocks) {
         if (read < first) cell->read = mine;
       } else {
-        cell->read = read < first ? mine : joined(warp, read, lane);
+        cell->read = read < first ? mine : joined(warp, read, mine);
       }
     } else if (kind != Touch::strong_read) {
-      if (read >= first && read != mine) {
-        const uint32_t many = read & memory::kFlags;
+      if (read >= first && (many || !memory::same_thread(read, mine))) {
         const memory::Segment& then = stamps_[memory::stamp_of(read)];
         const bool same_epoch = then.block == warp.block->index && then.barrier_epoch == warp.block->epoch;
         const bool conflict = many == memory::kManyBlocks       ? true
@@ -97,7 +128,7 @@ void Execution::check_race(Warp& warp, const Region& region, Touch kind, int lan
                               : many == memory::kManyLanes && then.warp == warp.index
                                   ? memory::stamp_of(read) == warp.stamp
                                   : !ordered(warp, read, lane);
-        if (conflict) report_race("written here and read by", read);
+        if (conflict) fail_race(warp, region, kind, lane, offset, read, false);
       }
       cell->write = mine | (kind == Touch::atomic ? memory::kAtomic : 0);
       cell->read = 0;

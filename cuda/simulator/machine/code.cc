@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 
+#include "memory/shadow.h"
 #include "ptx/registers.h"
 
 namespace simulator::machine {
@@ -29,6 +30,8 @@ class Maker {
   }
 
   Code make() {
+    if (body_.instructions.size() > memory::kMaxPlace)
+      throw ptx::ParseError(module_.name + ": kernel " + kernel_.name + " has more instructions than can be numbered");
     place_shared();
     place_registers();
     for (size_t i = 0; i < body_.instructions.size(); i++) add(body_.instructions[i], body_.reconvergence[i]);

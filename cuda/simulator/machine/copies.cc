@@ -20,6 +20,7 @@ void Execution::copy_async(Warp& warp, const Instruction& instruction, uint32_t 
   uint32_t reading = 0;
   AsyncCopy& copy = warp.copies.emplace_back();
   copy.mask = mask;
+  copy.pc = warp.fragment().pc;
   copy.bytes = static_cast<int>(bytes);
   std::memset(copy.data, 0, sizeof copy.data);
   const Region shared = shared_region(*warp.block);
@@ -68,7 +69,7 @@ void Execution::wait_copies(Warp& warp, const Instruction& instruction, uint32_t
       std::memset(shared.state + copy.to[lane], memory::kInitialised, static_cast<size_t>(copy.bytes));
       const int granules = std::max(copy.bytes >> shared.shift, 1);
       for (int i = 0; i < granules; i++)
-        shared.cells[(copy.to[lane] >> shared.shift) + i].write = memory::access_of(warp.stamp, lane);
+        shared.cells[(copy.to[lane] >> shared.shift) + i].write = memory::access_of(warp.stamp, lane, copy.pc);
     });
   }
   std::erase_if(warp.copies, [](const AsyncCopy& copy) { return copy.mask == 0; });

@@ -19,12 +19,12 @@ struct Stopped {};
 // A piece of memory that lanes of an access lie in, with its shadows.
 struct Region {
   std::byte* data = nullptr;
-  uint8_t* state = nullptr;
-  memory::Cell* cells = nullptr;
+  uint8_t* state = nullptr;       // null for parameters
+  memory::Cell* cells = nullptr;  // null for memory of one thread
   uint64_t address = 0, bytes = 0;
   int shift = 0;             // of the cells' granules
   memory::Access first = 0;  // older accesses are ordered
-  bool shared = false;
+  ptx::Space space = ptx::Space::global;
   bool read_only = false;
 };
 
@@ -89,8 +89,9 @@ class Execution {
   void check_state(Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, uint32_t bytes);
   void check_race(Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, uint32_t bytes);
   bool ordered(const Warp& warp, memory::Access earlier, int lane) const;
-  memory::Access joined(const Warp& warp, memory::Access earlier, int lane) const;
-  std::string who(const Warp& warp, memory::Access access) const;
+  memory::Access joined(const Warp& warp, memory::Access earlier, memory::Access mine) const;
+  [[noreturn]] void fail_race(const Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset,
+                              memory::Access earlier, bool write);
 
   // atomics.cc, copies.cc
   void atomic(Warp& warp, const Instruction& instruction, uint32_t mask);
@@ -113,6 +114,7 @@ class Execution {
   void count_traffic();
 
   [[noreturn]] void fail(report::Kind kind, const std::string& message, const Warp& warp, int lane);
+  report::Place place(uint64_t block, uint32_t warp, uint32_t lane, uint32_t pc) const;
   [[noreturn]] void fail_at(report::Kind kind, const std::string& message, const Warp& warp, int lane, uint32_t pc);
 
   void* at(Warp& warp, Slot slot) {

@@ -61,7 +61,7 @@ Region Execution::shared_region(Block& block) const {
   region.bytes = block.shared.size();
   region.shift = code_.shared_shift;
   region.first = block.epoch_first;
-  region.shared = true;
+  region.space = Space::shared;
   return region;
 }
 
@@ -78,9 +78,11 @@ Region Execution::region_of(Warp& warp, Space space, uint64_t address, uint32_t 
   }
   if (space == Space::local || space == Space::parameter) {
     const bool local = space == Space::local;
-    region.data = local ? warp.local.data() + lane * code_.kernel->local_bytes
-                        : const_cast<std::byte*>(launch_.parameters.data());
+    const size_t first = lane * code_.kernel->local_bytes;
+    region.data = local ? warp.local.data() + first : const_cast<std::byte*>(launch_.parameters.data());
+    region.state = local ? warp.local_state.data() + first : nullptr;
     region.bytes = local ? code_.kernel->local_bytes : launch_.parameters.size();
+    region.space = space;
     region.read_only = !local;
     if (address > region.bytes || bytes > region.bytes - address)
       fail(Kind::out_of_bounds,
@@ -163,7 +165,7 @@ void Execution::access(Warp& warp, const Instruction& instruction, Space space, 
     if (space == Space::shared) note_shared(warp, mask, at_, bytes, is_store);
     if (space == Space::local) traffic_[warp.fragment().pc].local_bytes += uint64_t(__builtin_popcount(mask)) * bytes;
   }
-  const bool shadowed = checks_ && (space == Space::global || space == Space::shared);
+  const bool shadowed = checks_ && space != Space::parameter;
   const Touch kind = is_store ? (instruction.strong ? Touch::atomic : Touch::write)
                               : (instruction.strong ? Touch::strong_read : Touch::read);
   Places places;

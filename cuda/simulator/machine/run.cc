@@ -69,7 +69,7 @@ Execution::Execution(const Launch& launch, const Code& code, report::Report& rep
   if (launch.traffic) traffic_.resize(code.instructions.size());
   stamps_.begin_launch();
   if (stamps_.next() > memory::kMaxStamp - kStampsAhead) memory_.restart_stamps();
-  launch_first_ = memory::access_of(stamps_.first, 0);
+  launch_first_ = memory::first_of(stamps_.first);
 }
 
 void Execution::fail(Kind kind, const std::string& message, const Warp& warp, int lane) {
@@ -78,23 +78,25 @@ void Execution::fail(Kind kind, const std::string& message, const Warp& warp, in
 }
 
 void Execution::fail_at(Kind kind, const std::string& message, const Warp& warp, int lane, uint32_t pc) {
+  report_.add(
+      {kind, message, code_.kernel->name, place(warp.block->index, warp.index, static_cast<uint32_t>(lane), pc), {}});
+  throw Stopped();
+}
+
+report::Place Execution::place(uint64_t block, uint32_t warp, uint32_t lane, uint32_t pc) const {
   const ptx::Body& body = *code_.kernel->body;
   const ptx::Instruction& instruction = body.instructions[pc];
-  report::Finding finding;
-  finding.kind = kind;
-  finding.message = message;
-  finding.kernel = code_.kernel->name;
-  finding.file = body.file(instruction.location.file);
-  finding.line = instruction.location.line;
-  finding.inlined_file = body.file(instruction.location.inlined_file);
-  finding.inlined_line = instruction.location.inlined_line;
-  finding.ptx_line = instruction.line;
+  report::Place result;
+  result.file = body.file(instruction.location.file);
+  result.line = instruction.location.line;
+  result.inlined_file = body.file(instruction.location.inlined_file);
+  result.inlined_line = instruction.location.inlined_line;
+  result.ptx_line = instruction.line;
   if (static_cast<size_t>(instruction.line) <= body.source.size())
-    finding.instruction = body.source[instruction.line - 1];
-  finding.block = warp.block->at;
-  finding.thread = place_in(static_cast<uint64_t>(warp.index) * kWarpSize + static_cast<uint64_t>(lane), launch_.block);
-  report_.add(std::move(finding));
-  throw Stopped();
+    result.instruction = body.source[instruction.line - 1];
+  result.block = place_in(block, launch_.grid);
+  result.thread = place_in(uint64_t(warp) * kWarpSize + lane, launch_.block);
+  return result;
 }
 
 void Execution::fill_specials(const Block& block, Warp& warp) {
@@ -139,8 +141,10 @@ void Execution::fill_specials(const Block& block, Warp& warp) {
 
 void Execution::start_warp(Block& block, Warp& warp) {
   warp.block = &block;
-  warp.registers.resize(code_.register_bytes);
+  // What depends on a register that nobody wrote is not a number, or an address out of bounds.
+  warp.registers.assign(code_.register_bytes, std::byte{0xff});
   warp.local.assign(code_.kernel->local_bytes * kWarpSize, std::byte{0xcb});
+  warp.local_state.assign(warp.local.size(), memory::kUninitialised);
   const uint64_t threads = launch_.block.count() - static_cast<uint64_t>(warp.index) * kWarpSize;
   warp.live = threads >= kWarpSize ? kAllLanes : (1u << threads) - 1;
   warp.started = warp.live;
@@ -164,7 +168,7 @@ void Execution::start(Block& block, uint64_t index) {
     std::fill(block.state.begin() + first, block.state.begin() + std::min(end, bytes), memory::kGap);
   block.cells.assign((bytes >> code_.shared_shift) + 1, memory::Cell{});
   block.epoch = 0;
-  block.epoch_first = memory::access_of(stamps_.next(), 0);
+  block.epoch_first = memory::first_of(stamps_.next());
   const uint64_t warps = (launch_.block.count() + kWarpSize - 1) / kWarpSize;
   block.warps.resize(warps);
   block.waiting = 0;
@@ -199,7 +203,7 @@ void Execution::release_barrier(Block& block) {
               waiting, __builtin_ctz(waiting.live), pc);
     }
   block.epoch++;
-  block.epoch_first = memory::access_of(stamps_.next(), 0);
+  block.epoch_first = memory::first_of(stamps_.next());
   const Instruction& instruction = code_.instructions[pc];
   if (instruction.opcode == ptx::Opcode::barrier_reduce) {
     uint32_t yes = 0, threads = 0;
@@ -239,7 +243,7 @@ void Execution::leave(Warp& warp) {
 // races with them are not found.
 void Execution::restart_stamps() {
   memory_.restart_stamps();
-  launch_first_ = memory::access_of(stamps_.first, 0);
+  launch_first_ = memory::first_of(stamps_.first);
   for (Block& block : blocks_) {
     std::fill(block.cells.begin(), block.cells.end(), memory::Cell{});
     block.epoch_first = launch_first_;

@@ -35,6 +35,7 @@ struct Record {
 // A cp.async of a warp, from its issue to its wait.
 struct AsyncCopy {
   uint32_t mask;  // lanes that did not wait yet
+  uint32_t pc;
   int bytes;
   uint32_t group[kWarpSize];
   uint32_t to[kWarpSize];
@@ -48,6 +49,7 @@ struct Warp {
   uint32_t index = 0;  // in its block
   std::vector<std::byte> registers;
   std::vector<std::byte> local;  // of all lanes, one lane's after the other's
+  std::vector<uint8_t> local_state;
   uint32_t live = 0, started = 0;
   uint32_t stamp = 0;
   std::vector<Fragment> fragments;

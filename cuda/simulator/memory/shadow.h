@@ -13,8 +13,9 @@ namespace simulator::memory {
 // between two variables.
 enum ByteState : uint8_t { kUninitialised = 0, kInitialised = 1, kPending = 2, kGap = 3 };
 
-// An access: stamp << 7 | lane << 2 | flags. 0: none.
-using Access = uint32_t;
+// An access: stamp << 32 | lane << 27 | place << 2 | flags. The place is the number of the instruction in its kernel.
+// 0: none.
+using Access = uint64_t;
 
 struct Cell {
   Access write;
@@ -22,15 +23,23 @@ struct Cell {
 };
 
 // Flags of writes: an atomic one. Flags of reads: more threads than one read, of one warp, block or launch.
-constexpr uint32_t kAtomic = 1;
-constexpr uint32_t kManyLanes = 1, kManyWarps = 2, kManyBlocks = 3;
-constexpr uint32_t kFlags = 3;
-constexpr int kLaneShift = 2, kStampShift = 7;
-constexpr uint32_t kMaxStamp = (1u << (32 - kStampShift)) - 1;
+constexpr Access kAtomic = 1;
+constexpr Access kManyLanes = 1, kManyWarps = 2, kManyBlocks = 3;
+constexpr Access kFlags = 3;
+constexpr int kPlaceShift = 2, kLaneShift = 27, kStampShift = 32;
+constexpr uint32_t kMaxPlace = (1u << (kLaneShift - kPlaceShift)) - 1;
+constexpr uint32_t kMaxStamp = UINT32_MAX;
 
-constexpr Access access_of(uint32_t stamp, uint32_t lane) { return stamp << kStampShift | lane << kLaneShift; }
-constexpr uint32_t stamp_of(Access access) { return access >> kStampShift; }
+constexpr Access access_of(uint32_t stamp, uint32_t lane, uint32_t place) {
+  return Access(stamp) << kStampShift | lane << kLaneShift | place << kPlaceShift;
+}
+// Less than any access of the stamp or of a later one, and more than those of earlier stamps.
+constexpr Access first_of(uint32_t stamp) { return Access(stamp) << kStampShift; }
+constexpr uint32_t stamp_of(Access access) { return static_cast<uint32_t>(access >> kStampShift); }
 constexpr uint32_t lane_of(Access access) { return access >> kLaneShift & 31; }
+constexpr uint32_t place_of(Access access) { return access >> kPlaceShift & kMaxPlace; }
+// Whether one thread made both, between the same two barriers.
+constexpr bool same_thread(Access a, Access b) { return (a ^ b) >> kLaneShift == 0; }
 
 // What a stamp stands for.
 struct Segment {

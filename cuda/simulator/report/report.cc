@@ -58,14 +58,21 @@ int driver_error(Kind kind) {
   }
 }
 
+std::string Place::text() const {
+  std::string result;
+  if (line) result += file + ":" + std::to_string(line);
+  if (inlined_line) result += " (inlined at " + inlined_file + ":" + std::to_string(inlined_line) + ")";
+  if (line) result += ", ";
+  result += "block " + text_of(block) + ", thread " + text_of(thread);
+  if (ptx_line) result += ", PTX line " + std::to_string(ptx_line) + ": " + instruction;
+  return result;
+}
+
 std::string Finding::text() const {
   std::string result = std::string(name(kind)) + ": " + message;
   if (!kernel.empty()) result += ", kernel " + kernel;
-  if (kind == Kind::launch_limits) return result;
-  if (line) result += ", " + file + ":" + std::to_string(line);
-  if (inlined_line) result += " (inlined at " + inlined_file + ":" + std::to_string(inlined_line) + ")";
-  result += ", block " + text_of(block) + ", thread " + text_of(thread);
-  if (ptx_line) result += ", PTX line " + std::to_string(ptx_line) + ": " + instruction;
+  if (kind != Kind::launch_limits) result += ", " + place.text();
+  if (earlier) result += " The access before: " + earlier->text();
   return result;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,10 +35,8 @@ struct Extent {
   uint64_t count() const { return uint64_t(x) * y * z; }
 };
 
-struct Finding {
-  Kind kind = Kind::trap;
-  std::string message;  // what happened, without the place
-  std::string kernel;
+// An instruction and the thread that came to it.
+struct Place {
   std::string file;  // of the .cu, empty if the PTX has no line information
   int line = 0;
   std::string inlined_file;  // where the function that holds the line was inlined; empty if it was not
@@ -47,7 +46,18 @@ struct Finding {
   Extent block{0, 0, 0};
   Extent thread{0, 0, 0};
 
-  // "race: … at file:line, block (1, 0, 0), thread (5, 0, 0), in kernel …"
+  // "file:line, block (1, 0, 0), thread (5, 0, 0), PTX line 7: …"
+  std::string text() const;
+};
+
+struct Finding {
+  Kind kind = Kind::trap;
+  std::string message;  // what happened, without the place
+  std::string kernel;
+  Place place;
+  std::optional<Place> earlier;  // of a race: the access before, in the same launch
+
+  // "race: …, kernel …, file:line, block …; the access before: file:line, block …"
   std::string text() const;
 };
 

@@ -1,4 +1,6 @@
 // Planted bugs, each beside a kernel that does the same correctly.
+#include <cmath>
+
 #include "tests/harness.h"
 
 namespace simulator::tests {
@@ -37,8 +39,9 @@ TEST(findings_name_the_place) {
   const Outcome outcome =
       run(kernel_text(".loc 1 42 3\nsetp.eq.u32 %p1, %tid, 5;\n@%p1 st.global.u32 [%out+4096], 1;\n"), {}, threads(64));
   const report::Finding& finding = outcome.report.findings().at(0);
-  EXPECT(!outcome.ok && finding.kind == Kind::out_of_bounds && finding.line == 42 && finding.file == "kernel.cu");
-  EXPECT(finding.thread.x == 5 && finding.block.x == 0 && finding.kernel == "test");
+  EXPECT(!outcome.ok && finding.kind == Kind::out_of_bounds && finding.place.line == 42);
+  EXPECT(finding.place.file == "kernel.cu" && finding.place.thread.x == 5 && finding.place.block.x == 0 &&
+         finding.kernel == "test");
   expect_part(finding.text(), "kernel.cu:42");
   expect_part(finding.text(), "st.global.u32 [%out+4096], 1;");
 }
@@ -103,6 +106,30 @@ TEST(uninitialised_reads) {
   expect_healthy(kernel_text(kMine + "ld.global.u32 %r1, [%d50];\n"), fresh);
 }
 
+TEST(uninitialised_local_memory) {
+  const std::string depot = ".local .align 8 .b8 depot[64];\nmov.u64 %d1, depot;\n";
+  twins(depot + "st.local.u32 [%d1+4], 1;\nHERE;\nld.local.u64 %d2, [%d1];\n", "st.local.u32 [%d1], 1", "",
+        Kind::uninitialised);
+  // Another thread's depot is another place, also behind a generic address.
+  twins(depot + "cvta.local.u64 %d1, %d1;\nsetp.eq.u32 %p1, %tid, 0;\nHERE;\nld.u32 %r2, [%d1];\n", "st.u32 [%d1], 1",
+        "@%p1 st.u32 [%d1], 1", Kind::uninitialised);
+  // What another block wrote is no longer there.
+  twins(depot +
+            "mov.u32 %r1, %ctaid.x;\nsetp.ge.u32 %p1, %r1, HERE;\n@%p1 st.local.u32 [%d1], 1;\nld.local.u32 %r2, "
+            "[%d1];\n",
+        "0", "1", Kind::uninitialised, threads(32, 16));
+  Setup unchecked;
+  unchecked.checks = false;
+  expect_healthy(kernel_text(depot + "ld.local.u32 %r2, [%d1];\n"), unchecked);
+}
+
+TEST(registers_that_nobody_wrote_are_not_numbers) {
+  const Outcome outcome = run(
+      kernel_text("mov.f32 %f2, 0f3f800000;\nadd.f32 %f1, %f2, %f3;\nst.global.f32 [%out], %f1;\n"), {}, threads(1));
+  EXPECT(std::isnan(outcome.at<float>(0)));
+  expect_finding(kernel_text("ld.global.u8 %r1, [%d40];\n"), Kind::out_of_bounds);
+}
+
 TEST(races_in_shared_memory) {
   const std::string neighbour = "xor.b32 %r43, %r41, 128;\nadd.u32 %r43, %r43, %r40;\n";
   // Another warp's word: a barrier orders, bar.warp.sync does not.
@@ -134,6 +161,49 @@ TEST(races_in_shared_memory) {
             "setp.eq.u32 %p1, %tid, 0;\n@%p1 st.shared.u32 [tile], 0;\nbar.sync 0;\nred.shared.add.u32 [tile], "
             "1;\nHERE;\nld.shared.u32 %r1, [tile];\n",
         "bar.sync 0", "", Kind::race, threads(64));
+}
+
+TEST(races_name_both_places) {
+  const auto found = [](const std::string& body, const Setup& setup) {
+    const report::Finding finding = run(kernel_text(body), std::vector<std::byte>(4096), setup).report.findings().at(0);
+    if (finding.kind != Kind::race || !finding.earlier) throw Failed("expected a race, got " + finding.text());
+    EXPECT(finding.earlier->file == "kernel.cu");
+    return finding;
+  };
+  const std::string zeros = kTile +
+                            "shl.b32 %r44, %tid, 4;\nadd.u32 %r44, %r44, %r40;\nmov.u32 %r1, 0;\nst.shared.v4.u32 "
+                            "[%r44], {%r1, %r1, %r1, %r1};\nbar.sync 0;\n";
+  const report::Finding exchange =
+      found(zeros +
+                "xor.b32 %r43, %r41, 128;\nadd.u32 %r43, %r43, %r40;\n.loc 1 20 1\nst.shared.u32 [%r42], %tid;\n.loc 1 "
+                "30 1\nld.shared.u32 %r1, [%r43];\n",
+            threads(64));
+  // Which of the two comes first is up to the schedule.
+  EXPECT(exchange.place.line + exchange.earlier->line == 50);
+  EXPECT((exchange.place.thread.x ^ 32) == exchange.earlier->thread.x);
+  const std::string line = std::to_string(exchange.earlier->line);
+  expect_part(exchange.text(), "The access before: kernel.cu:" + line + ", block (0, 0, 0), thread (");
+  expect_part(exchange.text(), exchange.earlier->line == 20 ? "st.shared.u32 [%r42], %tid;" : "ld.shared.u32");
+  // A value that all threads read, and the last that read it writes.
+  const report::Finding all =
+      found(zeros +
+                ".loc 1 20 1\nld.shared.u32 %r1, [tile];\nsetp.eq.u32 %p2, %tid, 31;\n.loc 1 30 1\n@%p2 st.shared.u32 "
+                "[tile], 8;\n",
+            threads(32));
+  EXPECT(all.place.line == 30 && all.earlier->line == 20);
+  expect_part(all.message, "was read before, by other threads too");
+  const report::Finding blocks = found(
+      "mov.u32 %r1, %ctaid.x;\nsetp.eq.u32 %p1, %r1, 0;\n.loc 1 20 1\n@%p1 st.global.u32 [%out], 1;\n.loc 1 30 "
+      "1\n@!%p1 st.global.u32 [%out], 2;\n",
+      threads(1, 2));
+  EXPECT(blocks.place.line + blocks.earlier->line == 50 && blocks.place.block.x + blocks.earlier->block.x == 1);
+  // A copy is the write of the thread that asked for it, also after its wait.
+  const report::Finding copy = found(
+      zeros +
+          "xor.b32 %r45, %r44, 512;\nsetp.lt.u32 %p1, %tid, 32;\n@!%p1 bra L;\n.loc 1 20 1\ncp.async.ca.shared.global "
+          "[%r44], [%in], 16;\ncp.async.wait_all;\nL:\n.loc 1 30 1\n@!%p1 ld.shared.u32 %r1, [%r45];\n",
+      threads(64));
+  EXPECT(copy.place.line + copy.earlier->line == 50);
 }
 
 TEST(races_in_global_memory) {
