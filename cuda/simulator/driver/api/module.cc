@@ -36,12 +36,20 @@ static JitLog error_log(unsigned count, const CUjit_option* options, void** valu
   return log;
 }
 
+// As the assembler does.
+static void check_shared(const ptx::Kernel& kernel) {
+  if (kernel.shared_bytes > static_cast<size_t>(simulator::kSharedBytes))
+    refuse(CUDA_ERROR_INVALID_PTX, "%s uses %zu bytes of static shared memory, %d are the most", kernel.name.c_str(),
+           kernel.shared_bytes, simulator::kSharedBytes);
+}
+
 static std::shared_ptr<Module> load(Context& context, const void* image) {
   const std::string text = ptx_of_image(image, context.profile);
   try {
     ptx::Module parsed = ptx::parse(text, "image");
     check_target(parsed.version, parsed.target, driver().configuration.driver_version, context.profile);
     auto module = std::make_shared<Module>();
+    for (const ptx::Kernel& kernel : parsed.kernels) check_shared(kernel);
     module->context = &context;
     module->program = std::make_unique<simulator::machine::Program>(std::move(parsed), *context.memory);
     return module;

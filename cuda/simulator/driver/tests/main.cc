@@ -12,7 +12,7 @@ namespace simulator::driver::testing {
 
 void restart(const Settings& settings) {
   for (const char* name : {"DEVICES", "MEMORY", "SEED", "CHECKS", "DRIVER_VERSION", "INIT_ERROR", "FAIL_AT",
-                           "FAIL_CALL", "REPORT", "TRAFFIC", "LOG", "RESOURCES"})
+                           "FAIL_CALL", "REPORT", "TRAFFIC", "LOG", "RESOURCES", "BUDGET"})
     unsetenv((std::string("CUDA_SIMULATOR_") + name).c_str());
   for (const auto& [name, value] : settings) setenv((std::string("CUDA_SIMULATOR_") + name).c_str(), value, 1);
   cuCtxSetCurrent(nullptr);
