@@ -18,18 +18,18 @@
 
 namespace diffuse::cuda {
 
-template <int D, bool OwnsKeys>
+template <typename T, int D, bool OwnsKeys>
 __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments& arguments) {
-  constexpr int kRows = kMatrixBackwardRows, kStreamed = matrix_backward_rows(D);
+  constexpr int kRows = kMatrixBackwardRows, kStreamed = matrix_backward_rows(D, sizeof(T));
   constexpr int kColumns = kStreamed / 8, kSlice = OwnsKeys ? matrix_slice(D) : D, kOutputs = OwnsKeys ? 2 : 1;
-  constexpr int kStride = matrix_stride(D), kTileElements = kStreamed * kStride;
+  constexpr int kStride = kMatrixStride<T, D>, kTileElements = kStreamed * kStride;
   extern __shared__ uint4 shared_memory[];
   const AttentionShape& shape = arguments.shape;
   const HeadPlace place(shape, kRows);
-  const HeadRows<const bf16> q(arguments.q, shape, place), k(arguments.k, shape, place), v(arguments.v, shape, place),
+  const HeadRows<const T> q(arguments.q, shape, place), k(arguments.k, shape, place), v(arguments.v, shape, place),
       dy(arguments.dy, shape, place);
-  bf16* own[2] = {reinterpret_cast<bf16*>(shared_memory), reinterpret_cast<bf16*>(shared_memory) + kRows * kStride};
-  bf16* streamed = own[1] + kRows * kStride;
+  T* own[2] = {reinterpret_cast<T*>(shared_memory), reinterpret_cast<T*>(shared_memory) + kRows * kStride};
+  T* streamed = own[1] + kRows * kStride;
   const auto fetch_streamed = [&](int stage, int32_t first) {
     fetch_tile<kStreamed, D>(streamed + 2 * stage * kTileElements, OwnsKeys ? q : k, first, shape);
     fetch_tile<kStreamed, D>(streamed + (2 * stage + 1) * kTileElements, OwnsKeys ? dy : v, first, shape);
@@ -40,8 +40,8 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
   fetch_streamed(0, 0);
 
   const int lane = threadIdx.x % kWarp, warp_row = threadIdx.x / kWarp * 16;
-  for (bf16*& tile : own) tile += warp_row * kStride;
-  const int32_t depth = padded_depth(shape), slice = static_cast<int32_t>(blockIdx.y) * kSlice;
+  for (T*& tile : own) tile += warp_row * kStride;
+  const int32_t depth = padded_depth<T>(shape), slice = static_cast<int32_t>(blockIdx.y) * kSlice;
   const int32_t own_row = place.first + warp_row + lane / 4;
   const float binary_scale = LogitScale(shape).binary;
   const HeadQueries queries(arguments, place);
@@ -52,7 +52,7 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
     wait_for_copies<0>();
     __syncthreads();
     if (first + kStreamed < shape.positions) fetch_streamed(stage ^ 1, first + kStreamed);
-    const bf16 *streamed0 = streamed + 2 * stage * kTileElements, *streamed1 = streamed0 + kTileElements;
+    const T *streamed0 = streamed + 2 * stage * kTileElements, *streamed1 = streamed0 + kTileElements;
     Accumulator x[1][kColumns] = {}, dp[1][kColumns] = {};
     multiply_rows<D>(x, own[0], streamed0, depth);
     multiply_rows<D>(dp, own[1], streamed1, depth);
@@ -82,10 +82,8 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
 #pragma unroll
     for (int e = 0; e < 4; e++) out[0][0][j][e] *= natural_scale;
   const int32_t first = place.first + warp_row;
-  write_rows<D>(out[0], own[0], HeadRows<bf16>(OwnsKeys ? arguments.dk : arguments.dq, shape, place), first, slice,
-                shape);
-  if constexpr (OwnsKeys)
-    write_rows<D>(out[1], own[1], HeadRows<bf16>(arguments.dv, shape, place), first, slice, shape);
+  write_rows<D>(out[0], own[0], HeadRows<T>(OwnsKeys ? arguments.dk : arguments.dq, shape, place), first, slice, shape);
+  if constexpr (OwnsKeys) write_rows<D>(out[1], own[1], HeadRows<T>(arguments.dv, shape, place), first, slice, shape);
 }
 
 }  // namespace diffuse::cuda

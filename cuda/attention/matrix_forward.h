@@ -93,17 +93,18 @@ struct OnlineSoftmax {
   }
 };
 
-template <int D>
+template <typename T, int D>
 __device__ __forceinline__ void matrix_forward(const AttentionForwardArguments& arguments) {
-  constexpr int kRows = matrix_forward_rows(D), kKeys = kMatrixForwardKeys, kTileElements = kKeys * matrix_stride(D);
+  constexpr int kRows = matrix_forward_rows(D, sizeof(T)), kKeys = matrix_forward_keys(sizeof(T));
+  constexpr int kStride = kMatrixStride<T, D>, kTileElements = kKeys * kStride;
   constexpr int kWarpRows = kRows / (kMatrixThreads / kWarp), kTiles = kWarpRows / 16;
   extern __shared__ uint4 shared_memory[];
   const AttentionShape& shape = arguments.shape;
   const HeadPlace place(shape, kRows);
-  const HeadRows<const bf16> q(arguments.q, shape, place), k(arguments.k, shape, place), v(arguments.v, shape, place);
-  bf16* queries = reinterpret_cast<bf16*>(shared_memory);
+  const HeadRows<const T> q(arguments.q, shape, place), k(arguments.k, shape, place), v(arguments.v, shape, place);
+  T* queries = reinterpret_cast<T*>(shared_memory);
   // Keys and values, twice: one pair is computed with while the other is filled.
-  bf16* streamed = queries + kRows * matrix_stride(D);
+  T* streamed = queries + kRows * kStride;
   const auto fetch_keys = [&](int stage, int32_t first) {
     fetch_tile<kKeys, D>(streamed + 2 * stage * kTileElements, k, first, shape);
     fetch_tile<kKeys, D>(streamed + (2 * stage + 1) * kTileElements, v, first, shape);
@@ -112,9 +113,9 @@ __device__ __forceinline__ void matrix_forward(const AttentionForwardArguments& 
   fetch_tile<kRows, D>(queries, q, place.first, shape);
   fetch_keys(0, 0);
 
-  const int32_t depth = padded_depth(shape), warp_row = static_cast<int32_t>(threadIdx.x / kWarp) * kWarpRows;
+  const int32_t depth = padded_depth<T>(shape), warp_row = static_cast<int32_t>(threadIdx.x / kWarp) * kWarpRows;
   const float scale = LogitScale(shape).binary;
-  bf16* own = queries + warp_row * matrix_stride(D);
+  T* own = queries + warp_row * kStride;
   OnlineSoftmax<kTiles> softmax;
   Accumulator out[kTiles][D / 8] = {};
   int stage = 0;
@@ -122,7 +123,7 @@ __device__ __forceinline__ void matrix_forward(const AttentionForwardArguments& 
     wait_for_copies<0>();
     __syncthreads();
     if (first + kKeys < shape.positions) fetch_keys(stage ^ 1, first + kKeys);
-    const bf16 *keys = streamed + 2 * stage * kTileElements, *values = keys + kTileElements;
+    const T *keys = streamed + 2 * stage * kTileElements, *values = keys + kTileElements;
     Accumulator x[kTiles][kKeys / 8] = {};
     multiply_rows<D>(x, own, keys, depth);
     softmax.take(x, out, scale, shape.positions - first);
@@ -130,7 +131,7 @@ __device__ __forceinline__ void matrix_forward(const AttentionForwardArguments& 
   }
   const int32_t first = place.first + warp_row;
   softmax.finish(out, head_numbers(arguments.log_sum_exp, shape, place), first, shape.positions);
-  write_rows<D>(out, own, HeadRows<bf16>(arguments.y, shape, place), first, 0, shape);
+  write_rows<D>(out, own, HeadRows<T>(arguments.y, shape, place), first, 0, shape);
 }
 
 }  // namespace diffuse::cuda

@@ -7,18 +7,20 @@ namespace diffuse::cuda {
 
 // Entries say for how many blocks a multiprocessor their registers have to do: where it is not said, the compiler would
 // rather spill than let go of one.
-#define DIFFUSE_MATRIX_BACKWARD(D, blocks)                                                                \
-  extern "C" __global__ void __launch_bounds__(kMatrixThreads, blocks)                                    \
-      attention_keys_matrix_##D##_bf16(const __grid_constant__ AttentionBackwardArguments arguments) {    \
-    matrix_backward<D, true>(arguments);                                                                  \
-  }                                                                                                       \
-  extern "C" __global__ void __launch_bounds__(kMatrixThreads, blocks)                                    \
-      attention_queries_matrix_##D##_bf16(const __grid_constant__ AttentionBackwardArguments arguments) { \
-    matrix_backward<D, false>(arguments);                                                                 \
+#define DIFFUSE_MATRIX_BACKWARD(D, blocks, suffix, T)                                                         \
+  extern "C" __global__ void __launch_bounds__(kMatrixThreads, blocks)                                        \
+      attention_keys_matrix_##D##_##suffix(const __grid_constant__ AttentionBackwardArguments arguments) {    \
+    matrix_backward<T, D, true>(arguments);                                                                   \
+  }                                                                                                           \
+  extern "C" __global__ void __launch_bounds__(kMatrixThreads, blocks)                                        \
+      attention_queries_matrix_##D##_##suffix(const __grid_constant__ AttentionBackwardArguments arguments) { \
+    matrix_backward<T, D, false>(arguments);                                                                  \
   }
-DIFFUSE_MATRIX_BACKWARD(64, 3)
-DIFFUSE_MATRIX_BACKWARD(128, 2)
-DIFFUSE_MATRIX_BACKWARD(256, 2)
+DIFFUSE_MATRIX_BACKWARD(64, 3, bf16, bf16)
+DIFFUSE_MATRIX_BACKWARD(128, 2, bf16, bf16)
+DIFFUSE_MATRIX_BACKWARD(256, 2, bf16, bf16)
+DIFFUSE_MATRIX_BACKWARD(64, 3, tf32, float)
+DIFFUSE_MATRIX_BACKWARD(128, 1, tf32, float)
 
 // For so many columns of the outputs a block, in slices of 64.
 #define DIFFUSE_VECTOR_BACKWARD(columns, blocks, suffix, T)                                                         \

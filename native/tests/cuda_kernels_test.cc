@@ -204,8 +204,8 @@ TEST(products_as_tf32) {
   std::vector<std::shared_ptr<Device>> gpus{open_gpu(0, true)};
   if (shared_gpu(1)) gpus.push_back(open_gpu(1, true));
   for (const KernelCase& c : kernel_cases()) {
-    if (c.kernel.rfind("conv2d_", 0) != 0 && c.kernel.rfind("linear_", 0) != 0) continue;
-    if (has_bf16(c)) continue;
+    const std::string op = c.kernel.substr(0, c.kernel.find('_'));
+    if ((op != "conv2d" && op != "linear" && op != "attention") || has_bf16(c)) continue;
     const Outputs expected = run_on_cpu(c);
     for (const auto& gpu : gpus) {
       DeviceCase on_gpu(gpu, c, kPlain);

@@ -5,27 +5,28 @@
 
 namespace diffuse::cuda {
 
-// Kernels for the matrix unit are made for the head dimensions 64, 128 and 256, smaller ones are filled up with zeros;
-// those for the vector units compute slices of the outputs' columns and take any head dimension.
+// Kernels for the matrix unit are made for the head dimensions 64, 128 and 256 (as tf32: 64 and 128), smaller ones are
+// filled up with zeros; those for the vector units compute slices of the outputs' columns and take any head dimension.
+// `bytes` are those of an element of the images: 2, or 4 where float32 is multiplied as tf32.
 constexpr int kMatrixThreads = 128, kVectorThreads = 256, kDeltaThreads = 256;
-constexpr int kLargestMatrixHead = 256;
+constexpr int largest_matrix_head(int bytes) { return 512 / bytes; }
 
 // Rows of a head that a block owns, whichever the kernel.
-constexpr int matrix_forward_rows(int head) { return head <= 128 ? 128 : 64; }
+constexpr int matrix_forward_rows(int head, int bytes) { return head * bytes <= 256 ? 128 : 64; }
 constexpr int kMatrixBackwardRows = 64, kVectorRows = 64;
 
 // Rows of a head that pass by at a time.
-constexpr int kMatrixForwardKeys = 32;
-constexpr int matrix_backward_rows(int head) { return head <= 128 ? 32 : 16; }
+constexpr int matrix_forward_keys(int bytes) { return 64 / bytes; }
+constexpr int matrix_backward_rows(int head, int bytes) { return head <= 128 ? 64 / bytes : 16; }
 
 // Rows in shared memory are 16 bytes longer than they need be, so that those of eight neighbours lie in different
 // banks.
-constexpr int matrix_stride(int head) { return head + 8; }
-constexpr int matrix_forward_bytes(int head) {
-  return 2 * matrix_stride(head) * (matrix_forward_rows(head) + 4 * kMatrixForwardKeys);
+constexpr int matrix_stride(int head, int bytes) { return head + 16 / bytes; }
+constexpr int matrix_forward_bytes(int head, int bytes) {
+  return bytes * matrix_stride(head, bytes) * (matrix_forward_rows(head, bytes) + 4 * matrix_forward_keys(bytes));
 }
-constexpr int matrix_backward_bytes(int head) {
-  return 2 * matrix_stride(head) * (2 * kMatrixBackwardRows + 4 * matrix_backward_rows(head));
+constexpr int matrix_backward_bytes(int head, int bytes) {
+  return bytes * matrix_stride(head, bytes) * (2 * kMatrixBackwardRows + 4 * matrix_backward_rows(head, bytes));
 }
 
 // Columns of dk and dv that a block computes.

@@ -35,16 +35,20 @@ struct Choice {
   int columns;  // of the outputs, a block
 };
 
+int bytes_of(const Tensor& image) { return image.dtype == DType::bf16 ? 2 : 4; }
+
 // `columns`: those of a block of the vector units' kernels for large heads.
-Choice choose(const Tensor& q, int64_t head, int columns) {
-  if (q.dtype != DType::bf16) return {false, 0, head <= 64 ? 64 : columns};
-  if (head > kLargestMatrixHead) return {false, 0, columns};
-  return {true, head <= 64 ? 64 : head <= 128 ? 128 : 256, 0};
+Choice choose(const Tensor& q, int64_t head, int columns, bool tf32) {
+  const bool multiplies = q.dtype == DType::bf16 || tf32;
+  if (multiplies && head <= largest_matrix_head(bytes_of(q)))
+    return {true, head <= 64 ? 64 : head <= 128 ? 128 : 256, 0};
+  return {false, 0, q.dtype == DType::f32 && head <= 64 ? 64 : columns};
 }
 
 std::string entry_of(const char* kernel, const Choice& choice, const Tensor& q) {
+  const char* suffix = choice.matrix && q.dtype == DType::f32 ? "tf32" : image_suffix(q);
   return std::string(kernel) + (choice.matrix ? "_matrix_" : "_vector_") +
-         std::to_string(choice.matrix ? choice.head : choice.columns) + "_" + image_suffix(q);
+         std::to_string(choice.matrix ? choice.head : choice.columns) + "_" + suffix;
 }
 
 }  // namespace
@@ -54,17 +58,18 @@ size_t attention_forward_scratch(const Call&, const Limits&) { return 0; }
 void attention_forward(const Call& call, Launcher& launcher) {
   const Tensor *t = call.tensors, &q = t[2];
   const int64_t head = head_channels(q, call), heads = q.shape[0] * (channels(q) / head);
-  const Choice choice = choose(q, head, 256);
+  const Choice choice = choose(q, head, 256, launcher.tf32());
   AttentionForwardArguments arguments{view(t[0]), view(q),   view(t[3]),
                                       view(t[4]), f32(t[1]), shape_of(q, call, launcher.attributes())};
   AttentionShape& shape = arguments.shape;
-  shape.wide = all_aligned({arguments.y, arguments.q, arguments.k, arguments.v}, head, choice.matrix ? 8 : 4);
-  const int rows = choice.matrix ? matrix_forward_rows(choice.head) : kVectorRows;
+  const int bytes = bytes_of(q), wide = choice.matrix ? 16 / bytes : 4;
+  shape.wide = all_aligned({arguments.y, arguments.q, arguments.k, arguments.v}, head, wide);
+  const int rows = choice.matrix ? matrix_forward_rows(choice.head, bytes) : kVectorRows;
   shape.tiles = static_cast<int32_t>(blocks_of(shape.positions, rows));
   const std::string entry = entry_of("attention_forward", choice, q);
   if (choice.matrix)
     launcher.launch("attention", entry, {heads * shape.tiles}, kMatrixThreads, arguments,
-                    matrix_forward_bytes(choice.head));
+                    matrix_forward_bytes(choice.head, bytes));
   else
     launcher.launch("attention", entry, {heads * shape.tiles, blocks_of(head, choice.columns)}, kVectorThreads,
                     arguments);
@@ -78,7 +83,7 @@ void attention_backward(const Call& call, Launcher& launcher) {
   constexpr char kImage[] = "attention_backward";
   const Tensor *t = call.tensors, &q = t[6];
   const int64_t head = head_channels(q, call), heads = q.shape[0] * (channels(q) / head);
-  const Choice choice = choose(q, head, 128);
+  const Choice choice = choose(q, head, 128, launcher.tf32());
   AttentionBackwardArguments arguments{view(t[0]),
                                        view(t[1]),
                                        view(t[2]),
@@ -94,18 +99,18 @@ void attention_backward(const Call& call, Launcher& launcher) {
   AttentionShape& shape = arguments.shape;
 
   AttentionDeltaArguments delta{arguments.dy, arguments.y, arguments.delta, shape, q.shape[0]};
-  delta.shape.wide = all_aligned({delta.dy, delta.y}, head, q.dtype == DType::bf16 ? 8 : 4);
+  delta.shape.wide = all_aligned({delta.dy, delta.y}, head, 16 / bytes_of(q));
   launcher.launch(kImage, std::string("attention_delta_") + image_suffix(q),
                   {blocks_of(heads * shape.positions * kDeltaLanes, kDeltaThreads)}, kDeltaThreads, delta);
 
   shape.wide =
       all_aligned({arguments.dq, arguments.dk, arguments.dv, arguments.dy, arguments.q, arguments.k, arguments.v}, head,
-                  choice.matrix ? 8 : 4);
+                  choice.matrix ? 16 / bytes_of(q) : 4);
   const int rows = choice.matrix ? kMatrixBackwardRows : kVectorRows;
   shape.tiles = static_cast<int32_t>(blocks_of(shape.positions, rows));
   const std::string keys = entry_of("attention_keys", choice, q), queries = entry_of("attention_queries", choice, q);
   if (choice.matrix) {
-    const size_t bytes = matrix_backward_bytes(choice.head);
+    const size_t bytes = matrix_backward_bytes(choice.head, bytes_of(q));
     const Grid grid{heads * shape.tiles, blocks_of(head, matrix_slice(choice.head))};
     launcher.launch(kImage, keys, grid, kMatrixThreads, arguments, bytes);
     launcher.launch(kImage, queries, {grid.x}, kMatrixThreads, arguments, bytes);
