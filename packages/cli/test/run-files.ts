@@ -18,8 +18,14 @@ const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 
 /** Starts a command as a process of its own. */
 export function start(...args: string[]): ChildProcess {
+  return startWith({}, ...args);
+}
+
+/** The same with further variables of the environment. */
+export function startWith(env: Readonly<Record<string, string>>, ...args: string[]): ChildProcess {
   return spawn(process.execPath, ['--conditions=@diffuse/source', '--import', tsx, main, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
   });
 }
 

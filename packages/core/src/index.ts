@@ -133,7 +133,7 @@ export {
   kernelSignatures,
 } from './native/kernels.ts';
 export { checkGpu, type DeviceName } from './native/open-native.ts';
-export type { KernelCheck } from './native/self-check/check-kernels.ts';
+export type { KernelCheck, KernelOutcome } from './native/self-check/check-kernels.ts';
 export { userCacheDirectory } from './native/self-check/verdict.ts';
 export * from './samplers/index.ts';
 export {

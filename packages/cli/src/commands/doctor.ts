@@ -45,22 +45,35 @@ export const doctorCommand: Command<DoctorFlags> = {
     if (!check) return;
     const usable = environment.gpus.filter(({ reason }) => reason === '').map(({ device }) => device);
     const failed: string[] = [];
-    for (const device of usable) failed.push(...(await checkKernels(device, report)));
-    for (const device of ['cpu', ...usable] as const) failed.push(...(await checkComputation(device, report)));
+    const sound: DeviceName[] = ['cpu'];
+    for (const device of usable) {
+      const kernels = await checkKernels(device, report);
+      failed.push(...kernels.map((kernel) => `${kernel} on ${device}`));
+      if (kernels.length === 0) sound.push(device);
+    }
+    for (const device of sound) failed.push(...(await checkComputation(device, report)));
+    for (const device of usable.filter((each) => !sound.includes(each))) {
+      report.result(`\n${device}: nothing was computed with kernels that do not agree`);
+    }
     if (failed.length > 0) throw new Failure(exitCodes.failed, `the self-check failed: ${failed.join(', ')}`);
   },
 };
 
-/** Every kernel of a GPU beside the CPU's; returns what failed. */
+/** Every kernel of a GPU beside the CPU's; returns what kept it from being sound. */
 async function checkKernels(device: DeviceName, report: Report): Promise<string[]> {
   const { checkGpu } = await import('@diffuse/core');
-  const { kernelRows } = await loadGpuText();
+  const { kernelReport } = await loadGpuText();
+  const begin = performance.now();
   const checks = await checkGpu(device);
+  const seconds = (performance.now() - begin) / 1000;
   for (const check of checks) report.event('kernel', { device, ...check });
-  report.result(`\n${device}: kernels beside the CPU's, largest differences over the largest numbers`);
-  report.result(columns(kernelRows(checks)));
-  const failed = checks.filter(({ ok }) => !ok).map(({ kernel }) => `${kernel} on ${device}`);
-  return [...new Set(failed)];
+  report.event('kernels', { device, checks: checks.length, agree: checks.filter(({ ok }) => ok).length, seconds });
+  report.result(`\n${device}: every kernel beside the CPU's`);
+  report.result(kernelReport(checks, seconds));
+  const unsound = checks.filter(({ outcome }) => outcome === 'failed' || outcome === 'differs');
+  const unchecked = checks.filter(({ outcome }) => outcome === 'unchecked').length;
+  const failed = [...new Set(unsound.map(({ kernel }) => kernel))];
+  return unchecked > 0 ? [...failed, `${unchecked} checks that were not made`] : failed;
 }
 
 /** Sums beside float64, and a training; returns what failed. */
@@ -70,7 +83,7 @@ async function checkComputation(name: DeviceName, report: Report): Promise<strin
   using device = await openDevice(name, { selfCheck: false });
   const results = await selfCheck(device);
   for (const result of results) report.event('check', { device: name, ...result });
-  report.result(`\n${name}: ${device.name}`);
+  report.result(`\n${device.name}: sums beside float64, and a training`);
   report.result(columns(results.map(checkRow)));
   return results.filter(({ ok }) => !ok).map((result) => `${result.name} on ${name}`);
 }

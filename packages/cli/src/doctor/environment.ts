@@ -1,4 +1,5 @@
-import { availableParallelism, cpus } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { availableParallelism, cpus, release } from 'node:os';
 import {
   type DeviceDescription,
   listDevices,
@@ -13,6 +14,7 @@ import { messageOf } from '../failure.ts';
 /** What the machine and the installation have. A field that could not be found out holds the reason instead. */
 export interface Environment {
   readonly node: string;
+  /** Of Node's names, and the system with its version. */
   readonly platform: string;
   readonly cpu: string;
   /** Cores that this process may use. */
@@ -38,7 +40,7 @@ export async function readEnvironment(): Promise<Environment> {
   const { device, images, cacheDirectory } = await look();
   return {
     node: process.versions.node,
-    platform: `${process.platform} ${process.arch}`,
+    platform: `${process.platform} ${process.arch}, ${systemName()}`,
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: availableParallelism(),
     addon,
@@ -51,6 +53,16 @@ export async function readEnvironment(): Promise<Environment> {
     images,
     cacheDirectory,
   };
+}
+
+/** The distribution of Linux, if it tells, and the version of the kernel. */
+function systemName(): string {
+  try {
+    const name = /^PRETTY_NAME="?([^"\n]+)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];
+    return `${name ?? ''} ${release()}`.trim();
+  } catch {
+    return release();
+  }
 }
 
 async function look(): Promise<Pick<Environment, 'device' | 'images' | 'cacheDirectory'>> {

@@ -3,7 +3,18 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { testGpus } from '@diffuse/testkit';
 import { describe, expect, test } from 'vitest';
-import { ended, jsonLines, pngSize, resultOf, run, start, temporaryFolder, tinyImages, tinyModel } from '../helpers.ts';
+import {
+  ended,
+  jsonLines,
+  pngSize,
+  resultOf,
+  run,
+  start,
+  startWith,
+  temporaryFolder,
+  tinyImages,
+  tinyModel,
+} from '../helpers.ts';
 
 const { missing } = testGpus();
 const title = missing === undefined ? 'commands on a GPU' : `commands on a GPU (skipped: ${missing})`;
@@ -14,8 +25,21 @@ describe.skipIf(missing !== undefined)(title, () => {
     const { code, stdout } = await run('doctor');
     expect(code).toBe(0);
     expect(stdout).toMatch(/^cuda +NVIDIA driver.*, supports CUDA \d+\.\d+$/m);
-    expect(stdout).toMatch(/^cuda:0 +NVIDIA .*, compute capability \d+\.\d, [\d.]+ GiB: can be used$/m);
+    expect(stdout).toMatch(
+      /^cuda:0 +NVIDIA .*, compute capability \d+\.\d, [\d.]+ GiB: can be used, (?:machine code|PTX) of \w+/m,
+    );
+    expect(stdout).toMatch(/^kernels +build \w{16}, (?:fatbin|ptx) \w{16} by nvcc [\d.]+ for /m);
     expect(stdout).toMatch(/^device +cuda:0 NVIDIA .*, \d+ multiprocessors$/m);
+  });
+
+  test('doctor --check holds each kernel of a GPU against the CPU', async () => {
+    const env = { DIFFUSE_CACHE: await temporaryFolder(), CUDA_SIMULATOR_DEVICES: 'rtx4090,t4' };
+    const { code, stdout } = await ended(startWith(env, 'doctor', '--check'));
+    expect(code).toBe(0);
+    const [checks, agree] = (/^(\d+) checks of \d+ kernels in [\d.]+ s; agree: (\d+)$/m.exec(stdout) ?? []).slice(1);
+    expect(Number(checks)).toBeGreaterThan(90);
+    expect(agree).toBe(checks);
+    expect(stdout).toMatch(/^cuda:0 NVIDIA .*: sums beside float64, and a training\nok +matrix product/m);
   });
 
   test('a device that there is not is one line that names the flag', async () => {

@@ -117,6 +117,6 @@ async function requireCheck(gpu: CudaReportDevice, status: CudaReport): Promise<
   if (failed.length > named.length) named.push('…');
   throw new DiffuseError(
     'ERR_DEVICE',
-    `cuda:${gpu.ordinal} (${gpu.name}) computes something else than the CPU in ${failed.length} of ${checks.length} checks and is not used; diffuse doctor --check tells more. ${named.join('; ')}`,
+    `cuda:${gpu.ordinal} (${gpu.name}) does not compute what the CPU does in ${failed.length} of ${checks.length} checks and is not used; diffuse doctor --check tells more. ${named.join('; ')}`,
   );
 }

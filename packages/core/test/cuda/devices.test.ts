@@ -12,13 +12,11 @@ import { compile } from '../../src/graph/program.ts';
 import { addonPath } from '../../src/native/addon.ts';
 import { type DeviceDescription, openDevice } from '../../src/native/device.ts';
 import { checkGpu } from '../../src/native/open-native.ts';
+import type { KernelCheck } from '../../src/native/self-check/check-kernels.ts';
 import { describeOnGpu } from './gpus.ts';
 
 const execute = promisify(execFile);
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
-const [probeFile, leaveFile] = ['./probe.ts', './leave.ts'].map((name) =>
-  fileURLToPath(new URL(name, import.meta.url)),
-) as [string, string];
 
 interface Probe {
   readonly devices: readonly DeviceDescription[];
@@ -27,16 +25,17 @@ interface Probe {
   readonly cuda: { readonly name?: string; readonly code?: string; readonly message?: string };
 }
 
-/** What a program says in a process of its own, with other variables of the environment. */
-async function runAlone(file: string, env: Readonly<Record<string, string>>): Promise<string> {
+/** What a script beside this file says in a process of its own, with other variables of the environment. */
+async function runAlone(script: string, env: Readonly<Record<string, string>>): Promise<string> {
+  const file = fileURLToPath(new URL(script, import.meta.url));
   const args = ['--conditions=@diffuse/source', '--import', tsx, file];
-  const { stdout } = await execute(process.execPath, args, { env: { ...process.env, ...env } });
+  const { stdout } = await execute(process.execPath, args, { env: { ...process.env, ...env }, maxBuffer: 1 << 24 });
   return stdout;
 }
 
 /** What such a process finds of GPUs. */
 async function probe(env: Readonly<Record<string, string>>): Promise<Probe> {
-  return JSON.parse(await runAlone(probeFile, env)) as Probe;
+  return JSON.parse(await runAlone('./probe.ts', env)) as Probe;
 }
 
 let folder: string;
@@ -146,7 +145,7 @@ describeOnGpu('what can be found', (name) => {
 describeOnGpu('the end of a process', () => {
   test('comes after the last run of a device that has been closed, and leaves the driver in order', async () => {
     const report = join(folder, 'report.jsonl');
-    await runAlone(leaveFile, { CUDA_SIMULATOR_REPORT: report });
+    await runAlone('./leave.ts', { CUDA_SIMULATOR_REPORT: report });
     expect(await readFile(report, 'utf8')).toBe('');
   });
 });
@@ -174,7 +173,7 @@ describeOnGpu('the self-check', (name) => {
     const wrong = await probe(variables);
     expect(wrong.auto.name).toMatch(/^cpu /);
     expect(wrong.warnings).toEqual([
-      expect.stringMatching(/A100.* computes something else than the CPU.*silu_forward \(f32\)/),
+      expect.stringMatching(/A100.* does not compute what the CPU does.*silu_forward \(f32\)/),
     ]);
     expect(wrong.cuda.code).toBe('ERR_DEVICE');
 
@@ -182,5 +181,59 @@ describeOnGpu('the self-check', (name) => {
     const good = await probe(variables);
     expect(good.auto.name).toMatch(/^cuda:0 .*A100/);
     expect(await readdir(join(cache, 'self-check'))).toHaveLength(1);
+  });
+
+  /** The kernels that do not agree, with what came of them. */
+  async function disagreeing(variables: Readonly<Record<string, string>>): Promise<string[]> {
+    // What the simulator finds here is meant to be found.
+    const environment = { CUDA_SIMULATOR_DEVICES: 'a100', CUDA_SIMULATOR_REPORT: '', ...variables };
+    const checks = JSON.parse(await runAlone('./check.ts', environment)) as KernelCheck[];
+    expect(checks.length).toBeGreaterThan(90);
+    return checks.filter(({ ok }) => !ok).map(({ kernel, format, outcome }) => `${kernel} ${format} ${outcome}`);
+  }
+
+  /** A copy of the images in which some are changed. */
+  async function imagesWith(changes: Readonly<Record<string, (ptx: string) => string>>): Promise<string> {
+    const images = await mkdtemp(join(folder, 'changed-'));
+    await cp(process.env.DIFFUSE_CUDA_IMAGES as string, images, { recursive: true });
+    for (const [image, change] of Object.entries(changes)) {
+      const file = join(images, `${image}.ptx`);
+      const ptx = await readFile(file, 'utf8');
+      expect(change(ptx)).not.toBe(ptx);
+      await writeFile(file, change(ptx));
+    }
+    return images;
+  }
+
+  /** The entry begins with a trap, which ends the context. */
+  const trapped = (ptx: string, entry: string): string =>
+    ptx.replace(new RegExp(`(\\.entry ${entry}\\([^{]*\\{.*?\\n\\n)`, 's'), '$1\ttrap;\n');
+
+  test('names the kernels that fail and those that differ: each is checked, whatever those before it did', async () => {
+    const images = await imagesWith({
+      silu: (ptx) => trapped(ptx, 'silu_forward_f32').replaceAll('ex2.approx.ftz.f32', 'rcp.approx.ftz.f32'),
+      optimizer: (ptx) => trapped(ptx, 'adamw_ema_f32'),
+    });
+    expect(await disagreeing({ DIFFUSE_CUDA_IMAGES: images })).toEqual([
+      'silu_forward f32 failed',
+      'silu_backward f32 differs',
+      'adamw_ema f32 failed',
+    ]);
+  });
+
+  test('an error of the driver fails one kernel; the device is opened anew for the rest', async () => {
+    const failed = await disagreeing({ CUDA_SIMULATOR_FAIL_CALL: 'cuLaunchKernel:40:CUDA_ERROR_LAUNCH_FAILED' });
+    expect(failed).toEqual([expect.stringMatching(/^conv2d_\w+ \w+ failed$/)]);
+  });
+
+  test('says which kernels were not checked where the device cannot be opened anew', async () => {
+    const images = await imagesWith({ optimizer: (ptx) => trapped(ptx, 'gradient_norm_f32') });
+    const failed = await disagreeing({
+      CUDA_SIMULATOR_FAIL_CALL: 'cuDevicePrimaryCtxRelease_v2:1:CUDA_ERROR_UNKNOWN',
+      DIFFUSE_CUDA_IMAGES: images,
+    });
+    expect(failed.slice(0, 2)).toEqual(['gradient_norm f32 failed', 'adamw_ema f32 unchecked']);
+    expect(failed.slice(2).every((line) => / tf32 unchecked$/.test(line))).toBe(true);
+    expect(failed.length).toBeGreaterThan(2);
   });
 });

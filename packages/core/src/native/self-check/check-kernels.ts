@@ -1,15 +1,24 @@
 import type { NativeDevice } from '../bindings.ts';
 import type { KernelName } from '../kernels.ts';
 import { hasImages, type KernelCall, kernelCalls } from './kernel-calls.ts';
-import { type CallOutputs, type ImageFormat, runCall } from './run-call.ts';
+import { type LastingDevice, lastingDevice } from './lasting-device.ts';
+import { type CallOutputs, runCall } from './run-call.ts';
+
+/**
+ * What came of a kernel's calls: they `agree` with the CPU's, one of them `differs`, one `failed` (the kernel could not be launched or did
+ * something forbidden), or they were `unchecked`, since the device could not be opened again after another kernel had failed.
+ */
+export type KernelOutcome = 'agree' | 'differs' | 'failed' | 'unchecked';
 
 /** How one kernel's calls went in one number format. */
 export interface KernelCheck {
   readonly kernel: string;
   /** Of its images, or `tf32` where float32 is multiplied as that; `f32` for kernels without images. */
   readonly format: 'f32' | 'bf16' | 'tf32';
+  /** Whether they agree. */
   readonly ok: boolean;
-  /** Largest difference from the CPU over the largest number, of the output that is worst against its tolerance. */
+  readonly outcome: KernelOutcome;
+  /** Largest difference from the CPU over the largest number, of the output that is worst against its tolerance; NaN if there is none. */
   readonly error: number;
   readonly tolerance: number;
   /** What went wrong; empty if nothing did. */
@@ -22,10 +31,12 @@ const products = /^(conv2d|linear|attention)_/;
 const exact = /^random_/;
 
 /**
- * Runs small calls of every kernel on a device and on the CPU, in every number format, and compares what they write.
+ * Runs small calls of every kernel on a device and on the CPU, in every number format, and compares what they write. A kernel that fails
+ * takes its device with it: that is opened anew for the kernels that follow.
  *
  * @param open opens the device that is checked, which multiplies float32 as tf32 or does not.
  * @param reference opens the CPU.
+ * @throws what `open` throws at first.
  */
 export async function checkKernels(
   open: (options: { readonly tf32: boolean }) => NativeDevice,
@@ -34,29 +45,30 @@ export async function checkKernels(
   const cpu = reference();
   const checks: KernelCheck[] = [];
   try {
-    const plain = open({ tf32: false });
-    try {
-      for (const [kernel, calls] of byKernel()) {
-        const formats: ImageFormat[] = hasImages(kernel) ? ['f32', 'bf16'] : ['f32'];
-        for (const format of formats) checks.push(await checkKernel(kernel, calls, { device: plain, cpu, format }));
-      }
-    } finally {
-      plain.dispose();
-    }
-    const rounding = open({ tf32: true });
-    try {
-      for (const [kernel, calls] of byKernel()) {
-        if (products.test(kernel)) {
-          checks.push(await checkKernel(kernel, calls, { device: rounding, cpu, format: 'tf32' }));
+    for (const tf32 of [false, true]) {
+      const device = lastingDevice(() => open({ tf32 }));
+      try {
+        // What cannot be opened at all has no kernels to tell of.
+        if (!tf32) await device.get();
+        for (const [kernel, calls] of byKernel()) {
+          for (const format of formatsOf(kernel, tf32)) {
+            checks.push(await checkKernel(kernel, calls, { device, cpu, format }));
+          }
         }
+      } finally {
+        device.dispose();
       }
-    } finally {
-      rounding.dispose();
     }
   } finally {
     cpu.dispose();
   }
   return checks;
+}
+
+/** The formats in which a kernel's calls are made on a device that multiplies float32 as tf32 or does not. */
+function formatsOf(kernel: KernelName, tf32: boolean): KernelCheck['format'][] {
+  if (tf32) return products.test(kernel) ? ['tf32'] : [];
+  return hasImages(kernel) ? ['f32', 'bf16'] : ['f32'];
 }
 
 function byKernel(): Map<KernelName, KernelCall[]> {
@@ -70,14 +82,22 @@ function byKernel(): Map<KernelName, KernelCall[]> {
 }
 
 interface Pair {
-  readonly device: NativeDevice;
+  readonly device: LastingDevice;
   readonly cpu: NativeDevice;
   readonly format: KernelCheck['format'];
 }
 
 async function checkKernel(kernel: string, calls: readonly KernelCall[], pair: Pair): Promise<KernelCheck> {
-  const { device, cpu, format } = pair;
+  const { cpu, format } = pair;
+  const nothing = { kernel, format, ok: false, error: Number.NaN, tolerance: 0 };
   const images = format === 'bf16' ? 'bf16' : 'f32';
+  let device: NativeDevice;
+  try {
+    device = await pair.device.get();
+  } catch (error) {
+    const problem = `the device could not be opened again: ${(error as Error).message}`;
+    return { ...nothing, outcome: 'unchecked', problem };
+  }
   let worst: Difference | undefined;
   try {
     for (const call of calls) {
@@ -87,12 +107,12 @@ async function checkKernel(kernel: string, calls: readonly KernelCall[], pair: P
       }
     }
   } catch (error) {
-    return { kernel, format, ok: false, error: Number.NaN, tolerance: 0, problem: (error as Error).message };
+    return { ...nothing, outcome: 'failed', problem: (error as Error).message };
   }
   const { name = '', error = Number.NaN, tolerance = 0 } = worst ?? {};
-  const ok = error <= tolerance;
-  const problem = ok ? '' : `'${name}' differs by ${error.toExponential(1)}, ${tolerance.toExponential(1)} is allowed`;
-  return { kernel, format, ok, error, tolerance, problem };
+  if (error <= tolerance) return { kernel, format, ok: true, outcome: 'agree', error, tolerance, problem: '' };
+  const problem = `'${name}' differs by ${error.toExponential(1)}, ${tolerance.toExponential(1)} is allowed`;
+  return { kernel, format, ok: false, outcome: 'differs', error, tolerance, problem };
 }
 
 interface Difference {
