@@ -14,15 +14,16 @@ std::vector<double> followed_by(std::vector<double> numbers, std::initializer_li
   return numbers;
 }
 
-void add_attention(std::vector<KernelCall>& calls, DType dtype, int64_t D) {
+void add_attention(std::vector<KernelCall>& calls, DType dtype, int64_t D, bool tf32 = false) {
   const int64_t S = 128;
   const std::vector<int64_t> shape{1, S, D};
   const auto tensor = [&](uint64_t seed) { return image(shape, seed, dtype); };
   const Numbers y = empty_image(shape, dtype);
-  calls.push_back({"attention_forward", {y, {{1, 1, S}}, tensor(1), tensor(2), tensor(3)}, {1, 0.125}});
+  calls.push_back({"attention_forward", {y, {{1, 1, S}}, tensor(1), tensor(2), tensor(3)}, {1, 0.125}, tf32});
   calls.push_back({"attention_backward",
                    {y, y, y, tensor(4), tensor(5), noise({1, 1, S}, 6, 4, 5), tensor(1), tensor(2), tensor(3)},
-                   {1, 0.125}});
+                   {1, 0.125},
+                   tf32});
 }
 
 void add_normalisation(std::vector<KernelCall>& calls, DType dtype) {
@@ -172,7 +173,8 @@ std::vector<KernelCall> aligned_calls() {
   std::vector<KernelCall> calls;
   // Larger heads are for the vector units in either format.
   for (const int64_t D : {64, 128, 256, 320}) add_attention(calls, DType::bf16, D);
-  for (const int64_t D : {64, 128}) add_attention(calls, DType::f32, D);
+  for (const int64_t D : {64, 128})
+    for (const bool tf32 : {false, true}) add_attention(calls, DType::f32, D, tf32);
   for (const DType dtype : {DType::f32, DType::bf16}) {
     add_normalisation(calls, dtype);
     add_elementwise(calls, dtype);

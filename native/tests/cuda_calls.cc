@@ -87,7 +87,7 @@ Result run_on_cpu(const KernelCall& c) {
 }
 
 Result run_on_gpu(const KernelCall& c) {
-  const auto device = shared_gpu(0);
+  const auto device = c.tf32 ? open_gpu(0, true) : shared_gpu(0);
   HostCall host(c);
   std::vector<std::unique_ptr<Memory>> placed;
   std::vector<Tensor> tensors = host.tensors;

@@ -25,6 +25,7 @@ struct KernelCall {
   std::string kernel;
   std::vector<Numbers> tensors;
   std::vector<double> attributes;
+  bool tf32 = false;  // on a GPU that multiplies float32 images as tf32
 };
 
 // Where `tolerance` is 0 the bits must be equal; else differences are of the largest number.

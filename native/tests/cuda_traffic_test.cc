@@ -42,6 +42,8 @@ constexpr Exception kExceptions[] = {
     {"token_noising_", "cuda/ops/token_noising.cu:", false},
     // Accumulators lie in registers as the general core multiplies them; bound by operations.
     {"matmul_", "cuda/ops/matmul.cu:", false},
+    // As tf32, outputs pass through shared memory once, at the end, two neighbours a lane.
+    {"attention_", "cuda/common/image.h:", true},
     // A block sums a group's few numbers once.
     {"group_norm_gradient", "cuda/common/line_sums.h:", true},
     // Elements of the same size count in the same place.
