@@ -30,7 +30,13 @@ struct ChannelNorm {
   }
 };
 
-// dx = dz own - (x - mean) along - level, for Width channels of a row of coefficients [4, C].
+// dx = dz own - (x - mean) along - level
+__device__ __forceinline__ float normalised_gradient(float dz, float x, float mean, float own, float along,
+                                                     float level) {
+  return fmaf(mean - x, along, fmaf(dz, own, -level));
+}
+
+// Those coefficients of Width channels, from a row [4, C] of them.
 template <int Width>
 struct ChannelGradient {
   float mean[Width], own[Width], along[Width], level[Width];
@@ -45,7 +51,7 @@ struct ChannelGradient {
     }
   }
   __device__ __forceinline__ float operator()(int k, float dz, float x) const {
-    return fmaf(mean[k] - x, along[k], fmaf(dz, own[k], -level[k]));
+    return normalised_gradient(dz, x, mean[k], own[k], along[k], level[k]);
   }
 };
 

@@ -7,6 +7,49 @@
 
 namespace diffuse::cuda {
 
+// Fetches a block's tiles of weights (conv2d_pack). Every thread has one of the four vectors of some columns.
+template <typename Core>
+class WeightLoader {
+ public:
+  using T = typename Core::T;
+
+  __device__ __forceinline__ WeightLoader(const ConvolutionArguments& arguments, const ConvolutionLattice& lattice,
+                                          uint32_t first_column) {
+    const int column = threadIdx.x / kTileVectors, vector = threadIdx.x % kTileVectors;
+    to_ = tile_offset(column, vector);
+    weights_ = static_cast<const T*>(arguments.weights) + lattice.first_weight +
+               static_cast<int64_t>(first_column + column) * lattice.depth + vector * kWide<T>;
+    step_ = static_cast<int64_t>(kColumnsAtOnce) * lattice.depth;
+  }
+
+  // Starts to fetch a tile; the next one begins `depth` elements further down.
+  __device__ __forceinline__ void fetch(std::byte* columns, int32_t depth) {
+#pragma unroll
+    for (int i = 0; i < kCopies; i++)
+      if (Core::kColumns % kColumnsAtOnce == 0 || threadIdx.x / kTileVectors < Core::kColumns)
+        copy_async(shared_address(columns) + to_ + i * kColumnsAtOnce * kTileRowBytes, weights_ + i * step_);
+    weights_ += depth;
+  }
+
+ private:
+  static constexpr int kColumnsAtOnce = Core::kThreads / kTileVectors;
+  static constexpr int kCopies = (Core::kColumns + kColumnsAtOnce - 1) / kColumnsAtOnce;
+  static_assert(kColumnsAtOnce % 8 == 0, "one swizzle serves all copies of a thread");
+
+  uint32_t to_;
+  const T* weights_;
+  int64_t step_;
+};
+
+// A vector that is not aligned; zeros behind `count` elements.
+template <typename T>
+__device__ __forceinline__ void copy_elements(std::byte* to, const T* from, int count) {
+  Pack<T, kWide<T>> pack;
+#pragma unroll
+  for (int i = 0; i < kWide<T>; i++) pack.elements[i] = i < count ? from[i] : from_float<T>(0);
+  *reinterpret_cast<Pack<T, kWide<T>>*>(to) = pack;
+}
+
 // Fetches a block's tiles. Every thread has one of the four vectors of some rows and columns.
 template <typename Core>
 class ConvolutionLoader {
@@ -15,7 +58,10 @@ class ConvolutionLoader {
 
   __device__ __forceinline__ ConvolutionLoader(const ConvolutionArguments& arguments, const ConvolutionLattice& lattice,
                                                uint32_t first_row, uint32_t first_column)
-      : arguments_(arguments), window_(lattice.window_columns), window_rows_(lattice.window_rows) {
+      : arguments_(arguments),
+        window_(lattice.window_columns),
+        window_rows_(lattice.window_rows),
+        weights_(arguments, lattice, first_column) {
     const int row = threadIdx.x / kTileVectors, vector = threadIdx.x % kTileVectors;
     to_ = tile_offset(row, vector);
 #pragma unroll
@@ -28,9 +74,6 @@ class ConvolutionLoader {
           (static_cast<int64_t>(pixel.sample) * arguments.source_rows + y_[i]) * arguments.source_columns + x_[i];
       offset_[i] = seen * arguments.source_stride;
     }
-    weights_ = static_cast<const T*>(arguments.weights) + lattice.first_weight +
-               static_cast<int64_t>(first_column + row) * lattice.depth + vector * kWide<T>;
-    weights_step_ = static_cast<int64_t>(kRowsAtOnce) * lattice.depth;
     channel_ = vector * kWide<T>;
     wrap();
   }
@@ -54,27 +97,14 @@ class ConvolutionLoader {
       else
         copy_elements(rows + to, from, inside ? count : 0);
     }
-#pragma unroll
-    for (int i = 0; i < kColumnCopies; i++)
-      if (Core::kColumns % kRowsAtOnce == 0 || threadIdx.x / kTileVectors < Core::kColumns)
-        copy_async(shared_address(columns) + to_ + i * kRowsAtOnce * kTileRowBytes, weights_ + i * weights_step_);
-    weights_ += kTileDepth<T>;
+    weights_.fetch(columns, kTileDepth<T>);
     channel_ += kTileDepth<T>;
     wrap();
   }
 
  private:
-  // A vector that is not aligned.
-  static __device__ __forceinline__ void copy_elements(std::byte* to, const T* from, int count) {
-    Pack<T, kWide<T>> pack;
-#pragma unroll
-    for (int i = 0; i < kWide<T>; i++) pack.elements[i] = i < count ? from[i] : from_float<T>(0);
-    *reinterpret_cast<Pack<T, kWide<T>>*>(to) = pack;
-  }
-
   static constexpr int kRowsAtOnce = Core::kThreads / kTileVectors;
   static constexpr int kRowCopies = Core::kRows / kRowsAtOnce;
-  static constexpr int kColumnCopies = (Core::kColumns + kRowsAtOnce - 1) / kRowsAtOnce;
   static constexpr int kOutside = -(1 << 30);
   static_assert(Core::kRows % kRowsAtOnce == 0 && kRowsAtOnce % 8 == 0, "one swizzle serves all copies of a thread");
 
@@ -93,8 +123,7 @@ class ConvolutionLoader {
   uint32_t to_;
   int32_t y_[kRowCopies], x_[kRowCopies];
   int64_t offset_[kRowCopies];  // of the pixel that the first tap reads
-  const T* weights_;
-  int64_t weights_step_;
+  WeightLoader<Core> weights_;
   int32_t channel_, tap_row_ = 0, tap_column_ = 0;
 };
 

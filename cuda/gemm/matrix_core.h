@@ -12,7 +12,7 @@ class MatrixCore {
  public:
   using T = Element;
   static constexpr int kRows = Rows, kColumns = Columns;
-  static constexpr int kWarpRows = WarpRows;
+  static constexpr int kWarpRows = WarpRows, kHeight = WarpRows / 16;
   static constexpr int kThreads = Rows / WarpRows * (Columns / WarpColumns) * kWarp;
 
   __device__ __forceinline__ MatrixCore() {
@@ -26,18 +26,26 @@ class MatrixCore {
 
   // Adds the products of two tiles.
   __device__ __forceinline__ void multiply(const std::byte* row_tile, const std::byte* column_tile) {
-    const uint32_t rows = shared_address(row_tile), columns = shared_address(column_tile);
     const int lane = threadIdx.x % kWarp;
-    const int a_row = lane % 16, a_vector = lane / 16;
+    const uint32_t address = shared_address(row_tile) + first_row() * kTileRowBytes + tile_offset(lane % 16, lane / 16);
+    multiply_rows([&](int i, int step) { return (address ^ (step * kVectorBytes)) + i * 16 * kTileRowBytes; },
+                  column_tile);
+  }
+
+  // The same, of rows anywhere in shared memory: address_of(i, step) is where this lane reads vector step + lane / 16
+  // of row lane % 16 of the i-th 16 rows of its warp.
+  template <typename AddressOf>
+  __device__ __forceinline__ void multiply_rows(AddressOf&& address_of, const std::byte* column_tile) {
+    const uint32_t columns = shared_address(column_tile);
+    const int lane = threadIdx.x % kWarp;
     const int b_row = lane % 8 + lane / 16 * 8, b_vector = lane / 8 % 2;
 #pragma unroll
     for (int step = 0; step < kTileVectors; step += 2) {
-      const uint32_t a_address = rows + first_row() * kTileRowBytes + tile_offset(a_row, step + a_vector);
       const uint32_t b_address = columns + first_column() * kTileRowBytes + tile_offset(b_row, step + b_vector);
       uint32_t a[kHeight][4], b[kWidth / 2][4];
 #pragma unroll
       for (int i = 0; i < kHeight; i++) {
-        load_matrices(a[i], a_address + i * 16 * kTileRowBytes);
+        load_matrices(a[i], address_of(i, step));
         if constexpr (sizeof(T) == sizeof(float)) {
 #pragma unroll
           for (int e = 0; e < 4; e++) a[i][e] = to_tf32(__uint_as_float(a[i][e]));
@@ -77,7 +85,7 @@ class MatrixCore {
   static __device__ __forceinline__ int first_row() { return threadIdx.x / kWarp / (Columns / WarpColumns) * WarpRows; }
 
  private:
-  static constexpr int kHeight = WarpRows / 16, kWidth = WarpColumns / 8;
+  static constexpr int kWidth = WarpColumns / 8;
   static_assert(kWidth % 2 == 0, "columns are loaded 16 at a time");
 
   static __device__ __forceinline__ int first_column() {

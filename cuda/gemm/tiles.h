@@ -20,8 +20,9 @@ constexpr int kTileDepth = kTileRowBytes / sizeof(T);
 
 // Where a vector of a row lies. Two rows fill all banks once; the vectors of the next two trade places, so that the
 // same vector of eight successive rows, which ldmatrix and quarters of a warp read, lies in eight different places.
-__device__ __forceinline__ uint32_t tile_offset(int row, int vector) {
-  return static_cast<uint32_t>(row * kTileRowBytes + (vector ^ (row / 2 % kTileVectors)) * kVectorBytes);
+// Rows before the first have places too, which those 16 rows on are counted from.
+__device__ __forceinline__ uint32_t tile_offset(uint32_t row, uint32_t vector) {
+  return row * kTileRowBytes + (vector ^ (row / 2 % kTileVectors)) * kVectorBytes;
 }
 
 }  // namespace diffuse::cuda

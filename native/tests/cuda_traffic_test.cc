@@ -118,28 +118,41 @@ std::string waste_of(const std::string& line) {
   return waste;
 }
 
-void add_convolution(std::vector<KernelCall>& calls, int64_t columns, int64_t K) {
+// Of an image 8 rows high. Windows of 3 x 3 are read by patches, which work out what the source stands for; of 1 x 1
+// pixel by pixel.
+void add_convolution(std::vector<KernelCall>& calls, int64_t columns, int64_t K, int64_t window) {
   constexpr int64_t C = 64, H = 8;
   const std::vector<int64_t> in{1, H, columns, C}, out{1, H, columns, K};
-  const Numbers x = image(in, 1), dy = image(out, 2), weight = noise({3, 3, C, K}, 3), &no = kNone;
+  const Numbers x = image(in, 1), dy = image(out, 2), weight = noise({window, window, C, K}, 3), &no = kNone;
   const Numbers mean = noise({1, 8}, 4), rstd = noise({1, 8}, 5, 0.5, 1), c = noise({C}, 6);
-  const std::vector<double> attributes{1, 1, 1, 0};
+  const double pad = window == 3 ? 1 : 0;
+  const std::vector<double> attributes{1, pad, pad, 0}, with_silu{1, pad, pad, 1};
   calls.push_back(
       {"conv2d_forward",
        {empty_image(out), {{1, H / 4, 3, K}}, x, weight, noise({K}, 4), no, no, no, no, noise({1, K}, 5), dy},
        attributes});
   calls.push_back({"conv2d_forward", {empty_image(out), no, x, weight, no, no, no, no, no, no, no}, attributes});
+  calls.push_back({"conv2d_forward", {empty_image(out), no, x, weight, no, mean, rstd, c, c, no, no}, with_silu});
   calls.push_back({"conv2d_data_gradient",
                    {empty_image(in), {{1, H / 4, 2, C}}, dy, weight, no, no, x, mean, rstd, c, c, no},
                    attributes});
-  calls.push_back({"conv2d_weight_gradient", {{{3, 3, C, K}}, {{K}}, x, dy, no, no, no, no, no, no}, attributes});
+  calls.push_back({"conv2d_data_gradient",
+                   {empty_image(in), no, dy, weight, image(out, 7), noise({1, 4, K}, 8), no, no, no, no, no, no},
+                   attributes});
+  calls.push_back(
+      {"conv2d_weight_gradient", {{{window, window, C, K}}, {{K}}, x, dy, no, no, no, no, no, no}, attributes});
 }
 
 std::vector<KernelCall> measured_calls() {
   std::vector<KernelCall> calls = aligned_calls();
-  add_convolution(calls, 16, 128);
-  add_convolution(calls, 8, 64);
-  add_convolution(calls, 8, 16);
+  for (int64_t window : {1, 3}) {
+    add_convolution(calls, 16, 128, window);
+    add_convolution(calls, 8, 64, window);
+    add_convolution(calls, 8, 16, window);
+  }
+  // As wide as patches are, and several samples in a tile.
+  add_convolution(calls, 64, 32, 3);
+  add_convolution(calls, 4, 32, 3);
   return calls;
 }
 
@@ -183,8 +196,9 @@ TEST(cuda_kernels_use_whole_sectors_and_all_banks) {
       }
     }
   }
-  for (const char* kernel : {"conv2d_wide_bf16", "conv2d_square_bf16", "conv2d_narrow_bf16",
-                             "conv2d_weight_gradient_bf16", "conv2d_weight_gradient_narrow_bf16"})
+  for (const char* kernel : {"conv2d_wide_bf16", "conv2d_square_bf16", "conv2d_narrow_bf16", "conv2d_patch_wide_bf16",
+                             "conv2d_patch_square_bf16", "conv2d_patch_narrow_bf16", "conv2d_weight_gradient_bf16",
+                             "conv2d_weight_gradient_narrow_bf16"})
     check(seen.count(kernel) == 1, std::string(kernel) + " did not run");
   for (const std::string& kernel : entries_of_images()) check(seen.count(kernel) == 1, kernel + " did not run");
   check(wasteful == 0, text("%d launches waste sectors or wavefronts", wasteful));

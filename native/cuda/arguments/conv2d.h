@@ -55,6 +55,9 @@ struct ConvolutionTile {
 };
 constexpr ConvolutionTile kWideMatrixTile{128, 128, 128, 3}, kWideScalarTile{128, 64, 128, 3};
 constexpr ConvolutionTile kSquareTile{64, 64, 128, 4}, kNarrowTile{128, 16, 128, 3};
+// Of those that read patches, the stages of weights alone.
+constexpr ConvolutionTile kWidePatchTile{128, 128, 128, 2}, kSquarePatchTile{64, 64, 128, 3},
+    kNarrowPatchTile{128, 16, 128, 3};
 
 // Rows of a tile that are finished at a time, and the most pixels of a unit.
 constexpr int kFinishedRows = 64;
@@ -65,15 +68,49 @@ constexpr int output_pitch(int columns) { return columns + 8; }
 struct OutputPlace {
   int32_t pixel, sample, segment;
 };
-// Of a block: the ring and, after it and in its place, sums.
+// Of a block, while it finishes outputs in the place of what it multiplied.
+constexpr int32_t output_bytes(ConvolutionTile tile) {
+  return kFinishedRows * static_cast<int32_t>(output_pitch(tile.columns) * sizeof(float) + sizeof(OutputPlace));
+}
+// Of a block with a ring of both operands.
 constexpr int32_t shared_bytes(ConvolutionTile tile) {
-  const int ring = tile.stages * (tile.rows + tile.columns) * kTileRowBytes;
-  const int outputs =
-      kFinishedRows * static_cast<int>(output_pitch(tile.columns) * sizeof(float) + sizeof(OutputPlace));
-  return ring > outputs ? ring : outputs;
+  const int32_t ring = tile.stages * (tile.rows + tile.columns) * kTileRowBytes;
+  return ring > output_bytes(tile) ? ring : output_bytes(tile);
 }
 
-// conv2d_wide, _square and _narrow: a convolution as a product of pixels x depth by depth x channels.
+// Where outputs have the grid of the source, their taps read the same pixels but for a shift: rows of the product are
+// numbers of source pixels too, and all that a tile reads is a patch of the rows `before` its first to `after` its
+// last (gemm/convolution_patch.h).
+struct ConvolutionPatch {
+  int32_t before, after;
+  int32_t samples;      // N
+  Divisor sample_rows;  // from one sample to the next
+};
+// The numbers of a channel that its pixels go through (mean, scale, beta, or four coefficients), of a chunk of channels
+// and a sample; samples are half of the banks apart.
+constexpr int kPrologueNumbers = 4;
+constexpr int kPrologueFloats = kTileRowBytes / 2;  // of a number: as many as a chunk of bf16 has channels
+constexpr int kPrologueSampleFloats = kPrologueNumbers * kPrologueFloats + 16;
+// What lanes read whose tap lies outside of the image: every bank once.
+constexpr int kZeroBytes = 128;
+constexpr int32_t patch_pixels(const ConvolutionPatch& patch, int32_t rows) {
+  return (rows + patch.before + patch.after + 1) / 2 * 2;
+}
+// Of a tile, at most.
+constexpr int32_t patch_samples(const ConvolutionPatch& patch, int32_t rows) {
+  const int32_t sample = static_cast<int32_t>(patch.sample_rows.value);
+  return sample % rows == 0 ? 1 : rows % sample == 0 ? rows / sample : (rows - 2) / sample + 2;
+}
+// Of a block: the patches of two chunks of channels, weights, zeros, numbers.
+constexpr int32_t shared_bytes(ConvolutionTile tile, const ConvolutionPatch& patch) {
+  const int32_t operands = (2 * patch_pixels(patch, tile.rows) + tile.stages * tile.columns) * kTileRowBytes;
+  const int32_t numbers = patch_samples(patch, tile.rows) * kPrologueSampleFloats * static_cast<int32_t>(sizeof(float));
+  const int32_t all = operands + kZeroBytes + numbers;
+  return all > output_bytes(tile) ? all : output_bytes(tile);
+}
+
+// conv2d_wide, _square and _narrow, with or without patches: a convolution as a product of pixels x depth by depth x
+// channels.
 struct ConvolutionArguments {
   // An image whose rows begin at multiples of 16 bytes or, where it is not aligned, all as far behind one.
   const void* source;
@@ -87,12 +124,17 @@ struct ConvolutionArguments {
   int32_t unit_pixels;  // a power of two up to 64; statistics are taken of what a chunk and a unit have in common
   int32_t output_step;
   const void* weights;  // of conv2d_pack
+  ConvolutionPatch patch;
+  // What the source stands for, where patches are normalised: with `normalised` the gradient of its normalisation, by
+  // coefficients [N, 4, channels]; else with `norm` and without x its normalisation.
+  View normalised;
+  const float* coefficients;
   ConvolutionLattice lattice[kConvolutionLattices];
   // Outputs.
   View to;
   int32_t output_rows, output_columns;
   int32_t wide;  // all images of outputs have rows of whole 128 bits
-  int32_t silu;
+  int32_t silu;  // behind `norm`
   const float* bias;
   View shift;  // [N, K]
   View residual;

@@ -21,14 +21,14 @@ static_assert(kWithoutGaps<PackWeightsArguments, ConvolutionArguments, MergeSegm
 
 ConvolutionPlan forward_plan(const Call& call) {
   const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
-  return plan_convolution("conv2d_forward", conv2d_shape(call, x, y, weight), false, x, is_copied(x, norm.mean.data), y,
+  return plan_convolution("conv2d_forward", conv2d_shape(call, x, y, weight), false, x, norm.mean.data, y,
                           moments.data ? kMoments : 0);
 }
 
 ConvolutionPlan data_gradient_plan(const Call& call) {
   const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
-  return plan_convolution("conv2d_data_gradient", conv2d_shape(call, dx, dy, weight), true, dy,
-                          is_copied(dy, normalised.data), dx, sums.data ? kSums : 0);
+  return plan_convolution("conv2d_data_gradient", conv2d_shape(call, dx, dy, weight), true, dy, normalised.data, dx,
+                          sums.data ? kSums : 0);
 }
 
 void pack_weights(const ConvolutionPlan& plan, const Tensor& weight, bool tf32, const char* suffix,
@@ -92,7 +92,7 @@ void convolve(const ConvolutionPlan& plan, ConvolutionArguments a, const Tensor&
   a.segments_stride = merges ? a.to.channels : chunks.row_stride;
   const auto [name, tile] = best_tile(plan, launcher.limits(), scalar);
   launcher.launch("conv2d", std::string("conv2d_") + (tf32 ? "tf32_" : "") + name + "_" + suffix, grid_of(plan, tile),
-                  tile.threads, a, static_cast<size_t>(shared_bytes(tile)));
+                  tile.threads, a, static_cast<size_t>(shared_bytes_of(plan, tile)));
   if (merges) merge_segments(plan, chunks, launcher);
 }
 
@@ -103,8 +103,11 @@ size_t conv2d_forward_scratch(const Call& call, const Limits&) { return forward_
 void conv2d_forward(const Call& call, Launcher& launcher) {
   const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
   const ConvolutionPlan plan = forward_plan(call);
-  const Tensor source = multiplied_x(x, norm, call.attributes[3] != 0, launcher.scratch() + plan.source, launcher);
+  const bool silu = call.attributes[3] != 0;
+  const Tensor source = plan.fused ? x : multiplied_x(x, norm, silu, launcher.scratch() + plan.source, launcher);
   ConvolutionArguments a = plan.sizes;
+  if (plan.fused) a.norm = norm_arguments(&norm.mean);
+  a.silu = silu;
   a.bias = f32(bias);
   a.shift = view(shift);
   a.residual = view(residual);
@@ -116,8 +119,13 @@ size_t conv2d_data_gradient_scratch(const Call& call, const Limits&) { return da
 void conv2d_data_gradient(const Call& call, Launcher& launcher) {
   const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
   const ConvolutionPlan plan = data_gradient_plan(call);
-  const Tensor source = multiplied_dy(dy, normalised, coefficients, launcher.scratch() + plan.source, launcher);
+  const Tensor source =
+      plan.fused ? dy : multiplied_dy(dy, normalised, coefficients, launcher.scratch() + plan.source, launcher);
   ConvolutionArguments a = plan.sizes;
+  if (plan.fused) {
+    a.normalised = view(normalised);
+    a.coefficients = f32(coefficients);
+  }
   a.x = view(x);
   a.norm = norm_arguments(&norm.mean);
   a.silu = call.attributes[3] != 0;

@@ -13,8 +13,14 @@ constexpr int64_t kScratchAlignment = 256;
 constexpr int64_t kChunkRows = 4;
 // Columns of the widest tile.
 constexpr int64_t kOutputStep = 128;
-// Pixels are numbered in 31 bits, and the rows of a tile may reach over their end.
-constexpr int64_t kMostPixels = INT_MAX - 128;
+// Pixels are numbered in 31 bits, and the rows of a tile and its patch may reach over their end.
+constexpr int64_t kMostPixels = INT_MAX - 512;
+// Patches leave room for two blocks where a multiprocessor has 100 KB, 1 KB of a block for the system.
+constexpr int64_t kPatchSharedBytes = 49 * 1024;
+// Pixels of a patch that a block fetches and finishes between two taps (cuda/gemm/convolution_patch.h).
+constexpr int64_t kPatchPart = 32;
+// Taps that it tells inside from outside of the image, a bit each.
+constexpr int64_t kMostPatchTaps = 32;
 
 int64_t round_up(int64_t count, int64_t step) { return blocks_of(count, step) * step; }
 int32_t narrow(int64_t value) { return static_cast<int32_t>(value); }
@@ -44,10 +50,34 @@ int64_t best_unit(int64_t pixels) {
   return best;
 }
 
+// What the tiles of a convolution read around them, whose samples of H x W outputs are `sample_rows` rows of the
+// product. Where tiles begin at the left edge of an image, no tap reaches over it.
+ConvolutionPatch patch_of(const Extent& down, const Extent& across, int64_t samples, int64_t sample_rows) {
+  const int64_t W = across.count;
+  const bool whole_rows = kSquarePatchTile.rows % W == 0 && sample_rows % W == 0;
+  const int64_t left = whole_rows ? 0 : -across.source, right = whole_rows ? 0 : across.source + across.window - 1;
+  const int64_t above = std::min(-down.source, down.count - 1);
+  const int64_t below = std::min(down.source + down.window - 1, down.count - 1);
+  return {narrow(std::max<int64_t>(0, above * W + left)), narrow(std::max<int64_t>(0, below * W + right)),
+          narrow(samples), divisor_of(sample_rows)};
+}
+
+// Whether patches are worth it. That follows from the shape alone, since products are summed in another order.
+bool reads_patches(const Tensor& source, const ConvolutionPatch& patch, int64_t taps) {
+  if (source.dtype != DType::bf16 || taps > kMostPatchTaps) return false;
+  // All of a part's chunk are multiplied: at most a quarter of them may be zeros that fill it up.
+  const int64_t C = channels(source), chunk = kTileRowBytes / element_bytes(source);
+  if (4 * round_up(C, chunk) > 5 * whole_chunks(source, C)) return false;
+  // A part follows a tap, and is finished behind the next one. So at most twice as many numbers are normalised as a
+  // tile of 3 x 3 taps has.
+  if (blocks_of(patch_pixels(patch, kWidePatchTile.rows), kPatchPart) > taps - 1) return false;
+  return shared_bytes(kWidePatchTile, patch) <= kPatchSharedBytes;
+}
+
 }  // namespace
 
 ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, bool data_gradient, const Tensor& source,
-                                 bool copied, const Tensor& to, int64_t numbers) {
+                                 bool stands_for_another, const Tensor& to, int64_t numbers) {
   const auto expect_numbers = [&](int64_t pixels) {
     if (pixels <= kMostPixels) return;
     fail("ERR_SHAPE", kernel, "%lld pixels are more than a GPU numbers here, %lld at most",
@@ -56,7 +86,6 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
   expect_numbers(rows(source));
   expect_numbers(rows(to));
   const int64_t size = element_bytes(source);
-  const int64_t padded_channels = whole_chunks(source, channels(source));
   const int64_t step = data_gradient ? shape.stride : 1;
 
   ConvolutionPlan plan{};
@@ -67,7 +96,6 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
   a.source_rows = narrow(source.shape[1]);
   a.source_columns = narrow(source.shape[2]);
   a.source_channels = narrow(channels(source));
-  a.padded_channels = narrow(padded_channels);
   a.source_step = narrow(data_gradient ? 1 : shape.stride);
   a.groups = narrow(numbers ? shape.N : 1);
   a.samples_of_group = narrow(numbers ? 1 : shape.N);
@@ -77,13 +105,28 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
   a.output_columns = narrow(to.shape[2]);
   a.unit_pixels = narrow(best_unit(blocks_of(to.shape[1], step) * blocks_of(to.shape[2], step)));
 
+  const auto down_of = [&](int64_t parity) {
+    return data_gradient ? data_gradient_extent(shape.H, shape.kh, step, shape.pad_top, parity)
+                         : forward_extent(shape.OH, shape.kh, shape.pad_top);
+  };
+  const auto across_of = [&](int64_t parity) {
+    return data_gradient ? data_gradient_extent(shape.W, shape.kw, step, shape.pad_left, parity)
+                         : forward_extent(shape.OW, shape.kw, shape.pad_left);
+  };
+  if (shape.stride == 1 && source.shape[1] == to.shape[1] && source.shape[2] == to.shape[2]) {
+    const int64_t pixels = to.shape[1] * to.shape[2];
+    a.patch = patch_of(down_of(0), across_of(0), shape.N, numbers ? round_up(pixels, a.unit_pixels) : pixels);
+    plan.patches = reads_patches(source, a.patch, shape.kh * shape.kw);
+  }
+  plan.fused = plan.patches && stands_for_another && !is_copied(source, false);
+  const int64_t padded_channels =
+      plan.patches ? round_up(channels(source), kTileRowBytes / size) : whole_chunks(source, channels(source));
+  a.padded_channels = narrow(padded_channels);
+
   int64_t weights = 0;
   for (int64_t y = 0; y < step; y++)
     for (int64_t x = 0; x < step; x++) {
-      const Extent down = data_gradient ? data_gradient_extent(shape.H, shape.kh, step, shape.pad_top, y)
-                                        : forward_extent(shape.OH, shape.kh, shape.pad_top);
-      const Extent across = data_gradient ? data_gradient_extent(shape.W, shape.kw, step, shape.pad_left, x)
-                                          : forward_extent(shape.OW, shape.kw, shape.pad_left);
+      const Extent down = down_of(y), across = across_of(x);
       const int64_t pixels = down.count * across.count;
       if (pixels == 0) continue;
       ConvolutionLattice& lattice = a.lattice[plan.lattices++];
@@ -119,10 +162,14 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
     plan.bytes += static_cast<size_t>(round_up(bytes, kScratchAlignment));
     return begin;
   };
-  plan.source = reserve(copied ? copy_bytes(source) : 0);
+  plan.source = reserve(!plan.fused && is_copied(source, stands_for_another) ? copy_bytes(source) : 0);
   plan.weights = reserve(weights * size);
   plan.segments = reserve(a.chunks_are_segments ? 0 : shape.N * a.segments_of_sample * numbers * channels(to) * 4);
   return plan;
+}
+
+int32_t shared_bytes_of(const ConvolutionPlan& plan, const ConvolutionTile& tile) {
+  return plan.patches ? shared_bytes(tile, plan.sizes.patch) : shared_bytes(tile);
 }
 
 Grid grid_of(const ConvolutionPlan& plan, const ConvolutionTile& tile) {
@@ -134,8 +181,12 @@ Grid grid_of(const ConvolutionPlan& plan, const ConvolutionTile& tile) {
 }
 
 NamedTile best_tile(const ConvolutionPlan& plan, const Limits& limits, bool scalar) {
-  if (plan.sizes.to.channels <= kNarrowTile.columns) return {"narrow", kNarrowTile};
-  const NamedTile wide{"wide", scalar ? kWideScalarTile : kWideMatrixTile}, square{"square", kSquareTile};
+  if (plan.sizes.to.channels <= kNarrowTile.columns)
+    return plan.patches ? NamedTile{"patch_narrow", kNarrowPatchTile} : NamedTile{"narrow", kNarrowTile};
+  const NamedTile wide = plan.patches ? NamedTile{"patch_wide", kWidePatchTile}
+                                      : NamedTile{"wide", scalar ? kWideScalarTile : kWideMatrixTile};
+  const NamedTile square =
+      plan.patches ? NamedTile{"patch_square", kSquarePatchTile} : NamedTile{"square", kSquareTile};
   // The products that the busiest multiprocessor computes.
   const auto products = [&](const ConvolutionTile& tile) {
     const Grid grid = grid_of(plan, tile);

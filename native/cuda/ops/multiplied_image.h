@@ -1,7 +1,8 @@
 // Images as the matrix unit multiplies them: rows that begin at multiples of 16 bytes, plain. What an image of a
-// convolution stands for (ops/conv2d.h) is worked out first, into scratch memory, by the op that it is: the tiles of a
-// window of 3 x 3 would work it out nine times and more, and the exponential of SiLU costs as much as the products of a
-// pixel with 128 channels, so that to write it once and read it is the smaller part of the time.
+// convolution stands for (ops/conv2d.h) is worked out in shared memory where the convolution reads patches
+// (cuda/gemm/convolution_patch.h). Elsewhere it is worked out first, into scratch memory, by the op that it is: the
+// tiles of a window of 3 x 3 would work it out nine times and more, and the exponential of SiLU costs as much as the
+// products of a pixel with 128 channels, so that to write it once and read it is the smaller part of the time.
 #pragma once
 
 #include "cuda/ops/kernels.h"
