@@ -1,4 +1,5 @@
-// `pnpm build:cuda`: makes build/Release/cuda/NAME.fatbin of every cuda/ops/NAME.cu, for all architectures, and resources.json.
+// `pnpm build:cuda`: makes build/Release/cuda/NAME.fatbin of every cuda/ops/NAME.cu, for all architectures, and resources.json; the addon
+// is built before, since both must be of one build (scripts/lib/cuda-build-id.mjs).
 // `--ptx` makes only the PTX texts that the tests run on the simulator, in build/cuda/ptx.
 import { statSync } from 'node:fs';
 import { join, relative } from 'node:path';

@@ -50,7 +50,7 @@ std::string reason_against(const ImageFolder& folder) {
     return "the CUDA kernels in " + folder.path + " are of " +
            (folder.build.empty() ? "an unknown build" : "build " + folder.build) + " and the addon " + library_path() +
            " is of build " + kBuildId +
-           ", so it would launch them wrongly (pnpm build:cuda makes those of this checkout; of packages, take one "
+           ", so it would launch them wrongly (in a checkout pnpm build:cuda builds both anew; of packages, take one "
            "version)";
   return "";
 }

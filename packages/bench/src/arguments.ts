@@ -18,6 +18,7 @@ export type BenchRequest =
       readonly threads: number;
       readonly isa: string | undefined;
       readonly precision: Precision;
+      readonly tf32: boolean;
       /** Tell of every call how it is computed. */
       readonly explain: boolean;
     }
@@ -36,6 +37,8 @@ export interface RunRequest {
   /** Where ours and the peers compute. */
   readonly device: DeviceName;
   readonly precision: Precision;
+  /** Whether both sides may multiply float32 as tf32. */
+  readonly tf32: boolean;
   /** Instruction set that both sides are held to; undefined leaves each the best that the CPU has. */
   readonly isa: string | undefined;
   /** File to write the result to. */
@@ -53,7 +56,7 @@ export function helpText(): string {
   const configs = benchConfigs().map(({ name }) => name);
   return `usage: pnpm bench [suite…] [options]
        pnpm bench compare BEFORE.json AFTER.json
-       pnpm bench profile|roofline [--configs S,M,L] [--device D] [--precision P] [--threads N] [--isa NAME] [--explain]
+       pnpm bench profile|roofline [--configs S,M,L] [--device D] [--tf32] [--precision P] [--threads N] [--isa NAME] [--explain]
 
 Suites (default: all that take minutes; quality and convergence by name only)
 ${suites.map(({ name, description }) => `  ${name.padEnd(12)} ${description}`).join('\n')}
@@ -64,6 +67,7 @@ Options
                   onnxruntime-node in its node_modules)
   --only TEXT     cases with this in their name, such as 'forward'
   --device D      where both sides compute: cpu, cuda, cuda:1 … (default: cpu)
+  --tf32          on a GPU both sides multiply float32 on tensor cores, which keep 10 of its 23 bits of mantissa
   --precision P   number format: ${precisions.join(', ')} (default: fp32)
   --isa NAME      hold both sides to an instruction set: ${isas.join(', ')}
   --configs LIST  networks: ${configs.join(', ')} (default: all)
@@ -84,6 +88,7 @@ const options = {
   configs: { type: 'string' },
   only: { type: 'string' },
   device: { type: 'string' },
+  tf32: { type: 'boolean' },
   precision: { type: 'string' },
   isa: { type: 'string' },
   threads: { type: 'string' },
@@ -99,7 +104,7 @@ export function parseBenchArguments(args: readonly string[]): BenchRequest {
   // Some package managers pass on the `--` before their scripts' arguments.
   const given = args[0] === '--' ? args.slice(1) : [...args];
   const { values, positionals } = parse(given);
-  const { json, only = '', quick = false, compile = false, help = false } = values;
+  const { json, only = '', quick = false, compile = false, tf32 = false, help = false } = values;
   if (help) return { command: 'help' };
   const [first, ...rest] = positionals;
   if (first === 'compare') return compareRequest(rest);
@@ -110,19 +115,21 @@ export function parseBenchArguments(args: readonly string[]): BenchRequest {
   const device = deviceName(values.device ?? 'cpu');
   if (device !== 'cpu' && isa !== undefined)
     throw usage(`--isa holds a CPU to an instruction set; --device is ${device}`);
+  if (tf32 && device === 'cpu') throw usage('--tf32 is for GPUs; --device is cpu');
+  if (tf32 && precision !== 'fp32') throw usage(`--tf32 is a way to multiply float32; --precision is ${precision}`);
   const command = values.roofline === true ? 'roofline' : first;
   if (command === 'roofline' && device !== 'cpu')
     throw usage('roofline measures what the CPU could do; --device must be cpu');
   if (command === 'profile' || command === 'roofline') {
     const [extra] = first === command ? rest : positionals;
     if (extra === undefined)
-      return { command, configs, device, threads, isa, precision, explain: values.explain === true };
+      return { command, configs, device, threads, isa, precision, tf32, explain: values.explain === true };
     throw usage(`${command} takes no '${extra}'; the networks are chosen by --configs`);
   }
   if (json === '') throw usage('--json: the name of the file is empty');
   return {
     ...{ command: 'run', suites: suiteNames(positionals, device), configs, device, peers: peerNames(values.peer) },
-    ...{ precision, isa, json, only, quick, compile, threads },
+    ...{ precision, tf32, isa, json, only, quick, compile, threads },
   };
 }
 

@@ -27,17 +27,18 @@ export interface BenchOutcome {
 
 /** Runs the suites one after the other. A missing peer and cases that fail are told in the notes of the result. */
 export async function runBench(request: RunRequest, options: BenchOptions = {}): Promise<BenchOutcome> {
-  const { device: kind, threads, isa, precision, quick, compile } = request;
+  const { device: kind, threads, isa, precision, tf32, quick, compile } = request;
   const {
     log = () => undefined,
-    findPeer = (name) => peers[name]?.({ device: kind, threads, isa, precision, quick, compile }) as Promise<FoundPeer>,
+    findPeer = (name) =>
+      peers[name]?.({ device: kind, threads, isa, precision, tf32, quick, compile }) as Promise<FoundPeer>,
   } = options;
   const notes: string[] = [];
   const note = (text: string): void => {
     notes.push(text);
     log(`note: ${text}`);
   };
-  const device = { kind, threads, precision, ...(isa !== undefined && { isa }) };
+  const device = { kind, threads, precision, tf32, ...(isa !== undefined && { isa }) };
   const machine = await describeMachine(device);
   const opened = await openPeers(peerNames(request), findPeer, note);
   try {

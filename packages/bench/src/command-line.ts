@@ -36,8 +36,8 @@ async function perform(request: BenchRequest, output: Output): Promise<number> {
       return 0;
     case 'profile':
     case 'roofline': {
-      const { device: kind, threads, isa, precision } = request;
-      const device = { kind, threads, precision, ...(isa !== undefined && { isa }) };
+      const { device: kind, threads, isa, precision, tf32 } = request;
+      const device = { kind, threads, precision, tf32, ...(isa !== undefined && { isa }) };
       const text = (config: BenchConfig): Promise<string> =>
         request.command === 'profile' ? profileText(config, device, request.explain) : rooflineText(config, device);
       for (const config of selectConfigs(request.configs)) output.out(await text(config));

@@ -18,6 +18,7 @@ export async function describeMachine(options: BenchDevice): Promise<Machine> {
     device: device.name,
     threads: device.threads,
     ...(options.isa !== undefined && { heldTo: options.isa }),
+    ...(device.tf32 && { tf32: true }),
     os: `${type()} ${release()}`,
     node: process.version,
   };

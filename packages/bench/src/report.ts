@@ -10,9 +10,10 @@ export function reportText({ machine, commit, cases, notes }: BenchResult): stri
     value === undefined ? '' : `, ${name} peak ${value.toFixed(0)} GFLOP/s`,
   );
   const held = machine.heldTo === undefined ? '' : `, both sides held to ${machine.heldTo}`;
+  const tf32 = machine.tf32 ? ', float32 multiplied as tf32' : '';
   const facts = [
     `${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}${peak.join('')}`,
-    `${machine.device}, ${machine.threads} threads${held}; ${machine.isa.join(' ')}`,
+    `${deviceText(machine)}${tf32}${held}; ${machine.isa.join(' ')}`,
     `${machine.os}, Node.js ${machine.node}, commit ${commit}`,
   ];
   const suites = [...new Set(cases.map(({ suite }) => suite))];
@@ -21,6 +22,10 @@ export function reportText({ machine, commit, cases, notes }: BenchResult): stri
     return rows.some(({ figure }) => figure) ? figureTable(suite, rows) : suiteTable(suite, rows);
   });
   return [facts.join('\n'), ...tables, ...goalTable(cases), ...notes.map((note) => `note: ${note}`)].join('\n\n');
+}
+
+function deviceText({ device, threads }: BenchResult['machine']): string {
+  return `${device}, ${threads} ${device.startsWith('cuda:') ? 'multiprocessors' : 'threads'}`;
 }
 
 function figureTable(suite: string, rows: readonly CaseResult[]): string {

@@ -75,6 +75,8 @@ export interface Machine {
   readonly threads: number;
   /** Instruction set that both sides were held to; absent where each took the best that the CPU has. */
   readonly heldTo?: string;
+  /** True where both sides multiplied float32 as tf32. */
+  readonly tf32?: boolean;
   readonly os: string;
   readonly node: string;
   /** Measured peak of fused multiply-adds in float32 on `threads` threads. */

@@ -12,6 +12,7 @@ test('without arguments everything of ours is measured but what takes half an ho
     device: 'cpu',
     peers: [],
     precision: 'fp32',
+    tf32: false,
     isa: undefined,
     json: undefined,
     only: '',
@@ -58,6 +59,7 @@ test('suites run in their own order, flags are read, a leading -- is passed over
     explain: false,
     isa: 'avx2',
     precision: 'bf16',
+    tf32: false,
   };
   for (const form of ['roofline', '--roofline']) {
     expect(
@@ -71,6 +73,11 @@ test('on a GPU the suites of the CPU are left out', () => {
     device: 'cuda:1',
     suites: ['ops', 'block', 'train-step', 'forward', 'sample'],
   });
+  expect(parseBenchArguments(['--device', 'cuda', '--tf32'])).toMatchObject({ device: 'cuda', tf32: true });
+  expect(() => parseBenchArguments(['--tf32'])).toThrow('--tf32 is for GPUs; --device is cpu');
+  expect(() => parseBenchArguments(['--tf32', '--device', 'cuda', '--precision', 'bf16'])).toThrow(
+    '--tf32 is a way to multiply float32; --precision is bf16',
+  );
   expect(() => parseBenchArguments(['--device', 'gpu'])).toThrow("--device is 'gpu'; it must be cpu, cuda or cuda:N");
   expect(() => parseBenchArguments(['--device', 'cuda', '--isa', 'avx2'])).toThrow('--isa holds a CPU');
   expect(() => parseBenchArguments(['roofline', '--device', 'cuda'])).toThrow(

@@ -12,7 +12,7 @@ import { type BenchContext, compareWithPeer } from '../src/suites/suite.ts';
 
 const request: RunRequest = {
   ...{ command: 'run', suites: [], configs: ['S'], peers: [], json: undefined },
-  ...{ device: 'cpu', precision: 'fp32', isa: undefined, only: '' },
+  ...{ device: 'cpu', precision: 'fp32', tf32: false, isa: undefined, only: '' },
   ...{ quick: true, compile: false, threads: 1 },
 };
 

@@ -53,6 +53,14 @@ describe('a run', () => {
     expect(await pngSize(join(folder, 'whole/previews/step-000003.png'))).toEqual([4 * 64 + 6, 4 * 64 + 6]);
   });
 
+  test('--tf32 says where it changes nothing', async () => {
+    const { code, stderr } = await train('tf32', '--steps=1', '--tf32');
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^--tf32 changes nothing here: the CPU multiplies float32 in full$/m);
+    expect(stderr).toMatch(/on cpu .*, fp32;/);
+    expect(await readFile(join(folder, 'tf32/config.yaml'), 'utf8')).toMatch(/^tf32: true$/m);
+  });
+
   test('metrics are one line a step with nothing measured in them', async () => {
     const lines = jsonLines(await readFile(join(folder, 'whole/metrics.jsonl'), 'utf8'));
     expect(lines.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);

@@ -45,6 +45,12 @@ const cases: readonly (readonly [args: string, code: number, message: RegExp])[]
   ['train --out FOLDER/run --schedule cosin', 2, /^--schedule must be one of linear, cosine, .*; got 'cosin'/],
   ['train --out FOLDER/run --predict noise', 2, /^--predict must be one of eps, x0, v, .*; got 'noise'/],
   ['train --out FOLDER/run --precision fp16', 2, /^--precision must be one of fp32, bf16, bf16-fast; got 'fp16'/],
+  [
+    'train --out FOLDER/run --data FOLDER/photos --device cpu --tf32',
+    2,
+    /^--tf32 is for GPUs; the CPU \(--device cpu\) has no/,
+  ],
+  ['inspect FOLDER/model --tf32', 2, /^inspect has no flag --tf32/],
   ['sample --model FOLDER/model --out x.png --precision half', 2, /^--precision must be one of fp32, bf16, bf16-fast;/],
   ['inspect --schedule cosine --precision bf16', 2, /^--schedule does not go with --precision$/],
   ['train --out FOLDER/run --preset mnits', 2, /^--preset must be one of mnist, small, cifar; got 'mnits'/],

@@ -15,6 +15,6 @@ export function testGpus(): TestGpus {
   const gpus = listDevices().filter(({ device }) => device !== 'cpu');
   const devices = gpus.filter(({ reason }) => reason === '').map(({ device }) => device);
   if (devices.length === 0)
-    throw new Error(`no GPU to test on: ${gpus.map(({ reason }) => reason).join(', ') || 'none found'}`);
+    throw new Error(`no GPU to test on: ${[...new Set(gpus.map(({ reason }) => reason))].join(', ') || 'none found'}`);
   return { devices, missing: undefined };
 }

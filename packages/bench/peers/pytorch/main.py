@@ -2,7 +2,7 @@
 
 Reads one JSON request a line on stdin and answers with one JSON line on stdout:
 
-  {"command": "hello", "device": "cpu", "threads": 2, "precision": "fp32"}
+  {"command": "hello", "device": "cpu", "threads": 2, "precision": "fp32", "tf32": false}
                                                             -> {"name", "version", "diffusers", "isa"} or {"missing": reason}
   {"command": "variants", "work": {...}, "compile": false}  -> {"variants": [name, ...]}
   {"command": "prepare", "work": {...}, "variant": name}    -> {}
@@ -27,6 +27,7 @@ class Peer:
     def __init__(self):
         self.run = None
         self.count = 1
+        self.clock = self.time_here
         self.precision = "fp32"
         self.on_gpu = False
 
@@ -42,14 +43,19 @@ class Peer:
         self.on_gpu = device != "cpu"
         told = {"isa": torch.backends.cpu.get_cpu_capability()}
         if self.on_gpu:
+            if torch.version.cuda is None:
+                return {"missing": f"PyTorch {torch.__version__} is built without CUDA ({sys.executable})"}
             if not torch.cuda.is_available():
                 return {"missing": f"PyTorch {torch.__version__} finds no GPU ({sys.executable})"}
-            # As ours: float32 is multiplied as float32.
-            torch.backends.cudnn.allow_tf32 = False
-            torch.backends.cuda.matmul.allow_tf32 = False
+            # As ours: float32 is multiplied as float32, unless tf32 is asked for.
+            tf32 = request.get("tf32", False)
+            torch.backends.cudnn.allow_tf32 = tf32
+            torch.backends.cuda.matmul.allow_tf32 = tf32
             torch.backends.cudnn.benchmark = True
+            # New tensors come onto the default device; synchronize(), events and streams are those of the current one.
             torch.set_default_device(device)
-            told["device"] = torch.cuda.get_device_name(torch.device(device))
+            torch.cuda.set_device(device)
+            told["device"] = torch.cuda.get_device_name()
         return {"name": "pytorch", "version": torch.__version__, "diffusers": diffusers.__version__, **told}
 
     def variants(self, request):
@@ -65,14 +71,32 @@ class Peer:
         work = request["work"]
         kinds = {"train-step": networks.train_step, "sample": networks.sample, "op": ops.op}
         self.run, self.count = kinds[work["kind"]](work, request["variant"], self.precision)
+        # Ours of an op is the time of its kernels, too.
+        self.clock = self.time_on_gpu if self.on_gpu and work["kind"] == "op" else self.time_here
         return {}
 
     def measure(self, request):
+        return {"ms": self.clock() / self.count}
+
+    def time_here(self):
+        """Milliseconds until all is computed, as the program sees it."""
         self.synchronize()
         begin = time.perf_counter()
         self.run()
         self.synchronize()
-        return {"ms": (time.perf_counter() - begin) * 1000 / self.count}
+        return (time.perf_counter() - begin) * 1000
+
+    def time_on_gpu(self):
+        """Milliseconds between the first and the last kernel, by the GPU's clock."""
+        import torch
+
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self.synchronize()
+        begin.record()
+        self.run()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end)
 
     def synchronize(self):
         """Waits for what a GPU has been given; a CPU has done it already."""

@@ -62,6 +62,8 @@ export interface PeerOptions {
   /** Instruction set that it is held to; undefined leaves it the best that the CPU has. */
   readonly isa?: string | undefined;
   readonly precision: Precision;
+  /** A GPU may multiply float32 as tf32; default false. */
+  readonly tf32?: boolean;
   /** Also try what its compiler makes of the network; that takes minutes. */
   readonly compile: boolean;
   /** Try the default environment only, and each variant once. */

@@ -17,9 +17,9 @@ export function pytorchCommand(): Command {
 
 /** PyTorch with diffusers, in Python processes of its own. @param command the process that answers. */
 export async function findPytorch(options: PeerOptions, command: Command = pytorchCommand()): Promise<FoundPeer> {
-  const { device = 'cpu', threads, isa, precision } = options;
+  const { device = 'cpu', threads, isa, precision, tf32 = false } = options;
   const held = { ...command, env: { ...limits(threads, isa), ...command.env } };
-  const workers = workerPool(held, { device, threads, precision: peerPrecision(precision) });
+  const workers = workerPool(held, { device, threads, precision: peerPrecision(precision), tf32 });
   const advice = 'set PYTHON to an interpreter that has torch and diffusers';
   try {
     const { hello } = await workers.get('', {});
@@ -77,7 +77,7 @@ function createPeer(hello: Worker['hello'], command: Command, workers: WorkerPoo
     kinds: ['train-step', 'sample', 'op'],
     notes: [
       ...notes,
-      ...(hello.device ? [`pytorch computes on ${hello.device}, float32 without tf32`] : []),
+      ...(hello.device ? [gpuNote(String(hello.device), options.tf32)] : []),
       ...(options.isa === undefined ? [] : [`pytorch, held to ${options.isa}, computes with ${hello.isa}`]),
     ],
     async prepare(work) {
@@ -99,4 +99,10 @@ function createPeer(hello: Worker['hello'], command: Command, workers: WorkerPoo
     startup: (folder) => timeUntilOutput({ ...command, args: [...command.args, '--startup', folder] }, 'step'),
     close: () => workers.close(),
   };
+}
+
+/** What a reader must know of PyTorch on a GPU. */
+function gpuNote(name: string, tf32 = false): string {
+  const products = tf32 ? 'multiplied as tf32' : 'without tf32';
+  return `pytorch computes on ${name}, float32 ${products}; its ops are timed by events around a loop, ours by events around each call`;
 }

@@ -100,8 +100,8 @@ export const sampleCommand: Command<SampleFlags> = {
     if (flags.invert !== undefined || flags.invertClass !== undefined) (await loadInvert()).checkInvert(flags);
     const { openModel } = await loadOpenModel();
     const { listenForStop } = await loadStopSignal();
-    const { device, threads, precision, ema, out } = flags;
-    const opened = await openModel(flags.model, { flag: '--model', device, threads, precision, ema, report });
+    const { device, tf32, threads, precision, ema, out } = flags;
+    const opened = await openModel(flags.model, { flag: '--model', device, tf32, threads, precision, ema, report });
     using _device = opened.device;
     const stop = listenForStop(() => report.note('stopping'));
     try {

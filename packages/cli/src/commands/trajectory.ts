@@ -70,8 +70,16 @@ export const trajectoryCommand: Command<TrajectoryFlags> = {
     const { openModel } = await loadOpenModel();
     const { listenForStop } = await loadStopSignal();
     const { count = 1, seed = 0, out } = flags;
-    const { device: kind, threads, precision, ema } = flags;
-    const opened = await openModel(flags.model, { flag: '--model', device: kind, threads, precision, ema, report });
+    const { device: kind, tf32, threads, precision, ema } = flags;
+    const opened = await openModel(flags.model, {
+      flag: '--model',
+      device: kind,
+      tf32,
+      threads,
+      precision,
+      ema,
+      report,
+    });
     using device = opened.device;
     const { model, diffusion, scheduler } = opened;
     const sampler = samplerFrom(flags, scheduler);

@@ -87,8 +87,8 @@ async function generatedImages(
 }
 
 function openModelOf(flags: EvaluateFlags, directory: string, report: Report): Promise<OpenModel> {
-  const { device, threads, precision, ema } = flags;
-  return openModel(directory, { flag: '--model', device, threads, precision, ema, report });
+  const { device, tf32, threads, precision, ema } = flags;
+  return openModel(directory, { flag: '--model', device, tf32, threads, precision, ema, report });
 }
 
 /** The real images, at the model's size if there is a model. */

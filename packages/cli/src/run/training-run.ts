@@ -6,7 +6,7 @@ import { cancelled, Failure, messageOf, runFailure } from '../failure.ts';
 import { configText } from '../settings/config-file.ts';
 import type { ResolvedConfig } from '../settings/resolve.ts';
 import type { TrainSettings } from '../settings/train-settings.ts';
-import { bytes, deviceText, grouped } from '../terminal/format.ts';
+import { bytes, deviceText, formatText, grouped } from '../terminal/format.ts';
 import type { Report } from '../terminal/report.ts';
 import { type Evaluations, runEvaluations } from './evaluations.ts';
 import { type MetricsLog, openMetricsLog } from './metrics-log.ts';
@@ -87,7 +87,7 @@ async function trainTask(options: TrainingRunOptions, { device, data, task, eval
   const training = task.train({ steps, resume: restored });
   const { state } = training;
   report.note(
-    `model: ${grouped(state.weights.table.count)} parameters on ${deviceText(device)}, ${device.precision}; ` +
+    `model: ${grouped(state.weights.table.count)} parameters on ${deviceText(device)}, ${formatText(device)}; ` +
       `a step takes ${bytes(training.peakBytes + device.allocatedBytes)}`,
   );
   await writeDurably(folder.config, configText(portable(config, steps)));
@@ -100,6 +100,7 @@ async function trainTask(options: TrainingRunOptions, { device, data, task, eval
     parameters: state.weights.table.count,
     device: device.name,
     precision: device.precision,
+    tf32: device.tf32,
   });
   try {
     if (state.step >= steps) await finishedAlready(run);

@@ -1,5 +1,5 @@
 import type { DeviceName } from '@diffuse/core';
-import type { Kind, Setting } from './kinds.ts';
+import { flag, type Kind, type Setting } from './kinds.ts';
 
 /** What `--device` takes. */
 export type DeviceChoice = 'auto' | DeviceName;
@@ -17,4 +17,11 @@ const deviceKind: Kind<DeviceChoice> = {
 /** `--device`, the same for every command that computes. @param group heading in `--help`. */
 export function deviceSetting(group: string): Setting<DeviceChoice> {
   return { kind: deviceKind, description: 'where to compute; auto is the first GPU that can be used', group };
+}
+
+/** `--tf32`, wherever `--device` is. @param group heading in `--help`. */
+export function tf32Setting(group: string): Setting<boolean> {
+  const description =
+    'multiply float32 on the tensor cores of a GPU, which keep 10 of its 23 bits of mantissa; CUDA devices only';
+  return { kind: flag(), description, group };
 }

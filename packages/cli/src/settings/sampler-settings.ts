@@ -10,7 +10,7 @@ import {
   schedulerSampler,
 } from '@diffuse/core';
 import { usageError } from '../failure.ts';
-import { type DeviceChoice, deviceSetting } from './device-setting.ts';
+import { type DeviceChoice, deviceSetting, tf32Setting } from './device-setting.ts';
 import { type DrawingSettings, defaultSteps, drawingSettings } from './drawing-settings.ts';
 import { flag, integer, kebabCase, oneOf, type Setting, type SettingTable, text } from './kinds.ts';
 
@@ -20,6 +20,7 @@ export interface SamplerSettings extends DrawingSettings {
   seed?: number;
   ema?: boolean;
   device?: DeviceChoice;
+  tf32?: boolean;
   threads?: number;
   precision?: Precision;
 }
@@ -44,6 +45,7 @@ export const samplerSettings: SettingTable<SamplerSettings> = {
     defaultText: 'true',
   },
   device: { ...deviceSetting(run), defaultText: 'auto' },
+  tf32: tf32Setting(run),
   threads: { kind: integer(1, 1024), description: 'threads that compute', group: run, defaultText: 'all cores' },
   precision: {
     kind: oneOf(Object.keys(precisions) as Precision[]),

@@ -12,7 +12,7 @@ import {
   type WeightingName,
   weightings,
 } from '@diffuse/core';
-import { type DeviceChoice, deviceSetting } from './device-setting.ts';
+import { type DeviceChoice, deviceSetting, tf32Setting } from './device-setting.ts';
 import {
   atLeastZero,
   flag,
@@ -91,6 +91,7 @@ export interface TrainSettings extends TrainEvaluationSettings {
   previewEvery: number;
 
   device: DeviceChoice;
+  tf32: boolean;
   threads?: number;
   precision: Precision;
 }
@@ -134,6 +135,7 @@ export const trainDefaults: TrainSettings = {
   previewEvery: 1000,
   evalEvery: 0,
   device: 'auto',
+  tf32: false,
   precision: 'fp32',
 };
 
@@ -314,6 +316,7 @@ export const trainSettings: SettingTable<TrainSettings> = {
   previewEvery: { kind: integer(0), description: 'steps between previews; 0: none', group: run },
   ...trainEvaluationSettings,
   device: deviceSetting(run),
+  tf32: tf32Setting(run),
   threads: {
     kind: integer(1, 1024),
     description: 'threads that compute; results do not depend on it',
@@ -327,7 +330,8 @@ export const trainSettings: SettingTable<TrainSettings> = {
   },
 };
 
-/** Settings that a resumed run may change: they leave the result of each step as it is (another device, but for the last bits). */
+/** Settings that a resumed run may change: they leave the result of each step as it is (another device but for the last
+ * bits, tf32 but for what it rounds). */
 export const changeableOnResume: ReadonlySet<TrainSettingName> = new Set([
   // What the images are, their fingerprint in the checkpoint decides: they may have moved.
   'data',
@@ -340,6 +344,7 @@ export const changeableOnResume: ReadonlySet<TrainSettingName> = new Set([
   'previewEvery',
   ...(Object.keys(trainEvaluationSettings) as (keyof TrainEvaluationSettings)[]),
   'device',
+  'tf32',
   'threads',
 ]);
 

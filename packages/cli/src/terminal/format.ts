@@ -57,3 +57,8 @@ export function columns(rows: readonly (readonly (string | number)[])[]): string
 export function deviceText({ name, threads }: { readonly name: string; readonly threads: number }): string {
   return `${name}, ${threads} ${name.startsWith('cuda') ? 'multiprocessors' : 'threads'}`;
 }
+
+/** In what a device computes: `fp32`, `fp32 multiplied as tf32`. */
+export function formatText({ precision, tf32 }: { readonly precision: string; readonly tf32: boolean }): string {
+  return tf32 ? `${precision} multiplied as tf32` : precision;
+}

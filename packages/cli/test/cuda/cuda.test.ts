@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { testGpus } from '@diffuse/testkit';
@@ -48,6 +49,29 @@ describe.skipIf(missing !== undefined)(title, () => {
     const { code, stderr } = await run('train', '--data', data, '--out', join(folder, 'run'), '--device', 'cuda:97');
     expect(code).toBe(2);
     expect(stderr).toMatch(/--device cuda:97: there is no device 'cuda:97'; available: cpu, cuda:0 \(NVIDIA/);
+  });
+
+  test('--tf32 multiplies float32 otherwise, in training and in sampling', async () => {
+    const folder = await temporaryFolder();
+    process.env.DIFFUSE_CACHE = join(folder, 'verdicts');
+    const data = await tinyImages(join(folder, 'photos'), 8);
+    const flags = [...tinyModel, '--device=cuda', '--steps=1', `--cache-dir=${join(folder, 'cache')}`];
+    const [exact, rounded] = [join(folder, 'exact'), join(folder, 'rounded')];
+    expect((await run('train', '--data', data, '--out', exact, ...flags)).stderr).toMatch(/multiprocessors, fp32;/);
+    const { code, stderr } = await run('train', '--data', data, '--out', rounded, ...flags, '--tf32');
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/multiprocessors, fp32 multiplied as tf32;/);
+    const loss = async (out: string): Promise<number> => {
+      const [line] = jsonLines(await readFile(join(out, 'metrics.jsonl'), 'utf8'));
+      return line?.loss as number;
+    };
+    const [a, b] = [await loss(exact), await loss(rounded)];
+    expect(a).not.toBe(b);
+    expect(Math.abs(a / b - 1)).toBeLessThan(1e-2);
+
+    const images = ['sample', '--model', exact, '-n', '1', '--steps', '1', '--device', 'cuda', '--out'];
+    expect((await run(...images, join(folder, 'a.png'))).code).toBe(0);
+    expect((await run(...images, join(folder, 'b.png'), '--tf32')).code).toBe(0);
   });
 
   test('a run that is killed resumes to the same bytes, and draws images', async () => {

@@ -54,8 +54,8 @@ export interface DeviceOptions {
   /** Bytes that programs and buffers may take; default what the system or the GPU has free when a program is compiled. */
   readonly memoryLimit?: number;
   /**
-   * Lets a GPU multiply float32 images as tf32, which keeps 11 of the 24 bits of what it multiplies and is several times as fast;
-   * default false. Weights, sums and everything that is stored stay float32.
+   * Lets a GPU multiply float32 images on its tensor cores as tf32, with 10 bits of mantissa instead of 23; default false. Weights, sums and
+   * everything that is stored stay float32. The CPU multiplies float32 whatever this says; {@link Device.tf32} tells.
    */
   readonly tf32?: boolean | undefined;
   /**
@@ -75,6 +75,8 @@ export interface Device {
   readonly threads: number;
   /** The number format of the programs compiled for it. */
   readonly precision: Precision;
+  /** Whether float32 images may be multiplied as tf32; never on the CPU. */
+  readonly tf32: boolean;
   /** Bytes of the buffers that are alive. */
   readonly allocatedBytes: number;
   /** Bytes that a further program or buffer may take. */
@@ -153,8 +155,9 @@ export async function openDevice(kind: 'auto' | DeviceName = 'auto', options: De
     throw new DiffuseError('ERR_ARGUMENT', `precision is '${String(precision)}'; it must be one of ${known}`);
   }
   const asked = { threads, isa, direct: convolution === 'direct', tf32, selfCheck, warn: onWarning };
-  if (ordinal !== undefined) return wrapDevice(await openGpu(ordinal, asked), precision, memoryLimit);
-  return wrapDevice(kind === 'cpu' ? openCpu(asked) : await openBest(asked), precision, memoryLimit);
+  if (ordinal !== undefined) return wrapDevice(await openGpu(ordinal, asked), { precision, tf32, memoryLimit });
+  const native = kind === 'cpu' ? openCpu(asked) : await openBest(asked);
+  return wrapDevice(native, { precision, tf32: tf32 && native.name.startsWith('cuda:'), memoryLimit });
 }
 
 const warned = new Set<string>();
@@ -165,12 +168,16 @@ function warnOnce(message: string): void {
   process.emitWarning(message, { type: 'DiffuseWarning', code: 'DIFFUSE_DEVICE' });
 }
 
-function wrapDevice(native: NativeDevice, precision: Precision, memoryLimit: number | undefined): Device {
+function wrapDevice(
+  native: NativeDevice,
+  { precision, tf32, memoryLimit }: { precision: Precision; tf32: boolean; memoryLimit: number | undefined },
+): Device {
   let allocatedBytes = 0;
   const device: Device = {
     name: native.name,
     threads: native.threads,
     precision,
+    tf32,
     get allocatedBytes() {
       return allocatedBytes;
     },
