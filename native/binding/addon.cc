@@ -148,12 +148,17 @@ class ProgramHandle : public Napi::ObjectWrap<ProgramHandle> {
     return Napi::Number::New(info.Env(), program_ ? static_cast<double>(program_->scratch_bytes()) : 0);
   }
 
-  // () → string[]
+  // () → { words, scratchBytes }[]
   Napi::Value plans(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       if (!program_) disposed("this program");
       auto list = Napi::Array::New(info.Env());
-      for (const auto& plan : program_->plans()) list.Set(list.Length(), plan);
+      for (const auto& plan : program_->plans()) {
+        auto object = Napi::Object::New(info.Env());
+        object.Set("words", plan.words);
+        object.Set("scratchBytes", static_cast<double>(plan.scratch_bytes));
+        list.Set(list.Length(), object);
+      }
       return list;
     });
   }

@@ -56,13 +56,15 @@ Program::Program(std::shared_ptr<Device> device, ProgramSpec spec)
     }
     char plan[kPlanText] = "";
     Call view{call.tensors.data(), attributes_.data() + call.first_attribute, nullptr, nullptr, false, plan};
+    size_t scratch_bytes = 0;
     try {
-      scratch_bytes_ = std::max(scratch_bytes_, device_->prepare(call.kernel, view));
+      scratch_bytes = device_->prepare(call.kernel, view);
     } catch (Error& error) {
       throw Error(error.code, planned.name + ": " + error.message);
     }
     calls_.push_back(std::move(call));
-    plans_.emplace_back(plan);
+    plans_.push_back({plan, scratch_bytes});
+    scratch_bytes_ = std::max(scratch_bytes_, scratch_bytes);
   }
   parts_[0].end = parts_[1].begin = committing;
   parts_[1].end = calls_.size();

@@ -55,6 +55,12 @@ struct Run {
   std::vector<double> call_milliseconds;  // with profile
 };
 
+// How a call will be computed: in words, empty where there is one way only, and what it passes to itself.
+struct CallPlan {
+  std::string words;
+  size_t scratch_bytes;
+};
+
 class Program {
  public:
   // Checks everything that the description claims: kernels, tensors inside their memory, shapes (by each kernel's
@@ -64,8 +70,7 @@ class Program {
   size_t arena_bytes() const { return spec_.arena_bytes; }
   size_t scratch_bytes() const { return scratch_bytes_; }
   const std::vector<PlannedCall>& calls() const { return spec_.calls; }
-  // How each call will be computed, in words; empty where there is one way only.
-  const std::vector<std::string>& plans() const { return plans_; }
+  const std::vector<CallPlan>& plans() const { return plans_; }
   Device& device() const { return *device_; }
 
   // Checks a run's scalars and inputs; throws ERR_ARGUMENT. Any thread.
@@ -114,7 +119,7 @@ class Program {
   // Before the first call that changes lasting state, and from there on.
   std::array<Part, 2> parts_;
   bool ran_ = false;  // since memory was bound
-  std::vector<std::string> plans_;
+  std::vector<CallPlan> plans_;
 };
 
 }  // namespace diffuse

@@ -25,7 +25,7 @@ test.each([
 
 const launch = { entry: 'e', blocks: 432, threads: 256, sharedBytes: 0 };
 const call: PaperCall = {
-  ...{ kernel: 'k', shape: '', flops: 0, computed: 0, bytes: 0, matrixUnit: true, launches: [launch] },
+  ...{ kernel: 'k', shape: '', flops: 0, computed: 0, bytes: 0, matrixUnit: true, launches: [launch], scratchBytes: 0 },
 };
 const resources = () => ({ registers: 64, sharedBytes: 0 });
 
@@ -33,6 +33,12 @@ test('what moves bytes alone takes them at the designed bandwidth', () => {
   const { ms, bound, waves } = predict({ ...call, bytes: 2039e6 * designed.memory }, a100, resources);
   expect({ bound, waves }).toEqual({ bound: 'memory', waves: 1 });
   expect(ms).toBeCloseTo(1 + 1.5e-3, 9);
+});
+
+test('what goes through scratch is written and read besides', () => {
+  const flops = 312e9 * designed.compute;
+  const { ms } = predict({ ...call, flops, scratchBytes: (2039e6 * designed.memory) / 2 }, a100, resources);
+  expect(ms).toBeCloseTo(2 + 1.5e-3, 9);
 });
 
 test('what multiplies takes the designed part of the peak, and as long for a wave that is begun', () => {

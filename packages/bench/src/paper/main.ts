@@ -3,8 +3,8 @@
 //   main.ts --resources FILE [--gpus a100,h100,rtx4090] [--precision bf16] [--batch N]
 //
 // Every step is planned, and launched on the simulator with its work left out, for networks as large as those that people train; bytes
-// and operations come from the shapes of each call (what it passes to itself through scratch is not counted), registers and shared memory
-// from the assembler, times from the roofline.
+// and operations come from the shapes of each call and from what it passes to itself through scratch, registers and shared memory from the
+// assembler, times from the roofline.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

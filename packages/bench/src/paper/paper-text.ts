@@ -22,7 +22,7 @@ export function paperText(title: string, steps: readonly PaperStep[]): string {
   const rows = rowsOf(steps);
   const totalMs = (gpu: number): number => rows.reduce((sum, row) => sum + rowMs(row, gpu), 0);
   const totals = steps.map(({ gpu }, i) => `${gpu.name} ${formatMs(totalMs(i))} ms`);
-  const header = ['kernel and shape', 'calls', 'MB', 'GFLOP'];
+  const header = ['kernel and shape', 'calls', 'MB', 'scratch MB', 'GFLOP'];
   const gpuHeader = steps.flatMap(({ gpu }) => [`${gpu.name} ms`, 'bound by', 'occupancy', 'waves']);
   return [
     `${title}: ${totals.join(', ')}, predicted`,
@@ -34,6 +34,7 @@ export function paperText(title: string, steps: readonly PaperStep[]): string {
           `${row.call.kernel} ${row.call.shape}`,
           String(row.count),
           (row.call.bytes / 1e6).toPrecision(3),
+          row.call.scratchBytes > 0 ? (row.call.scratchBytes / 1e6).toPrecision(3) : '',
           row.call.flops > 0 ? (row.call.flops / 1e9).toPrecision(3) : '',
           ...row.predictions.flatMap(({ bound, occupancy, waves }, i) => [
             formatMs(rowMs(row, i)),

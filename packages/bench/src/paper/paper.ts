@@ -30,8 +30,8 @@ export async function paperCalls(
   const launches = (await readLaunches(log, traffic)).slice(-calls.length);
   if (launches.length < calls.length)
     throw new DiffuseError('ERR_DEVICE', `the driver's record has ${launches.length} calls, ${calls.length} were made`);
-  return calls.map(({ kernel, node, plan, storageOf }, i) => ({
-    ...{ kernel, shape: callShape(node), launches: launches[i] ?? [] },
+  return calls.map(({ kernel, node, plan, storageOf, scratchBytes }, i) => ({
+    ...{ kernel, shape: callShape(node), launches: launches[i] ?? [], scratchBytes },
     ...kernelCost(node, plan, storageOf),
     matrixUnit: ofMatrixUnit.test(kernel) && precision !== 'fp32',
   }));

@@ -18,6 +18,8 @@ export interface PaperCall extends KernelCost {
   /** Whether the matrix unit multiplies: images are bf16. */
   readonly matrixUnit: boolean;
   readonly launches: readonly Launch[];
+  /** What its launches pass to each other. */
+  readonly scratchBytes: number;
 }
 
 /** What a call would take. */
@@ -39,7 +41,7 @@ const launchMs = 1.5e-3;
 /**
  * Predicts a call from the roofline (Williams, Waterman and Patterson 2009, doi:10.1145/1498765.1498785): what multiply-adds or
  * memory take at the designed part of the peak, whichever is more, stretched where the last wave of blocks leaves multiprocessors
- * idle.
+ * idle. What goes through scratch is written and read besides, by launches that wait for each other.
  */
 export function predict(call: PaperCall, gpu: Gpu, resourcesOf: (entry: string) => EntryResources): Prediction {
   const main = mainLaunch(call, resourcesOf);
@@ -48,9 +50,10 @@ export function predict(call: PaperCall, gpu: Gpu, resourcesOf: (entry: string) 
   const waves = main.blocks / (gpu.multiprocessors * Math.max(1, residentBlocks(gpu, block)));
   const peak = (call.matrixUnit ? gpu.bf16Tflops * gpu.reachable : gpu.fp32Tflops) * 1e9;
   const compute = (call.flops / (peak * designed.compute)) * (Math.ceil(waves) / waves);
-  const memory = call.bytes / (gpu.memoryGBs * 1e6 * designed.memory);
+  const memoryMs = (bytes: number): number => bytes / (gpu.memoryGBs * 1e6 * designed.memory);
+  const memory = memoryMs(call.bytes);
   return {
-    ms: Math.max(compute, memory) + launchMs * call.launches.length,
+    ms: Math.max(compute, memory) + memoryMs(2 * call.scratchBytes) + launchMs * call.launches.length,
     bound: compute > memory ? 'compute' : 'memory',
     occupancy: occupancy(gpu, block),
     waves,

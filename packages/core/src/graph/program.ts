@@ -56,6 +56,8 @@ export interface PlannedCall {
   readonly images: 'f32' | 'bf16';
   /** How the kernel will compute it, in words; empty where there is one way only. */
   readonly plan: string;
+  /** What the kernel passes to itself through memory. */
+  readonly scratchBytes: number;
 }
 
 /** Time of one kernel call. */
@@ -253,7 +255,8 @@ function wrapProgram<Output extends string>(
         kernel,
         shapes: Object.fromEntries(tensors.map(([tensor, { shape }]) => [tensor, shape])),
         images: tensors.some(([, value]) => planned.storageOf(value) === 'bf16') ? 'bf16' : 'f32',
-        plan: plans[i] ?? '',
+        plan: plans[i]?.words ?? '',
+        scratchBytes: plans[i]?.scratchBytes ?? 0,
       };
     });
   };

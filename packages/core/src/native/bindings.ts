@@ -112,8 +112,8 @@ export interface NativeProgramDescription {
 /** A compiled program. */
 export interface NativeProgram {
   readonly scratchBytes: number;
-  /** How each call will be computed, in words; empty where there is one way only. */
-  plans(): string[];
+  /** How each call will be computed: in words, empty where there is one way only, and what it passes to itself. */
+  plans(): { readonly words: string; readonly scratchBytes: number }[];
   run(
     scalars: Float64Array,
     inputs: readonly ArrayBufferView[],
