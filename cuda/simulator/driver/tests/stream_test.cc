@@ -166,6 +166,13 @@ TEST(what_nobody_wrote_is_poison) {
   EXPECT(value != value);
 }
 
+TEST(what_kernels_wrote_is_no_poison_without_checks) {
+  start({{"CHECKS", "off"}});
+  const CUdeviceptr out = allocate(1);
+  launch(function("fill"), out, 1, 2);
+  EXPECT(download(out, 1)[0] == 2);
+}
+
 TEST(queries_come_to_an_end) {
   start();
   const CUdeviceptr out = allocate(1);
