@@ -1,4 +1,6 @@
 // Instructions of which several threads take part.
+#include <algorithm>
+
 #include "ptx/instructions.h"
 
 namespace simulator::ptx {
@@ -130,12 +132,17 @@ void InstructionParser::parse_matrix(Instruction& instruction, const Modifiers& 
     refuse_instruction();
   }
   const bool store = mnemonic_[0] == 's';
+  // The manual has the shape before the number of matrices; the assembler takes it behind, too, and kernels are written
+  // so.
+  Modifiers ordered = modifiers;
+  const auto shape = std::find(ordered.begin(), ordered.end(), "m8n8");
+  if (shape - ordered.begin() > 2 && shape != ordered.end()) std::rotate(ordered.begin() + 2, shape, shape + 1);
   for (const int count : {1, 2, 4})
     for (const bool transposed : {false, true})
       for (const char* space : {"shared", "shared::cta"}) {
         const std::string name =
             "sync.aligned.m8n8.x" + std::to_string(count) + (transposed ? ".trans." : ".") + space + ".b16";
-        if (!spelled(modifiers, name)) continue;
+        if (!spelled(ordered, name)) continue;
         instruction.opcode = store ? Opcode::matrix_store : Opcode::matrix_load;
         instruction.count = static_cast<uint8_t>(count);
         instruction.flag = transposed;

@@ -168,6 +168,13 @@ TEST(matrices_are_loaded_multiplied_and_stored) {
       "0xffffffff;\n@%p1 ld.shared.u32 %r31, [%r42+4];\n"
       "shl.b32 %r32, %tid, 2;\ncvt.u64.u32 %d3, %r32;\nadd.u64 %d3, %d3, %out;\n@%p1 st.global.u32 [%d3+512], %r31;\n";
   const Outcome outcome = healthy(kernel_text(copy + multiply + back), bytes_of(in));
+  // The same with modifiers in the order that the assembler takes beside the manual's.
+  std::string other = copy + multiply + back;
+  for (const std::string number : {"x4", "x2.trans"}) {
+    const std::string spelling = "ldmatrix.sync.aligned.m8n8." + number;
+    other.replace(other.find(spelling), spelling.size(), "ldmatrix.sync.aligned." + number + ".m8n8");
+  }
+  EXPECT(healthy(kernel_text(other), bytes_of(in)).out == outcome.out);
   for (int lane = 0; lane < 32; lane++)
     for (int i = 0; i < 4; i++) {
       const int row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
