@@ -27,6 +27,7 @@ const allowedPaths = {
   'cuda/simulator': [/^(machine|memory|ptx|report|tests)\//],
   'cuda/simulator/profiles': [/^profiles\//],
   'cuda/simulator/driver': [/^(driver|machine|memory|profiles|ptx|report)\//],
+  'cuda/simulator/witnesses': [/^witnesses\//, /^driver\/control\.h$/],
 };
 
 const standardLibrary = /^[a-z_]+$/;
@@ -48,13 +49,19 @@ const allowedSystem = {
   'cuda/simulator': [standardLibrary, /^(dlfcn|unistd|sys\/[a-z]+)\.h$/],
   'cuda/simulator/profiles': [standardLibrary],
   'cuda/simulator/driver': [standardLibrary, /^cuda\.h$/],
+  'cuda/simulator/witnesses': [standardLibrary, /^cuda\.h$/],
 };
 
 /** Compiled once per instruction set (CMakeLists.txt), and the system headers that are safe there. */
 const perIsaFile = /^native\/cpu\/(ops\/.*\.cc|gemm\/.*|table\.cc)$/;
 const perIsaSystem = /^(cstddef|cstdint|cstring|cmath|cfloat|stdio\.h|math\.h|[a-z]+intrin\.h|arm_neon\.h)$/;
 
-const files = ['native', 'cuda'].flatMap((folder) => filesIn(folder, /\.(h|cc|cu|def)$/));
+/** Headers that stand for those of other libraries, and are found and named as they are. */
+const standIns = 'cuda/simulator/witnesses/stubs/';
+
+const files = ['native', 'cuda']
+  .flatMap((folder) => filesIn(folder, /\.(h|cc|cu|def)$/))
+  .filter((file) => !file.startsWith(standIns));
 const folders = Object.keys(allowedPaths).sort((a, b) => b.length - a.length);
 /** Where paths of includes begin. */
 const starts = (file) => {

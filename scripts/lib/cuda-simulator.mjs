@@ -41,6 +41,12 @@ export async function buildSimulator({ tests = false } = {}) {
   return { environment };
 }
 
+/** Builds the program that runs witnesses, cuda/simulator/witnesses; the driver beside it is up to date then. Returns its path. */
+export function buildWitnesses() {
+  buildDriver(['--target', 'simulator_witnesses']);
+  return join(root, folder, 'witnesses/simulator_witnesses');
+}
+
 /** The findings so far, one a line; they are forgotten. */
 export function takeFindings() {
   if (!existsSync(findingsFile)) return [];
