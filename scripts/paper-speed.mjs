@@ -6,6 +6,17 @@ import { buildImages, findCompiler, imageFolder } from './lib/cuda.mjs';
 import { buildSimulator } from './lib/cuda-simulator.mjs';
 import { root } from './lib/project.mjs';
 
+const args = process.argv.slice(2);
+const program = join(root, 'packages/bench/src/paper/main.ts');
+const run = (own, environment = {}) => {
+  const all = ['--conditions=@diffuse/source', program, ...own, ...args];
+  return spawnSync('tsx', all, { cwd: root, env: { ...process.env, ...environment }, stdio: 'inherit' }).status ?? 1;
+};
+
+// What is wrong with the command line is said before anything is built.
+const read = run([]);
+if (read !== 0 || args.includes('--help')) process.exit(read);
+
 const compiler = findCompiler();
 if (compiler.missing) {
   console.error(`the kernels' registers are not known: ${compiler.missing}`);
@@ -13,16 +24,4 @@ if (compiler.missing) {
 }
 await buildImages(compiler);
 const { environment } = await buildSimulator();
-const program = join(root, 'packages/bench/src/paper/main.ts');
-const { status } = spawnSync(
-  'tsx',
-  [
-    '--conditions=@diffuse/source',
-    program,
-    '--resources',
-    join(imageFolder, 'resources.json'),
-    ...process.argv.slice(2),
-  ],
-  { cwd: root, env: { ...process.env, ...environment }, stdio: 'inherit' },
-);
-process.exit(status ?? 1);
+process.exit(run(['--resources', join(imageFolder, 'resources.json')], environment));

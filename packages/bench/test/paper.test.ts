@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { helpText, parsePaperArguments } from '../src/paper/arguments.ts';
 import { type Gpu, gpus, selectGpus } from '../src/paper/gpus.ts';
 import { readLaunches } from '../src/paper/launches.ts';
 import { occupancy, residentBlocks } from '../src/paper/occupancy.ts';
@@ -25,7 +26,7 @@ test.each([
 
 const launch = { entry: 'e', blocks: 432, threads: 256, sharedBytes: 0 };
 const call: PaperCall = {
-  ...{ kernel: 'k', shape: '', flops: 0, computed: 0, bytes: 0, matrixUnit: true, launches: [launch], scratchBytes: 0 },
+  ...{ kernel: 'k', shape: '', flops: 0, computed: 0, bytes: 0, launches: [launch], scratchBytes: 0 },
 };
 const resources = () => ({ registers: 64, sharedBytes: 0 });
 
@@ -35,20 +36,50 @@ test('what moves bytes alone takes them at the designed bandwidth', () => {
   expect(ms).toBeCloseTo(1 + 1.5e-3, 9);
 });
 
+/** A call that multiplies for a millisecond at `peak` TFLOP/s, by so many blocks of an entry. */
+const product = (entry: string, peak: number, blocks = 432) => {
+  const flops = peak * 1e9 * designed.compute;
+  return { ...call, flops, computed: flops, launches: [{ ...launch, entry, blocks }] };
+};
+
 test('what goes through scratch is written and read besides', () => {
-  const flops = 312e9 * designed.compute;
-  const { ms } = predict({ ...call, flops, scratchBytes: (2039e6 * designed.memory) / 2 }, a100, resources);
-  expect(ms).toBeCloseTo(2 + 1.5e-3, 9);
+  const passing = { ...product('e_bf16', 312), scratchBytes: (2039e6 * designed.memory) / 2 };
+  expect(predict(passing, a100, resources).ms).toBeCloseTo(2 + 1.5e-3, 9);
 });
 
-test('what multiplies takes the designed part of the peak, and as long for a wave that is begun', () => {
-  const flops = 312e9 * designed.compute;
-  expect(predict({ ...call, flops }, a100, resources)).toMatchObject({ bound: 'compute', waves: 1 });
-  expect(predict({ ...call, flops }, a100, resources).ms).toBeCloseTo(1 + 1.5e-3, 9);
-  const half = predict({ ...call, flops, launches: [{ ...launch, blocks: 648 }] }, a100, resources);
-  expect(half.waves).toBeCloseTo(1.5, 12);
-  expect(half.ms).toBeCloseTo(2 / 1.5 + 1.5e-3, 9);
-  expect(predict({ ...call, flops, matrixUnit: false }, a100, resources).ms).toBeCloseTo(312 / 19.5 + 1.5e-3, 9);
+test('few blocks cannot load as fast as memory delivers', () => {
+  const few = { ...call, bytes: 64 * 1.41 * 3 * 1e6, launches: [{ ...launch, blocks: 3 }] };
+  expect(predict(few, a100, resources).ms).toBeCloseTo(1 + 1.5e-3, 9);
+});
+
+test.each([
+  ['bf16 by the matrix unit', 'conv2d_wide_bf16', 312],
+  ['tf32 by the matrix unit, at half the rate', 'conv2d_tf32_wide_f32', 156],
+  ['float32 by the vector units', 'conv2d_wide_f32', 19.5],
+  ['bf16 of large heads by the vector units', 'attention_forward_vector_256_bf16', 19.5],
+])('%s takes the designed part of that peak', (_, entry, peak) => {
+  const prediction = predict(product(entry, peak), a100, resources);
+  expect(prediction).toMatchObject({ bound: 'compute', waves: 1 });
+  expect(prediction.ms).toBeCloseTo(1 + 1.5e-3, 9);
+});
+
+test.each([
+  ['a wave that is begun takes as long as a whole one', 648, 2 / 1.5],
+  ['multiprocessors without a block multiply nothing', 27, 4],
+  ['multiprocessors with one block wait for those with two', 162, 2 / 1.5],
+])('%s', (_, blocks, stretch) => {
+  expect(predict(product('e_bf16', 312, blocks), a100, resources).ms).toBeCloseTo(stretch + 1.5e-3, 9);
+});
+
+test.each([
+  ['attention_forward', 'attention_forward_matrix_64_bf16', 64, 312, 1],
+  ['attention_forward', 'attention_forward_vector_256_f32', 512, 19.5, 3 / 2],
+  ['attention_backward', 'attention_keys_matrix_64_bf16', 64, 312, 7 / 5],
+  ['attention_backward', 'attention_keys_matrix_256_bf16', 256, 312, 9 / 5],
+  ['attention_backward', 'attention_keys_vector_128_f32', 256, 19.5, 11 / 5],
+])('%s by %s is counted with what it computes anew', (kernel, entry, headChannels, peak, repeated) => {
+  const attention = { ...product(entry, peak), kernel, headChannels };
+  expect(predict(attention, a100, resources).ms).toBeCloseTo(repeated + 1.5e-3, 9);
 });
 
 test('launches between two events belong to one call', async () => {
@@ -77,6 +108,23 @@ test('a table has a row for each kernel and shape, and the sum of each GPU', () 
     ['copy 8x8', '2', '1.73e+3'],
     ['copy 2x2', '1', '1.73e+3'],
   ]);
+});
+
+test.each([
+  [['--bogus'], "Unknown option '--bogus'; see pnpm cuda:paper --help"],
+  [['shapes'], "Unexpected argument 'shapes'"],
+  [['--gpus', 'a100,gtx280'], `there is no GPU 'gtx280'; there are ${Object.keys(gpus).join(', ')}`],
+  [['--precision', 'fp16'], "--precision is 'fp16'; it must be fp32 or bf16 or bf16-fast"],
+  [['--batch', '1.5'], "--batch is '1.5'; it must be an integer from 1 to 65536"],
+])('%j is refused in a sentence', (args, sentence) => {
+  expect(() => parsePaperArguments(args)).toThrow(sentence);
+});
+
+test('what is asked for, each GPU once', () => {
+  const asked = parsePaperArguments(['--', '--gpus', 'h100,rtx5090,h100', '--batch', '8', '--precision', 'fp32']);
+  expect(asked).toMatchObject({ help: false, gpus: ['h100', 'rtx5090'], precision: 'fp32', batch: 8 });
+  expect(parsePaperArguments([])).toMatchObject({ precision: 'bf16', batch: undefined, resources: undefined });
+  expect(helpText()).toMatch(/--gpus.*--precision.*--batch/s);
 });
 
 test('an unknown GPU is refused with the names of those that are known', () => {

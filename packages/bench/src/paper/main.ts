@@ -1,6 +1,5 @@
 // Run by scripts/paper-speed.mjs, with the simulator in its environment: what training steps would take on GPUs that are not there.
-//
-//   main.ts --resources FILE [--gpus a100,h100,rtx4090] [--precision bf16] [--batch N]
+// Without --resources it only reads the command line: so what is wrong with it is said before anything is built.
 //
 // Every step is planned, and launched on the simulator with its work left out, for networks as large as those that people train; bytes
 // and operations come from the shapes of each call and from what it passes to itself through scratch, registers and shared memory from the
@@ -10,13 +9,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { DiffuseError } from '@diffuse/core';
 import { type BenchConfig, selectConfigs } from '../configs.ts';
-import { type Precision, precisions } from '../precision.ts';
-import { gpus as knownGpus, selectGpus } from './gpus.ts';
-import { paperCalls, readResources } from './paper.ts';
+import { helpText, type PaperRequest, parsePaperArguments } from './arguments.ts';
+import { selectGpus } from './gpus.ts';
+import { type PaperCalls, paperCalls, readResources } from './paper.ts';
 import { type PaperStep, paperText } from './paper-text.ts';
-import type { PaperCall } from './predict.ts';
 
 /** As ADM's for ImageNet at 64x64 (Dhariwal and Nichol 2021, arXiv:2105.05233, table 4): 192 channels, attention from 32x32 on. */
 const imageNet64: BenchConfig = {
@@ -37,31 +35,24 @@ const imageNet64: BenchConfig = {
 /** On GPUs a step has more images than on CPUs. */
 const configs = [...selectConfigs(['L']).map((config) => ({ ...config, batch: 128 })), imageNet64];
 
-const { values } = parseArgs({
-  options: {
-    gpus: { type: 'string', default: Object.keys(knownGpus).join(',') },
-    precision: { type: 'string', default: 'bf16' },
-    batch: { type: 'string' },
-    // What `pnpm build:cuda` says of entries.
-    resources: { type: 'string', default: '' },
-    // One step on the simulated GPU of this process, as JSON: for this program itself.
-    step: { type: 'string' },
-    files: { type: 'string' },
-  },
-});
-const precision = precisions.find((known) => known === values.precision);
-if (!precision) throw new RangeError(`--precision is '${values.precision}'; it must be ${precisions.join(' or ')}`);
-const batch = values.batch === undefined ? undefined : Number(values.batch);
-if (batch !== undefined && !(Number.isInteger(batch) && batch >= 1))
-  throw new RangeError(`--batch is '${values.batch}'; it must be an integer of 1 or more`);
+try {
+  await perform(parsePaperArguments(process.argv.slice(2)));
+} catch (error) {
+  process.stderr.write(`cuda:paper: ${(error as Error).message}\n`);
+  process.exitCode = error instanceof DiffuseError && error.code === 'ERR_ARGUMENT' ? 2 : 1;
+}
 
-if (values.step === undefined) await tell(precision);
-else
-  process.stdout.write(JSON.stringify(await paperCalls(configOf(values.step), precision, filesIn(values.files ?? ''))));
+async function perform(request: PaperRequest): Promise<void> {
+  const { help, resources, network, files, precision } = request;
+  if (help) process.stdout.write(`${helpText()}\n`);
+  else if (network !== undefined)
+    process.stdout.write(JSON.stringify(await paperCalls(configOf(network, request), precision, filesIn(files))));
+  else if (resources !== undefined) await tell(request, resources);
+}
 
-function configOf(name: string): BenchConfig {
+function configOf(name: string, { batch }: PaperRequest): BenchConfig {
   const config = configs.find((known) => known.name === name);
-  if (!config) throw new RangeError(`there is no network '${name}'`);
+  if (!config) throw new DiffuseError('ERR_ARGUMENT', `there is no network '${name}'`);
   return { ...config, batch: batch ?? config.batch };
 }
 
@@ -69,21 +60,25 @@ function filesIn(folder: string): { log: string; traffic: string } {
   return { log: join(folder, 'log'), traffic: join(folder, 'traffic') };
 }
 
-async function tell(format: Precision): Promise<void> {
-  const names = values.gpus.split(',');
-  const chosen = selectGpus(names);
+async function tell(request: PaperRequest, resources: string): Promise<void> {
+  const chosen = selectGpus(request.gpus);
   for (const { name } of configs) {
     const steps: PaperStep[] = [];
+    const others: PaperStep[] = [];
     for (const [i, gpu] of chosen.entries()) {
-      const calls = launched(name, names[i] ?? '');
-      steps.push({ gpu, calls, resourcesOf: await readResources(values.resources, gpu) });
+      const calls = launched(name, request.gpus[i] ?? '', request);
+      const resourcesOf = await readResources(resources, gpu);
+      steps.push({ gpu, calls: calls.step, resourcesOf });
+      others.push({ gpu, calls: calls.others, resourcesOf });
     }
-    console.log(`${paperText(`${name}, batch ${configOf(name).batch}, ${format}`, steps)}\n`);
+    const title = `${name}, batch ${configOf(name, request).batch}, ${request.precision}`;
+    console.log(`${paperText(`${title}, training step`, steps)}\n`);
+    console.log(`${paperText(`${title}, one call of each other kernel`, others)}\n`);
   }
 }
 
-/** The calls of a step, from a process whose only GPU is `gpu`. */
-function launched(config: string, gpu: string): readonly PaperCall[] {
+/** The calls of a network, from a process whose only GPU is `gpu`. */
+function launched(network: string, gpu: string, { precision, batch }: PaperRequest): PaperCalls {
   const folder = mkdtempSync(join(tmpdir(), 'diffuse-paper-'));
   const { log, traffic } = filesIn(folder);
   const simulator = { CUDA_SIMULATOR_DEVICES: gpu, CUDA_SIMULATOR_MEMORY: '80G', CUDA_SIMULATOR_EXECUTE: 'off' };
@@ -92,7 +87,7 @@ function launched(config: string, gpu: string): readonly PaperCall[] {
       process.execPath,
       [
         ...process.execArgv,
-        ...[fileURLToPath(import.meta.url), '--step', config, '--files', folder, '--precision', values.precision],
+        ...[fileURLToPath(import.meta.url), '--network', network, '--files', folder, '--precision', precision],
         ...(batch === undefined ? [] : ['--batch', String(batch)]),
       ],
       {
@@ -101,8 +96,8 @@ function launched(config: string, gpu: string): readonly PaperCall[] {
         maxBuffer: 1 << 28,
       },
     );
-    if (status !== 0) throw new Error(`${config} on ${gpu} failed:\n${stderr}`);
-    return JSON.parse(stdout) as PaperCall[];
+    if (status !== 0) throw new DiffuseError('ERR_DEVICE', `${network} on ${gpu} failed:\n${stderr}`);
+    return JSON.parse(stdout) as PaperCalls;
   } finally {
     rmSync(folder, { recursive: true });
   }

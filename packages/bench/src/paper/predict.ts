@@ -15,8 +15,8 @@ export interface PaperCall extends KernelCost {
   readonly kernel: string;
   /** See `callShape`. */
   readonly shape: string;
-  /** Whether the matrix unit multiplies: images are bf16. */
-  readonly matrixUnit: boolean;
+  /** Of attention. */
+  readonly headChannels?: number;
   readonly launches: readonly Launch[];
   /** What its launches pass to each other. */
   readonly scratchBytes: number;
@@ -38,19 +38,25 @@ export const designed = { compute: 0.7, memory: 0.85 };
 /** From the end of one kernel to the begin of the next in a replayed graph of launches. */
 const launchMs = 1.5e-3;
 
+/** The width of a multiprocessor's way to the second-level cache. */
+const bytesPerCycle = 64;
+
 /**
  * Predicts a call from the roofline (Williams, Waterman and Patterson 2009, doi:10.1145/1498765.1498785): what multiply-adds or
- * memory take at the designed part of the peak, whichever is more, stretched where the last wave of blocks leaves multiprocessors
- * idle. What goes through scratch is written and read besides, by launches that wait for each other.
+ * memory take at the designed part of the peak, whichever is more. Multiply-adds are stretched where multiprocessors are idle, see
+ * `unevenness`; bytes where there are so few blocks that those that have one cannot load as fast as memory delivers. What
+ * goes through scratch is written and read besides, by launches that wait for each other.
  */
 export function predict(call: PaperCall, gpu: Gpu, resourcesOf: (entry: string) => EntryResources): Prediction {
   const main = mainLaunch(call, resourcesOf);
   const { registers, sharedBytes } = resourcesOf(main.entry);
   const block = { threads: main.threads, registers, sharedBytes: sharedBytes + main.sharedBytes };
   const waves = main.blocks / (gpu.multiprocessors * Math.max(1, residentBlocks(gpu, block)));
-  const peak = (call.matrixUnit ? gpu.bf16Tflops * gpu.reachable : gpu.fp32Tflops) * 1e9;
-  const compute = (call.flops / (peak * designed.compute)) * (Math.ceil(waves) / waves);
-  const memoryMs = (bytes: number): number => bytes / (gpu.memoryGBs * 1e6 * designed.memory);
+  const operations = call.computed * repeatedWork(call, main);
+  const compute = (operations / (peakTflops(main, gpu) * 1e9 * designed.compute)) * unevenness(main, gpu, waves);
+  const busy = Math.min(gpu.multiprocessors, main.blocks);
+  const gigabytes = Math.min(gpu.memoryGBs * designed.memory, busy * bytesPerCycle * gpu.clockGHz);
+  const memoryMs = (bytes: number): number => bytes / (gigabytes * 1e6);
   const memory = memoryMs(call.bytes);
   return {
     ms: Math.max(compute, memory) + memoryMs(2 * call.scratchBytes) + launchMs * call.launches.length,
@@ -58,6 +64,34 @@ export function predict(call: PaperCall, gpu: Gpu, resourcesOf: (entry: string) 
     occupancy: occupancy(gpu, block),
     waves,
   };
+}
+
+/**
+ * What the multiprocessor with the most to do has over the mean. The last wave counts as a whole one. Where all blocks run at once,
+ * one alone is taken to keep its multiprocessor as busy as many would.
+ */
+function unevenness({ blocks }: Launch, { multiprocessors }: Gpu, waves: number): number {
+  const rounds = waves > 1 ? waves : blocks / multiprocessors;
+  return Math.ceil(rounds) / rounds;
+}
+
+/** What an entry multiplies by: images of bf16 by the matrix unit, but for attention of large heads; float32 as tf32 there, if asked. */
+function peakTflops({ entry }: Launch, gpu: Gpu): number {
+  if (entry.includes('_tf32')) return (gpu.bf16Tflops * gpu.reachable) / 2;
+  return entry.endsWith('_bf16') && !entry.includes('_vector_') ? gpu.bf16Tflops * gpu.reachable : gpu.fp32Tflops;
+}
+
+/**
+ * What is multiplied over what the op is defined by. The backward pass of attention has two kernels, both of which compute the scores
+ * and their gradients: seven products instead of five. Those blocks that own a slice of the columns of larger heads do so, too.
+ */
+function repeatedWork({ kernel, headChannels = 0 }: PaperCall, { entry }: Launch): number {
+  const [, unit, columns = '1'] = /_(matrix|vector)_(\d+)_/.exec(entry) ?? [];
+  const slices = Math.ceil(headChannels / Number(columns));
+  if (kernel === 'attention_forward') return unit === 'vector' ? (slices + 1) / 2 : 1;
+  if (kernel !== 'attention_backward') return 1;
+  const [ofKeys, ofQueries] = unit === 'vector' ? [slices, slices] : [Number(columns) > 128 ? 2 : 1, 1];
+  return (2 * ofKeys + 2 + 2 * ofQueries + 1) / 5;
 }
 
 /** What most of a call is done by: products take the most registers a block, what moves bytes the most threads. */
