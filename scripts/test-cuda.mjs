@@ -1,9 +1,10 @@
 // `pnpm test:cuda [--quick] [FILTER]`: tests of the CUDA backend without Node, on simulated GPUs: the simulator's own tests, then every kernel
 // against its CPU twin and the host's side (native/tests/cuda_*.cc). Where DIFFUSE_CUDA_DRIVER names a driver they run on that, with the
-// images of `pnpm build:cuda`. `--quick` takes fewer layouts of tensors, and lets every
-// seventh call of the driver fail instead of each. The last line is "N passed, N failed, N skipped".
+// images of `pnpm build:cuda`. `--quick` takes fewer layouts of tensors, lets every seventh call of the driver fail instead of each, and plants
+// no bugs in the kernels (lib/planted-bugs.mjs). The last line is "N passed, N failed, N skipped".
 import { buildSimulator, simulatorTests } from './lib/cuda-simulator.mjs';
 import { buildNativeTests } from './lib/native-tests.mjs';
+import { testPlantedBugs } from './lib/planted-bugs.mjs';
 import { run } from './lib/project.mjs';
 
 const args = process.argv.slice(2);
@@ -37,6 +38,11 @@ for (const { path, args } of programs) {
   // A program that ends without its counts, or badly with none failed, counts as one that failed.
   total.failed += failed > 0 || (counts && status === 0) ? failed : 1;
   if (!counts) console.error(`${path} ended with ${status}, without its counts`);
+}
+if (!process.env.DIFFUSE_CUDA_DRIVER && !args.includes('--quick')) {
+  const { passed, failed } = await testPlantedBugs(program, simulator.environment, args[0] ?? '');
+  total.passed += passed;
+  total.failed += failed;
 }
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed > 0 ? 1 : 0);

@@ -186,6 +186,24 @@ async function cached(name, key, extension, make) {
   return path;
 }
 
+/**
+ * Compiles a file of which parts are changed.
+ *
+ * @param changed path from the root → text, of the file or of headers that it includes
+ * @returns the PTX; its line information names the files in `folder`, where the changed ones are written
+ */
+export async function changedPtx(compiler, source, changed, folder) {
+  for (const [path, text] of changed) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path), text);
+  }
+  const to = join(folder, `${imageName(source)}.ptx`);
+  const first = ['native', 'cuda'].flatMap((place) => ['-I', join(folder, place)]);
+  const from = changed.has(source) ? join(folder, source) : source;
+  await start(compiler.nvcc, [...first, ...compilerFlags, '-o', to, from]);
+  return withoutMachinePaths(readFileSync(to, 'utf8'));
+}
+
 async function ptxOf(compiler, source) {
   const name = imageName(source);
   const key = hashOf(compiler.version, compilerFlags, withIncludes(source));
