@@ -9,8 +9,9 @@
 //   owner of queries: own = q, dy   streamed = k, v
 //
 // Bound by the matrix unit and, as much, by shared memory: a warp has 16 rows, since the accumulators of more would not
-// fit its registers. For the same reason dk and dv of 256 columns are computed by two blocks, 128 columns each, both of
-// which compute p and dx: 1.5 times the work.
+// fit its registers. For the same reason dk and dv of 256 columns are computed by two warps, 128 columns each, both of
+// which compute p and dx: 1.5 times the work. One block of the eight warps that makes has a multiprocessor for itself,
+// as the four that own queries of so many columns have.
 #pragma once
 
 #include "attention/matrix_tiles.h"
@@ -22,6 +23,8 @@ template <typename T, int D, bool OwnsKeys>
 __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments& arguments) {
   constexpr int kRows = kMatrixBackwardRows, kStreamed = matrix_backward_rows(D, sizeof(T));
   constexpr int kColumns = kStreamed / 8, kSlice = OwnsKeys ? matrix_slice(D) : D, kOutputs = OwnsKeys ? 2 : 1;
+  constexpr int kThreads = OwnsKeys ? matrix_keys_threads(D) : kMatrixQueriesThreads, kRowWarps = kRows / 16;
+  static_assert(kThreads / kWarp == kRowWarps * (D / kSlice), "a warp for all rows and slices");
   constexpr int kStride = kMatrixStride<T, D>, kTileElements = kStreamed * kStride;
   extern __shared__ uint4 shared_memory[];
   const AttentionShape& shape = arguments.shape;
@@ -31,17 +34,17 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
   T* own[2] = {reinterpret_cast<T*>(shared_memory), reinterpret_cast<T*>(shared_memory) + kRows * kStride};
   T* streamed = own[1] + kRows * kStride;
   const auto fetch_streamed = [&](int stage, int32_t first) {
-    fetch_tile<kStreamed, D>(streamed + 2 * stage * kTileElements, OwnsKeys ? q : k, first, shape);
-    fetch_tile<kStreamed, D>(streamed + (2 * stage + 1) * kTileElements, OwnsKeys ? dy : v, first, shape);
+    fetch_tile<kThreads, kStreamed, D>(streamed + 2 * stage * kTileElements, OwnsKeys ? q : k, first, shape);
+    fetch_tile<kThreads, kStreamed, D>(streamed + (2 * stage + 1) * kTileElements, OwnsKeys ? dy : v, first, shape);
     end_copies();
   };
-  fetch_tile<kRows, D>(own[0], OwnsKeys ? k : q, place.first, shape);
-  fetch_tile<kRows, D>(own[1], OwnsKeys ? v : dy, place.first, shape);
+  fetch_tile<kThreads, kRows, D>(own[0], OwnsKeys ? k : q, place.first, shape);
+  fetch_tile<kThreads, kRows, D>(own[1], OwnsKeys ? v : dy, place.first, shape);
   fetch_streamed(0, 0);
 
-  const int lane = threadIdx.x % kWarp, warp_row = threadIdx.x / kWarp * 16;
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warp_row = warp % kRowWarps * 16;
   for (T*& tile : own) tile += warp_row * kStride;
-  const int32_t depth = padded_depth<T>(shape), slice = static_cast<int32_t>(blockIdx.y) * kSlice;
+  const int32_t depth = padded_depth<T>(shape), slice = warp / kRowWarps * kSlice;
   const int32_t own_row = place.first + warp_row + lane / 4;
   const float binary_scale = LogitScale(shape).binary;
   const HeadQueries queries(arguments, place);
@@ -82,8 +85,12 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
 #pragma unroll
     for (int e = 0; e < 4; e++) out[0][0][j][e] *= natural_scale;
   const int32_t first = place.first + warp_row;
-  write_rows<D>(out[0], own[0], HeadRows<T>(OwnsKeys ? arguments.dk : arguments.dq, shape, place), first, slice, shape);
-  if constexpr (OwnsKeys) write_rows<D>(out[1], own[1], HeadRows<T>(arguments.dv, shape, place), first, slice, shape);
+  // Each warp writes by way of its own columns of rows that another has read.
+  if constexpr (kSlice < D) __syncthreads();
+  write_rows<D>(out[0], own[0] + slice, HeadRows<T>(OwnsKeys ? arguments.dk : arguments.dq, shape, place), first, slice,
+                shape);
+  if constexpr (OwnsKeys)
+    write_rows<D>(out[1], own[1] + slice, HeadRows<T>(arguments.dv, shape, place), first, slice, shape);
 }
 
 }  // namespace diffuse::cuda

@@ -3,7 +3,8 @@
 //
 // Bound by the matrix unit and, nearly as much, by shared memory: a warp has 32 rows of queries (16 where its outputs
 // would not fit its registers), so that keys and values that it loads are used twice. They come in tiles of 32, the
-// next of them while this one is computed with, which lets two blocks share a multiprocessor of 100 KB at D = 64.
+// next of them while this one is computed with, which lets two blocks of four warps share a multiprocessor of 100 KB at
+// D = 64; at D = 256 one block of eight warps has it for itself (cuda/arguments/attention.h).
 #pragma once
 
 #include "attention/matrix_tiles.h"
@@ -95,9 +96,10 @@ struct OnlineSoftmax {
 
 template <typename T, int D>
 __device__ __forceinline__ void matrix_forward(const AttentionForwardArguments& arguments) {
-  constexpr int kRows = matrix_forward_rows(D, sizeof(T)), kKeys = matrix_forward_keys(sizeof(T));
+  constexpr int kThreads = matrix_forward_threads(D, sizeof(T));
+  constexpr int kRows = kMatrixForwardRows, kKeys = matrix_forward_keys(D, sizeof(T));
   constexpr int kStride = kMatrixStride<T, D>, kTileElements = kKeys * kStride;
-  constexpr int kWarpRows = kRows / (kMatrixThreads / kWarp), kTiles = kWarpRows / 16;
+  constexpr int kWarpRows = kRows / (kThreads / kWarp), kTiles = kWarpRows / 16;
   extern __shared__ uint4 shared_memory[];
   const AttentionShape& shape = arguments.shape;
   const HeadPlace place(shape, kRows);
@@ -106,11 +108,11 @@ __device__ __forceinline__ void matrix_forward(const AttentionForwardArguments& 
   // Keys and values, twice: one pair is computed with while the other is filled.
   T* streamed = queries + kRows * kStride;
   const auto fetch_keys = [&](int stage, int32_t first) {
-    fetch_tile<kKeys, D>(streamed + 2 * stage * kTileElements, k, first, shape);
-    fetch_tile<kKeys, D>(streamed + (2 * stage + 1) * kTileElements, v, first, shape);
+    fetch_tile<kThreads, kKeys, D>(streamed + 2 * stage * kTileElements, k, first, shape);
+    fetch_tile<kThreads, kKeys, D>(streamed + (2 * stage + 1) * kTileElements, v, first, shape);
     end_copies();
   };
-  fetch_tile<kRows, D>(queries, q, place.first, shape);
+  fetch_tile<kThreads, kRows, D>(queries, q, place.first, shape);
   fetch_keys(0, 0);
 
   const int32_t depth = padded_depth<T>(shape), warp_row = static_cast<int32_t>(threadIdx.x / kWarp) * kWarpRows;

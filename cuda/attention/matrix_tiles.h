@@ -20,9 +20,9 @@ __device__ __forceinline__ int padded_depth(const AttentionShape& shape) {
   return (shape.head_channels + kProductDepth<T> - 1) / kProductDepth<T> * kProductDepth<T>;
 }
 
-// Copies Rows rows of a head from `first` on; what lies beyond S or D, up to the depth, becomes zero. Asynchronous
-// where the rows are aligned to 128 bits; the caller ends the group of copies.
-template <int Rows, int D, typename T>
+// Copies Rows rows of a head from `first` on, by all Threads of the block; what lies beyond S or D, up to the depth,
+// becomes zero. Asynchronous where the rows are aligned to 128 bits; the caller ends the group of copies.
+template <int Threads, int Rows, int D, typename T>
 __device__ __forceinline__ void fetch_tile(T* tile, const HeadRows<const T>& from, int32_t first,
                                            const AttentionShape& shape) {
   constexpr int kPacks = D / kWide<T>;
@@ -30,7 +30,7 @@ __device__ __forceinline__ void fetch_tile(T* tile, const HeadRows<const T>& fro
   if (shape.wide) {
     const uint32_t address = shared_address(tile);
 #pragma unroll
-    for (int i = threadIdx.x; i < Rows * kPacks; i += kMatrixThreads) {
+    for (int i = threadIdx.x; i < Rows * kPacks; i += Threads) {
       const int r = i / kPacks, c = i % kPacks * kWide<T>;
       if (c >= depth) continue;
       const bool exists = first + r < shape.positions && c < shape.head_channels;
@@ -39,7 +39,7 @@ __device__ __forceinline__ void fetch_tile(T* tile, const HeadRows<const T>& fro
     }
     return;
   }
-  for (int i = threadIdx.x; i < Rows * D; i += kMatrixThreads) {
+  for (int i = threadIdx.x; i < Rows * D; i += Threads) {
     const int r = i / D, c = i % D;
     if (c >= depth) continue;
     const bool exists = first + r < shape.positions && c < shape.head_channels;

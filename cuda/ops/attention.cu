@@ -8,15 +8,15 @@ namespace diffuse::cuda {
 // Entries say for how many blocks a multiprocessor their registers have to do: where it is not said, the compiler would
 // rather spill than let go of one.
 #define DIFFUSE_MATRIX_FORWARD(D, blocks, suffix, T)                                                         \
-  extern "C" __global__ void __launch_bounds__(kMatrixThreads, blocks)                                       \
+  extern "C" __global__ void __launch_bounds__(matrix_forward_threads(D, sizeof(T)), blocks)                 \
       attention_forward_matrix_##D##_##suffix(const __grid_constant__ AttentionForwardArguments arguments) { \
     matrix_forward<T, D>(arguments);                                                                         \
   }
 DIFFUSE_MATRIX_FORWARD(64, 3, bf16, bf16)
 DIFFUSE_MATRIX_FORWARD(128, 2, bf16, bf16)
-DIFFUSE_MATRIX_FORWARD(256, 2, bf16, bf16)
+DIFFUSE_MATRIX_FORWARD(256, 1, bf16, bf16)
 DIFFUSE_MATRIX_FORWARD(64, 3, tf32, float)
-DIFFUSE_MATRIX_FORWARD(128, 2, tf32, float)
+DIFFUSE_MATRIX_FORWARD(128, 1, tf32, float)
 
 // For so many columns of the outputs a block, in slices of 64.
 #define DIFFUSE_VECTOR_FORWARD(columns, blocks, suffix, T)                                                         \

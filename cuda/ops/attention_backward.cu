@@ -8,11 +8,11 @@ namespace diffuse::cuda {
 // Entries say for how many blocks a multiprocessor their registers have to do: where it is not said, the compiler would
 // rather spill than let go of one.
 #define DIFFUSE_MATRIX_BACKWARD(D, blocks, suffix, T)                                                         \
-  extern "C" __global__ void __launch_bounds__(kMatrixThreads, blocks)                                        \
+  extern "C" __global__ void __launch_bounds__(matrix_keys_threads(D), blocks * 128 / matrix_keys_threads(D)) \
       attention_keys_matrix_##D##_##suffix(const __grid_constant__ AttentionBackwardArguments arguments) {    \
     matrix_backward<T, D, true>(arguments);                                                                   \
   }                                                                                                           \
-  extern "C" __global__ void __launch_bounds__(kMatrixThreads, blocks)                                        \
+  extern "C" __global__ void __launch_bounds__(kMatrixQueriesThreads, blocks)                                 \
       attention_queries_matrix_##D##_##suffix(const __grid_constant__ AttentionBackwardArguments arguments) { \
     matrix_backward<T, D, false>(arguments);                                                                  \
   }

@@ -8,29 +8,35 @@ namespace diffuse::cuda {
 // Kernels for the matrix unit are made for the head dimensions 64, 128 and 256 (as tf32: 64 and 128), smaller ones are
 // filled up with zeros; those for the vector units compute slices of the outputs' columns and take any head dimension.
 // `bytes` are those of an element of the images: 2, or 4 where float32 is multiplied as tf32.
-constexpr int kMatrixThreads = 128, kVectorThreads = 256, kDeltaThreads = 256;
+constexpr int kVectorThreads = 256, kDeltaThreads = 256;
 constexpr int largest_matrix_head(int bytes) { return 512 / bytes; }
 
 // Rows of a head that a block owns, whichever the kernel.
-constexpr int matrix_forward_rows(int head, int bytes) { return head * bytes <= 256 ? 128 : 64; }
-constexpr int kMatrixBackwardRows = 64, kVectorRows = 64;
+constexpr int kMatrixForwardRows = 128, kMatrixBackwardRows = 64, kVectorRows = 64;
+
+// Of the largest heads the rows of a block and what passes by fill the 99 KB that one block may have: so it has eight
+// warps, two for each scheduler of the multiprocessor, and less passes by at a time.
+constexpr bool is_large(int head, int bytes) { return head * bytes > 256; }
+constexpr int matrix_forward_threads(int head, int bytes) { return is_large(head, bytes) ? 256 : 128; }
 
 // Rows of a head that pass by at a time.
-constexpr int matrix_forward_keys(int bytes) { return 64 / bytes; }
+constexpr int matrix_forward_keys(int head, int bytes) { return is_large(head, bytes) ? 16 : 64 / bytes; }
 constexpr int matrix_backward_rows(int head, int bytes) { return head <= 128 ? 64 / bytes : 16; }
 
 // Rows in shared memory are 16 bytes longer than they need be, so that those of eight neighbours lie in different
 // banks.
 constexpr int matrix_stride(int head, int bytes) { return head + 16 / bytes; }
 constexpr int matrix_forward_bytes(int head, int bytes) {
-  return bytes * matrix_stride(head, bytes) * (matrix_forward_rows(head, bytes) + 4 * matrix_forward_keys(bytes));
+  return bytes * matrix_stride(head, bytes) * (kMatrixForwardRows + 4 * matrix_forward_keys(head, bytes));
 }
 constexpr int matrix_backward_bytes(int head, int bytes) {
   return bytes * matrix_stride(head, bytes) * (2 * kMatrixBackwardRows + 4 * matrix_backward_rows(head, bytes));
 }
 
-// Columns of dk and dv that a block computes.
+// Columns of dk and dv that a warp computes; others of its block compute the rest. Those of dq are a warp's all.
 constexpr int matrix_slice(int head) { return head <= 128 ? head : 128; }
+constexpr int kMatrixQueriesThreads = 128;
+constexpr int matrix_keys_threads(int head) { return 128 * (head / matrix_slice(head)); }
 
 struct AttentionShape {
   const double* attributes;  // the second is scale

@@ -64,11 +64,11 @@ void attention_forward(const Call& call, Launcher& launcher) {
   AttentionShape& shape = arguments.shape;
   const int bytes = bytes_of(q), wide = choice.matrix ? 16 / bytes : 4;
   shape.wide = all_aligned({arguments.y, arguments.q, arguments.k, arguments.v}, head, wide);
-  const int rows = choice.matrix ? matrix_forward_rows(choice.head, bytes) : kVectorRows;
+  const int rows = choice.matrix ? kMatrixForwardRows : kVectorRows;
   shape.tiles = static_cast<int32_t>(blocks_of(shape.positions, rows));
   const std::string entry = entry_of("attention_forward", choice, q);
   if (choice.matrix)
-    launcher.launch("attention", entry, {heads * shape.tiles}, kMatrixThreads, arguments,
+    launcher.launch("attention", entry, {heads * shape.tiles}, matrix_forward_threads(choice.head, bytes), arguments,
                     matrix_forward_bytes(choice.head, bytes));
   else
     launcher.launch("attention", entry, {heads * shape.tiles, blocks_of(head, choice.columns)}, kVectorThreads,
@@ -111,9 +111,9 @@ void attention_backward(const Call& call, Launcher& launcher) {
   const std::string keys = entry_of("attention_keys", choice, q), queries = entry_of("attention_queries", choice, q);
   if (choice.matrix) {
     const size_t bytes = matrix_backward_bytes(choice.head, bytes_of(q));
-    const Grid grid{heads * shape.tiles, blocks_of(head, matrix_slice(choice.head))};
-    launcher.launch(kImage, keys, grid, kMatrixThreads, arguments, bytes);
-    launcher.launch(kImage, queries, {grid.x}, kMatrixThreads, arguments, bytes);
+    const Grid grid{heads * shape.tiles};
+    launcher.launch(kImage, keys, grid, matrix_keys_threads(choice.head), arguments, bytes);
+    launcher.launch(kImage, queries, grid, kMatrixQueriesThreads, arguments, bytes);
   } else {
     const Grid grid{heads * shape.tiles, blocks_of(head, choice.columns)};
     launcher.launch(kImage, keys, grid, kVectorThreads, arguments);
