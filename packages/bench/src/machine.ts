@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
-import { type BenchDevice, openBenchDevice } from './ours/bench-device.ts';
+import { nativeInfo } from '@diffuse/core';
+import { type BenchDevice, isGpu, openBenchDevice } from './ours/bench-device.ts';
 import type { Machine } from './result.ts';
 
 /** Vector extensions worth knowing, in the words of /proc/cpuinfo. */
@@ -18,10 +19,17 @@ export async function describeMachine(options: BenchDevice): Promise<Machine> {
     device: device.name,
     threads: device.threads,
     ...(options.isa !== undefined && { heldTo: options.isa }),
+    ...(isGpu(options) && { driver: gpuDriver() }),
     ...(device.tf32 && { tf32: true }),
     os: `${type()} ${release()}`,
     node: process.version,
   };
+}
+
+/** NVIDIA's driver: its own version where the system tells, and that of CUDA. */
+function gpuDriver(): string {
+  const { driver, supports } = nativeInfo().cuda;
+  return [...(driver === '' ? [] : [driver]), `CUDA ${supports}`].join(', ');
 }
 
 function cpuExtensions(): readonly string[] {

@@ -14,7 +14,7 @@ export function reportText({ machine, commit, cases, notes }: BenchResult): stri
   const facts = [
     `${machine.cpu}, ${machine.cores} cores, ${formatBytes(machine.memoryBytes)}${peak.join('')}`,
     `${deviceText(machine)}${tf32}${held}; ${machine.isa.join(' ')}`,
-    `${machine.os}, Node.js ${machine.node}, commit ${commit}`,
+    `${machine.os}${machine.driver === undefined ? '' : `, NVIDIA driver ${machine.driver}`}, Node.js ${machine.node}, commit ${commit}`,
   ];
   const suites = [...new Set(cases.map(({ suite }) => suite))];
   const tables = suites.map((suite) => {

@@ -75,6 +75,8 @@ export interface Machine {
   readonly threads: number;
   /** Instruction set that both sides were held to; absent where each took the best that the CPU has. */
   readonly heldTo?: string;
+  /** Of a GPU. */
+  readonly driver?: string;
   /** True where both sides multiplied float32 as tf32. */
   readonly tf32?: boolean;
   readonly os: string;

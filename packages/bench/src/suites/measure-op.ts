@@ -1,5 +1,6 @@
 import { askedBounds, askedRatio, goal } from '../asked.ts';
 import { measureBandwidth } from '../ceilings.ts';
+import { isGpu } from '../ours/bench-device.ts';
 import type { OpExtent } from '../ours/op-extent.ts';
 import { type OpSession, opSession } from '../ours/op-session.ts';
 import type { OpShape } from '../peers/peer.ts';
@@ -30,7 +31,9 @@ export async function measureOp(context: BenchContext, { suite, name, shape, ...
       asked: askedRatio(askedName(shape), context),
       ...(flops !== undefined && { flops }),
     });
-    return bytes === undefined ? row : await besideMemory(row, bytes, context.device.threads);
+    // What is measured is the CPU's memory.
+    if (bytes === undefined || isGpu(context.device)) return row;
+    return await besideMemory(row, bytes, context.device.threads);
   } finally {
     session.dispose();
   }
