@@ -2,7 +2,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "cuda/image_folder.h"
 
@@ -23,8 +22,10 @@ Images::Images(const Context& context) : context_(context) {
 Images::Image Images::load(const std::string& name) const {
   std::string file = folder_ + "/" + name + ".fatbin";
   if (!std::filesystem::exists(file)) file = folder_ + "/" + name + ".ptx";
-  std::ifstream stream(file, std::ios::binary);
-  std::string code((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  std::ifstream stream(file, std::ios::binary | std::ios::ate);
+  std::string code(stream ? static_cast<size_t>(stream.tellg()) : 0, '\0');
+  stream.seekg(0);
+  stream.read(code.data(), static_cast<std::streamsize>(code.size()));
   if (!stream || code.empty())
     throw Error("ERR_DEVICE", "the CUDA kernels '" + name + "' cannot be read: neither " + name + ".fatbin nor " +
                                   name + ".ptx in " + folder_);

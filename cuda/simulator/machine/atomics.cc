@@ -76,7 +76,7 @@ void Execution::atomic(Warp& warp, const Instruction& instruction, uint32_t mask
   for (uint32_t rest = mask; rest;) {
     uint32_t group = rest;
     const ptx::Space space = resolve(instruction, group, where);
-    check_alignment(warp, group, where, bytes);
+    check_alignment(warp, shape_of(warp, group, where, bytes), where);
     if (!traffic_.empty()) {
       if (space == ptx::Space::global) note_global(warp, group, where, bytes, true);
       if (space == ptx::Space::shared) note_shared(warp, group, where, bytes, true);

@@ -61,24 +61,59 @@ void Execution::check_state(Warp& warp, const Region& region, Touch kind, int la
   if (kind == Touch::write || kind == Touch::atomic) std::memset(state, memory::kInitialised, bytes);
 }
 
+Distance Execution::distance(const Warp& warp, Access earlier) const {
+  const uint32_t stamp = memory::stamp_of(earlier);
+  if (stamp == warp.stamp) return Distance::same_turn;
+  const memory::Segment& then = stamps_[stamp];
+  if (then.block != warp.block->index) return Distance::other_block;
+  if (then.barrier_epoch != warp.block->epoch) return Distance::other_epoch;
+  return then.warp == warp.index ? Distance::same_warp : Distance::other_warp;
+}
+
 // Whether an earlier access is ordered before the one that `lane` makes now.
 bool Execution::ordered(const Warp& warp, Access earlier, int lane) const {
-  const memory::Segment& then = stamps_[memory::stamp_of(earlier)];
-  if (then.block != warp.block->index) return false;
-  if (then.barrier_epoch != warp.block->epoch) return true;
-  if (then.warp != warp.index) return false;
-  return memory::stamp_of(earlier) != warp.stamp || static_cast<int>(memory::lane_of(earlier)) == lane;
+  switch (distance(warp, earlier)) {
+    case Distance::same_turn:
+      return static_cast<int>(memory::lane_of(earlier)) == lane;
+    case Distance::same_warp:
+    case Distance::other_epoch:
+      return true;
+    default:
+      return false;
+  }
 }
 
 // The reads to remember after `mine`.
 Access Execution::joined(const Warp& warp, Access earlier, Access mine) const {
   const Access many = earlier & memory::kFlags;
-  const memory::Segment& then = stamps_[memory::stamp_of(earlier)];
-  if (then.block != warp.block->index) return mine | memory::kManyBlocks;
-  if (then.barrier_epoch != warp.block->epoch) return mine;
-  if (then.warp != warp.index || many == memory::kManyWarps) return mine | memory::kManyWarps;
-  if (memory::stamp_of(earlier) != warp.stamp) return mine;
-  return mine | (many == memory::kManyLanes || !memory::same_thread(earlier, mine) ? memory::kManyLanes : 0);
+  switch (distance(warp, earlier)) {
+    case Distance::other_block:
+      return mine | memory::kManyBlocks;
+    case Distance::other_epoch:
+      return mine;
+    case Distance::other_warp:
+      return mine | memory::kManyWarps;
+    case Distance::same_warp:
+      return many == memory::kManyWarps ? mine | many : mine;
+    default:
+      return mine | (many ? many : memory::same_thread(earlier, mine) ? 0 : memory::kManyLanes);
+  }
+}
+
+// Whether reads that a cell remembers are not ordered before a write that `lane` makes now.
+bool Execution::conflicts(const Warp& warp, Access reads, int lane) const {
+  const Access many = reads & memory::kFlags;
+  if (many == memory::kManyBlocks) return true;
+  switch (distance(warp, reads)) {
+    case Distance::same_turn:
+      return many || static_cast<int>(memory::lane_of(reads)) != lane;
+    case Distance::same_warp:
+      return many == memory::kManyWarps;
+    case Distance::other_epoch:
+      return false;
+    default:
+      return true;
+  }
 }
 
 void Execution::fail_race(const Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, Access earlier,
@@ -118,18 +153,7 @@ void Execution::check_race(Warp& warp, const Region& region, Touch kind, int lan
         cell->read = read < first ? mine : joined(warp, read, mine);
       }
     } else if (kind != Touch::strong_read) {
-      if (read >= first && (many || !memory::same_thread(read, mine))) {
-        const memory::Segment& then = stamps_[memory::stamp_of(read)];
-        const bool same_epoch = then.block == warp.block->index && then.barrier_epoch == warp.block->epoch;
-        const bool conflict = many == memory::kManyBlocks       ? true
-                              : then.block != warp.block->index ? true
-                              : !same_epoch                     ? false
-                              : many == memory::kManyWarps      ? true
-                              : many == memory::kManyLanes && then.warp == warp.index
-                                  ? memory::stamp_of(read) == warp.stamp
-                                  : !ordered(warp, read, lane);
-        if (conflict) fail_race(warp, region, kind, lane, offset, read, false);
-      }
+      if (read >= first && conflicts(warp, read, lane)) fail_race(warp, region, kind, lane, offset, read, false);
       cell->write = mine | (kind == Touch::atomic ? memory::kAtomic : 0);
       cell->read = 0;
     }

@@ -14,42 +14,50 @@ void Execution::copy_async(Warp& warp, const Instruction& instruction, uint32_t 
   addresses(warp, instruction, 0, to);
   addresses(warp, instruction, 1, from);
   const uint32_t bytes = instruction.count;
-  check_alignment(warp, mask, to, bytes);
-  check_alignment(warp, mask, from, bytes);
+  const LaneShape& written = shape_of(warp, mask, to, bytes);
+  check_alignment(warp, written, to);
+  check_alignment(warp, shape_of(warp, mask, from, bytes, 1), from);
   if (!traffic_.empty()) note_shared(warp, mask, to, bytes, true);
-  uint32_t reading = 0;
   AsyncCopy& copy = warp.copies.emplace_back();
   copy.mask = mask;
   copy.pc = warp.fragment().pc;
   copy.bytes = static_cast<int>(bytes);
-  std::memset(copy.data, 0, sizeof copy.data);
-  const Region shared = shared_region(*warp.block);
+  uint32_t reads[kWarpSize];
+  uint32_t reading = 0;  // lanes
   for_each_lane(mask, [&](int lane) {
-    uint32_t read = bytes;
-    if (instruction.sources_count) {
-      const uint32_t* source = words(warp, instruction.sources[0]);
-      if (instruction.flag)
-        read = predicate(warp, instruction, instruction.sources[0]) >> lane & 1 ? 0 : bytes;
-      else
-        read = source[lane];
-      if (read > bytes) fail(Kind::out_of_bounds, "cp.async reads more bytes than it writes", warp, lane);
-    }
-    region_of(warp, ptx::Space::shared, to[lane], bytes, lane);
-    if (checks_) {
-      touch(warp, shared, Touch::write, lane, to[lane], bytes);
-      std::memset(shared.state + to[lane], memory::kPending, bytes);
-    }
-    if (read) {
-      reading |= 1u << lane;
-      const Region global = region_of(warp, ptx::Space::global, from[lane], read, lane);
-      const uint64_t offset = from[lane] - global.address;
-      if (checks_) touch(warp, global, Touch::read, lane, offset, read);
-      std::memcpy(copy.data[lane], global.data + offset, read);
-    }
+    reads[lane] = bytes;
+    if (instruction.sources_count && instruction.flag)
+      reads[lane] = predicate(warp, instruction, instruction.sources[0]) >> lane & 1 ? 0 : bytes;
+    else if (instruction.sources_count)
+      reads[lane] = words(warp, instruction.sources[0])[lane];
+    if (reads[lane] > bytes) fail(Kind::out_of_bounds, "cp.async reads more bytes than it writes", warp, lane);
+    if (reads[lane]) reading |= 1u << lane;
     copy.to[lane] = static_cast<uint32_t>(to[lane]);
     copy.group[lane] = warp.groups[lane];
   });
-  if (!traffic_.empty() && reading) note_global(warp, reading, from, bytes, false);
+  const Region shared = shared_region(*warp.block);
+  if (!written.lies_in(shared.bytes, to[written.first]))
+    for_each_lane(mask, [&](int lane) { region_of(warp, ptx::Space::shared, to[lane], bytes, lane); });
+  if (checks_) {
+    touch_lanes(warp, shared, Touch::write, written, to[written.first]);
+    set_state(shared, memory::kPending, written, to[written.first]);
+  }
+  std::memset(copy.data, 0, sizeof copy.data);
+  if (!reading) return;
+  if (!traffic_.empty()) note_global(warp, reading, from, bytes, false);
+  const LaneShape& read = shape_of(warp, reading, from, bytes, reading == mask ? 1 : 2);
+  const auto whole = [&](int lane) { return !(reading >> lane & 1) || reads[lane] == bytes; };
+  Region global =
+      region_of(warp, ptx::Space::global, from[read.first], reads[read.first], static_cast<int>(read.first));
+  bool at_once = read.lies_in(global.bytes, from[read.first] - global.address);
+  for (int lane = 0; lane < kWarpSize; lane++) at_once &= whole(lane);
+  if (at_once && checks_) touch_lanes(warp, global, Touch::read, read, from[read.first] - global.address);
+  for_each_lane(reading, [&](int lane) {
+    if (!at_once) global = region_of(warp, ptx::Space::global, from[lane], reads[lane], lane);
+    const uint64_t offset = from[lane] - global.address;
+    if (!at_once && checks_) touch(warp, global, Touch::read, lane, offset, reads[lane]);
+    std::memcpy(copy.data[lane], global.data + offset, reads[lane]);
+  });
 }
 
 void Execution::commit_copies(Warp& warp, uint32_t mask) {

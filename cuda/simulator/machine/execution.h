@@ -1,12 +1,14 @@
 // One launch while it runs. Its parts: run.cc (blocks and warps in turn), execute.cc (instructions), control.cc
-// (threads that part and meet), memory_access.cc, atomics.cc, copies.cc, warp_operations.cc, matrices.cc, checks.cc,
-// traffic.cc.
+// (threads that part and meet), memory_access.cc, atomics.cc, copies.cc, warp_operations.cc, matrices.cc, touches.cc
+// and checks.cc (the shadows of memory), traffic.cc.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "machine/code.h"
+#include "machine/lane_shape.h"
 #include "machine/launch.h"
 #include "machine/random.h"
 #include "machine/warp.h"
@@ -29,6 +31,10 @@ struct Region {
 };
 
 enum class Touch : uint8_t { read, strong_read, write, atomic };
+
+// How far an earlier access of this launch is from what a warp does now: in the warp's turn since it met a barrier; in
+// an earlier turn of it; in another warp, since the block met a barrier; in the block before that; in another block.
+enum class Distance : uint8_t { same_turn, same_warp, other_warp, other_epoch, other_block };
 
 class Execution {
  public:
@@ -80,16 +86,27 @@ class Execution {
   // The space of a generic access and the lanes that go there; their addresses become those of the space.
   ptx::Space resolve(const Instruction& instruction, uint32_t& mask, uint64_t (&at)[kWarpSize]) const;
   void access(Warp& warp, const Instruction& instruction, ptx::Space space, uint32_t mask, uint64_t (&at)[kWarpSize]);
-  void check_alignment(Warp& warp, uint32_t mask, const uint64_t (&at)[kWarpSize], uint32_t bytes);
+  // That of the warp's instruction; it may have two, as copies do.
+  const LaneShape& shape_of(const Warp& warp, uint32_t mask, const uint64_t (&at)[kWarpSize], uint32_t bytes,
+                            int which = 0);
+  void check_alignment(Warp& warp, const LaneShape& shape, const uint64_t (&at)[kWarpSize]);
   Region region_of(Warp& warp, ptx::Space space, uint64_t address, uint32_t bytes, int lane);
   Region shared_region(Block& block) const;
+
+  // touches.cc
+  // `offset`: of what the first lane of the shape accesses.
+  void touch_lanes(Warp& warp, const Region& region, Touch kind, const LaneShape& shape, uint64_t offset);
+  void set_state(const Region& region, memory::ByteState state, const LaneShape& shape, uint64_t offset);
+  bool touch_alike(const Warp& warp, const Region& region, bool write, const LaneShape& shape, uint64_t offset);
 
   // checks.cc
   void touch(Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, uint32_t bytes);
   void check_state(Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, uint32_t bytes);
   void check_race(Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset, uint32_t bytes);
+  Distance distance(const Warp& warp, memory::Access earlier) const;
   bool ordered(const Warp& warp, memory::Access earlier, int lane) const;
   memory::Access joined(const Warp& warp, memory::Access earlier, memory::Access mine) const;
+  bool conflicts(const Warp& warp, memory::Access reads, int lane) const;
   [[noreturn]] void fail_race(const Warp& warp, const Region& region, Touch kind, int lane, uint64_t offset,
                               memory::Access earlier, bool write);
 
@@ -144,9 +161,10 @@ class Execution {
   struct Count {
     uint64_t warps = 0, lanes = 0;
   };
-  std::vector<Count> counts_;                    // of each instruction
-  std::vector<report::Counters> traffic_;        // of each instruction
-  std::vector<memory::Allocation*> last_found_;  // by each instruction
+  std::vector<Count> counts_;                          // of each instruction
+  std::vector<report::Counters> traffic_;              // of each instruction
+  std::vector<memory::Allocation*> last_found_;        // by each instruction
+  std::vector<std::unique_ptr<LaneShape>> shapes_[3];  // of each instruction's last access
 };
 
 }  // namespace simulator::machine

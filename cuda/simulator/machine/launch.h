@@ -15,15 +15,32 @@ namespace simulator::machine {
 
 using report::Extent;
 
+// A module for any device. Its kernels are made ready once, unless they name variables, whose addresses are a device's.
+class Binary {
+ public:
+  // Throws ptx::ParseError for what cannot be run.
+  explicit Binary(ptx::Module module);
+  Binary(const Binary&) = delete;
+  Binary& operator=(const Binary&) = delete;
+  const ptx::Module& module() const { return module_; }
+  // In the order of the module's kernels. `addresses`: of its variables, 0 for those that have none.
+  std::shared_ptr<const std::vector<struct Code>> codes(const std::vector<uint64_t>& addresses) const;
+
+ private:
+  ptx::Module module_;
+  std::shared_ptr<const std::vector<struct Code>> codes_;  // null if they are a device's
+};
+
 // A module that was loaded on a device: its variables lie in the device's memory.
 class Program {
  public:
+  Program(std::shared_ptr<const Binary> binary, memory::DeviceMemory& memory);
   Program(ptx::Module module, memory::DeviceMemory& memory);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  const ptx::Module& module() const { return module_; }
+  const ptx::Module& module() const { return binary_->module(); }
   memory::DeviceMemory& memory() const { return memory_; }
   // The address of a .global or .const; 0 if there is none. Its size stands in module().variables.
   uint64_t address(const std::string& variable) const;
@@ -31,10 +48,10 @@ class Program {
   const struct Code* code(const std::string& kernel) const;
 
  private:
-  ptx::Module module_;
+  std::shared_ptr<const Binary> binary_;
   memory::DeviceMemory& memory_;
   std::vector<uint64_t> addresses_;
-  std::vector<std::unique_ptr<struct Code>> codes_;
+  std::shared_ptr<const std::vector<struct Code>> codes_;
 };
 
 // What the device and the function's attributes allow a launch.

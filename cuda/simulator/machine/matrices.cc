@@ -113,7 +113,8 @@ void Execution::matrix_move(Warp& warp, const Instruction& instruction) {
   const uint32_t mask = rows == kWarpSize ? kAllLanes : (1u << rows) - 1;
   uint64_t where[kWarpSize];
   addresses(warp, instruction, 0, where);
-  check_alignment(warp, mask, where, 16);
+  const LaneShape& shape = shape_of(warp, mask, where, 16);
+  check_alignment(warp, shape, where);
   if (!traffic_.empty()) note_shared(warp, mask, where, 16, store);
   const Region shared = shared_region(*warp.block);
   uint16_t elements[kWarpSize][8];
@@ -134,9 +135,10 @@ void Execution::matrix_move(Warp& warp, const Instruction& instruction) {
       low = static_cast<uint16_t>(lane);
       high = static_cast<uint16_t>(lane >> 16);
     });
+  if (!shape.lies_in(shared.bytes, where[0]))
+    for (int row = 0; row < rows; row++) region_of(warp, ptx::Space::shared, where[row], 16, row);
+  if (checks_) touch_lanes(warp, shared, store ? Touch::write : Touch::read, shape, where[0]);
   for (int row = 0; row < rows; row++) {
-    region_of(warp, ptx::Space::shared, where[row], 16, row);
-    if (checks_) touch(warp, shared, store ? Touch::write : Touch::read, row, where[row], 16);
     if (store)
       std::memcpy(shared.data + where[row], elements[row], 16);
     else

@@ -21,6 +21,13 @@ void Execution::addresses(const Warp& warp, const Instruction& instruction, int 
   }
 }
 
+const LaneShape& Execution::shape_of(const Warp& warp, uint32_t mask, const uint64_t (&at)[kWarpSize], uint32_t bytes,
+                                     int which) {
+  std::unique_ptr<LaneShape>& last = shapes_[which][warp.fragments[warp.current].pc];
+  if (!last || !last->fits(mask, at)) last = std::make_unique<LaneShape>(mask, bytes, at);
+  return *last;
+}
+
 Space Execution::resolve(const Instruction& instruction, uint32_t& mask, uint64_t (&at)[kWarpSize]) const {
   if (instruction.space == Space::constant) return Space::global;
   if (instruction.space != Space::generic) return instruction.space;
@@ -42,14 +49,12 @@ Space Execution::resolve(const Instruction& instruction, uint32_t& mask, uint64_
   return space;
 }
 
-void Execution::check_alignment(Warp& warp, uint32_t mask, const uint64_t (&at)[kWarpSize], uint32_t bytes) {
-  uint64_t bits = 0;
-  for (int lane = 0; lane < kWarpSize; lane++) bits |= mask >> lane & 1 ? at[lane] : 0;
-  if (!(bits & (bytes - 1))) return;
-  for_each_lane(mask, [&](int lane) {
-    if (at[lane] & (bytes - 1))
-      fail(Kind::misaligned, "address " + std::to_string(at[lane]) + " is no multiple of " + std::to_string(bytes),
-           warp, lane);
+void Execution::check_alignment(Warp& warp, const LaneShape& shape, const uint64_t (&at)[kWarpSize]) {
+  if (shape.aligned(at[shape.first])) return;
+  for_each_lane(shape.mask, [&](int lane) {
+    if (at[lane] & (shape.bytes - 1))
+      fail(Kind::misaligned,
+           "address " + std::to_string(at[lane]) + " is no multiple of " + std::to_string(shape.bytes), warp, lane);
   });
 }
 
@@ -125,19 +130,23 @@ using Places = std::byte* [kWarpSize];
 template <typename E, typename L>
 void load_lanes(void* registers, const Places& places, size_t offset, uint32_t mask, L register_mask) {
   L* lanes = static_cast<L*>(registers);
-  for_each_lane(mask, [&](int lane) {
+  const auto move = [&](int lane) {
     E value;
     std::memcpy(&value, places[lane] + offset, sizeof value);
     lanes[lane] = static_cast<L>(value) & register_mask;
-  });
+  };
+  if (mask != kAllLanes) return for_each_lane(mask, move);
+  for (int lane = 0; lane < kWarpSize; lane++) move(lane);
 }
 template <typename E, typename L>
 void store_lanes(const void* registers, const Places& places, size_t offset, uint32_t mask) {
   const L* lanes = static_cast<const L*>(registers);
-  for_each_lane(mask, [&](int lane) {
+  const auto move = [&](int lane) {
     const E value = static_cast<E>(lanes[lane]);
     std::memcpy(places[lane] + offset, &value, sizeof value);
-  });
+  };
+  if (mask != kAllLanes) return for_each_lane(mask, move);
+  for (int lane = 0; lane < kWarpSize; lane++) move(lane);
 }
 
 template <typename E>
@@ -159,7 +168,8 @@ void Execution::access(Warp& warp, const Instruction& instruction, Space space, 
                        uint64_t (&at_)[kWarpSize]) {
   const bool is_store = instruction.opcode == ptx::Opcode::store;
   const uint32_t element = instruction.bytes, bytes = element * instruction.count;
-  check_alignment(warp, mask, at_, bytes);
+  const LaneShape& shape = shape_of(warp, mask, at_, bytes);
+  check_alignment(warp, shape, at_);
   if (!traffic_.empty()) {
     if (space == Space::global) note_global(warp, mask, at_, bytes, is_store);
     if (space == Space::shared) note_shared(warp, mask, at_, bytes, is_store);
@@ -169,18 +179,24 @@ void Execution::access(Warp& warp, const Instruction& instruction, Space space, 
   const Touch kind = is_store ? (instruction.strong ? Touch::atomic : Touch::write)
                               : (instruction.strong ? Touch::strong_read : Touch::read);
   Places places;
-  Region region;
-  for_each_lane(mask, [&](int lane) {
-    const uint64_t address = at_[lane];
-    if (!region.data || space == Space::local || address - region.address > region.bytes ||
-        bytes > region.bytes - (address - region.address)) {
-      region = region_of(warp, space, address, bytes, lane);
-      if (is_store && region.read_only) fail(Kind::read_only, "a write to constant memory", warp, lane);
-    }
-    const uint64_t offset = address - region.address;
-    if (shadowed) touch(warp, region, kind, lane, offset, bytes);
-    places[lane] = region.data + offset;
-  });
+  const auto find = [&](int lane) {
+    const Region region = region_of(warp, space, at_[lane], bytes, lane);
+    if (is_store && region.read_only) fail(Kind::read_only, "a write to constant memory", warp, lane);
+    return region;
+  };
+  Region region = find(static_cast<int>(shape.first));
+  const uint64_t first_offset = at_[shape.first] - region.address;
+  if (space != Space::local && shape.lies_in(region.bytes, first_offset)) {
+    if (shadowed) touch_lanes(warp, region, kind, shape, first_offset);
+    for (int lane = 0; lane < kWarpSize; lane++) places[lane] = region.data + first_offset + shape.offsets[lane];
+  } else {
+    for_each_lane(mask, [&](int lane) {
+      region = find(lane);
+      const uint64_t offset = at_[lane] - region.address;
+      if (shadowed) touch(warp, region, kind, lane, offset, bytes);
+      places[lane] = region.data + offset;
+    });
+  }
   const bool wide = instruction.second_storage == Storage::lanes64;
   // A register of 16 bits lies zero-extended in 32, even if what is loaded has a sign.
   const uint32_t register_mask = instruction.short_registers ? 0xffff : UINT32_MAX;

@@ -66,6 +66,7 @@ Execution::Execution(const Launch& launch, const Code& code, report::Report& rep
       checks_(launch.checks),
       counts_(code.instructions.size()),
       last_found_(code.instructions.size()) {
+  for (auto& shapes : shapes_) shapes.resize(code.instructions.size());
   if (launch.traffic) traffic_.resize(code.instructions.size());
   stamps_.begin_launch();
   if (stamps_.next() > memory::kMaxStamp - kStampsAhead) memory_.restart_stamps();

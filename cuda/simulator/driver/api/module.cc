@@ -1,12 +1,14 @@
 // Modules and functions.
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "driver/driver.h"
 #include "driver/image.h"
 #include "driver/resources.h"
 
 using namespace simulator::driver;
+namespace machine = simulator::machine;
 namespace ptx = simulator::ptx;
 
 // Where the compiler of PTX writes, as the program asked for it.
