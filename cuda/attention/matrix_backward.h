@@ -8,10 +8,11 @@
 //   owner of keys:    own = k, v    streamed = q, dy
 //   owner of queries: own = q, dy   streamed = k, v
 //
-// Bound by the matrix unit and, as much, by shared memory: a warp has 16 rows, since the accumulators of more would not
-// fit its registers. For the same reason dk and dv of 256 columns are computed by two warps, 128 columns each, both of
-// which compute p and dx: 1.5 times the work. One block of the eight warps that makes has a multiprocessor for itself,
-// as the four that own queries of so many columns have.
+// Bound by the matrix unit and, as much, by shared memory. At D = 64 a warp has 32 rows, so that what it loads of
+// streamed tiles is used twice: for 64 products 32 loads, which take an A100 as long as these. Of more columns a warp
+// has 16 rows, since the accumulators of more would not fit its registers. For the same reason dk and dv of 256 columns
+// are computed by two warps, 128 columns each, both of which compute p and dx: 1.5 times the work. One block of the
+// eight warps that makes has a multiprocessor for itself, as the four that own queries of so many columns have.
 #pragma once
 
 #include "attention/matrix_tiles.h"
@@ -21,9 +22,10 @@ namespace diffuse::cuda {
 
 template <typename T, int D, bool OwnsKeys>
 __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments& arguments) {
-  constexpr int kRows = kMatrixBackwardRows, kStreamed = matrix_backward_rows(D, sizeof(T));
+  constexpr int kRows = matrix_backward_rows(D, sizeof(T)), kStreamed = matrix_streamed_rows(D, sizeof(T));
   constexpr int kColumns = kStreamed / 8, kSlice = OwnsKeys ? matrix_slice(D) : D, kOutputs = OwnsKeys ? 2 : 1;
-  constexpr int kThreads = OwnsKeys ? matrix_keys_threads(D) : kMatrixQueriesThreads, kRowWarps = kRows / 16;
+  constexpr int kThreads = OwnsKeys ? matrix_keys_threads(D) : kMatrixQueriesThreads, kRowWarps = 4;
+  constexpr int kWarpRows = kRows / kRowWarps, kTiles = kWarpRows / 16;
   static_assert(kThreads / kWarp == kRowWarps * (D / kSlice), "a warp for all rows and slices");
   constexpr int kStride = kMatrixStride<T, D>, kTileElements = kStreamed * kStride;
   extern __shared__ uint4 shared_memory[];
@@ -42,21 +44,26 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
   fetch_tile<kThreads, kRows, D>(own[1], OwnsKeys ? v : dy, place.first, shape);
   fetch_streamed(0, 0);
 
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warp_row = warp % kRowWarps * 16;
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warp_row = warp % kRowWarps * kWarpRows;
   for (T*& tile : own) tile += warp_row * kStride;
   const int32_t depth = padded_depth<T>(shape), slice = warp / kRowWarps * kSlice;
   const int32_t own_row = place.first + warp_row + lane / 4;
   const float binary_scale = LogitScale(shape).binary;
   const HeadQueries queries(arguments, place);
-  const QueryNumbers of_rows[2] = {queries.at(own_row), queries.at(own_row + 8)};
-  Accumulator out[kOutputs][1][kSlice / 8] = {};
+  QueryNumbers of_rows[kTiles][2];
+#pragma unroll
+  for (int i = 0; i < kTiles; i++)
+#pragma unroll
+    for (int half = 0; half < 2; half++) of_rows[i][half] = queries.at(own_row + 16 * i + 8 * half);
+  Accumulator out[kOutputs][kTiles][kSlice / 8] = {};
   int stage = 0;
   for (int32_t first = 0; first < shape.positions; first += kStreamed, stage ^= 1) {
     wait_for_copies<0>();
     __syncthreads();
     if (first + kStreamed < shape.positions) fetch_streamed(stage ^ 1, first + kStreamed);
+    if (place.first + warp_row >= shape.positions) continue;  // none of the warp's rows exists
     const T *streamed0 = streamed + 2 * stage * kTileElements, *streamed1 = streamed0 + kTileElements;
-    Accumulator x[1][kColumns] = {}, dp[1][kColumns] = {};
+    Accumulator x[kTiles][kColumns] = {}, dp[kTiles][kColumns] = {};
     multiply_rows<D>(x, own[0], streamed0, depth);
     multiply_rows<D>(dp, own[1], streamed1, depth);
 #pragma unroll
@@ -64,14 +71,17 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
 #pragma unroll
       for (int e = 0; e < 2; e++) {
         const int32_t column = first + j * 8 + lane % 4 * 2 + e;
-        const QueryNumbers of_column = OwnsKeys ? queries.at(column) : of_rows[0];
+        const QueryNumbers of_column = OwnsKeys ? queries.at(column) : of_rows[0][0];
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-          const QueryNumbers& query = OwnsKeys ? of_column : of_rows[half];
-          float &p = x[0][j][2 * half + e], &dx = dp[0][j][2 * half + e];
-          p = fast_exp2(fmaf(p, binary_scale, -query.log_sum_exp));
-          if (!OwnsKeys && first + kStreamed > shape.positions && column >= shape.positions) p = 0;
-          dx = p * (dx - query.delta);
+        for (int i = 0; i < kTiles; i++) {
+#pragma unroll
+          for (int half = 0; half < 2; half++) {
+            const QueryNumbers& query = OwnsKeys ? of_column : of_rows[i][half];
+            float &p = x[i][j][2 * half + e], &dx = dp[i][j][2 * half + e];
+            p = fast_exp2(fmaf(p, binary_scale, -query.log_sum_exp));
+            if (!OwnsKeys && first + kStreamed > shape.positions && column >= shape.positions) p = 0;
+            dx = p * (dx - query.delta);
+          }
         }
       }
     }
@@ -81,9 +91,11 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
   // Not asked for before, when it would take a register from the loop.
   const float natural_scale = LogitScale(shape).natural;
 #pragma unroll
-  for (int j = 0; j < kSlice / 8; j++)
+  for (int i = 0; i < kTiles; i++)
 #pragma unroll
-    for (int e = 0; e < 4; e++) out[0][0][j][e] *= natural_scale;
+    for (int j = 0; j < kSlice / 8; j++)
+#pragma unroll
+      for (int e = 0; e < 4; e++) out[0][i][j][e] *= natural_scale;
   const int32_t first = place.first + warp_row;
   // Each warp writes by way of its own columns of rows that another has read.
   if constexpr (kSlice < D) __syncthreads();

@@ -125,6 +125,7 @@ __device__ __forceinline__ void matrix_forward(const AttentionForwardArguments& 
     wait_for_copies<0>();
     __syncthreads();
     if (first + kKeys < shape.positions) fetch_keys(stage ^ 1, first + kKeys);
+    if (place.first + warp_row >= shape.positions) continue;  // none of the warp's rows exists
     const T *keys = streamed + 2 * stage * kTileElements, *values = keys + kTileElements;
     Accumulator x[kTiles][kKeys / 8] = {};
     multiply_rows<D>(x, own, keys, depth);

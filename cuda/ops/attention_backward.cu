@@ -16,7 +16,7 @@ namespace diffuse::cuda {
       attention_queries_matrix_##D##_##suffix(const __grid_constant__ AttentionBackwardArguments arguments) { \
     matrix_backward<T, D, false>(arguments);                                                                  \
   }
-DIFFUSE_MATRIX_BACKWARD(64, 3, bf16, bf16)
+DIFFUSE_MATRIX_BACKWARD(64, 2, bf16, bf16)
 DIFFUSE_MATRIX_BACKWARD(128, 2, bf16, bf16)
 DIFFUSE_MATRIX_BACKWARD(256, 2, bf16, bf16)
 DIFFUSE_MATRIX_BACKWARD(64, 3, tf32, float)

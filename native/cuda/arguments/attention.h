@@ -12,7 +12,8 @@ constexpr int kVectorThreads = 256, kDeltaThreads = 256;
 constexpr int largest_matrix_head(int bytes) { return 512 / bytes; }
 
 // Rows of a head that a block owns, whichever the kernel.
-constexpr int kMatrixForwardRows = 128, kMatrixBackwardRows = 64, kVectorRows = 64;
+constexpr int kMatrixForwardRows = 128, kVectorRows = 64;
+constexpr int matrix_backward_rows(int head, int bytes) { return head * bytes <= 128 ? 128 : 64; }
 
 // Of the largest heads the rows of a block and what passes by fill the 99 KB that one block may have: so it has eight
 // warps, two for each scheduler of the multiprocessor, and less passes by at a time.
@@ -21,7 +22,9 @@ constexpr int matrix_forward_threads(int head, int bytes) { return is_large(head
 
 // Rows of a head that pass by at a time.
 constexpr int matrix_forward_keys(int head, int bytes) { return is_large(head, bytes) ? 16 : 64 / bytes; }
-constexpr int matrix_backward_rows(int head, int bytes) { return head <= 128 ? 64 / bytes : 16; }
+constexpr int matrix_streamed_rows(int head, int bytes) {
+  return matrix_backward_rows(head, bytes) == 128 || head > 128 ? 16 : 64 / bytes;
+}
 
 // Rows in shared memory are 16 bytes longer than they need be, so that those of eight neighbours lie in different
 // banks.
@@ -30,7 +33,8 @@ constexpr int matrix_forward_bytes(int head, int bytes) {
   return bytes * matrix_stride(head, bytes) * (kMatrixForwardRows + 4 * matrix_forward_keys(head, bytes));
 }
 constexpr int matrix_backward_bytes(int head, int bytes) {
-  return bytes * matrix_stride(head, bytes) * (2 * kMatrixBackwardRows + 4 * matrix_backward_rows(head, bytes));
+  return bytes * matrix_stride(head, bytes) *
+         (2 * matrix_backward_rows(head, bytes) + 4 * matrix_streamed_rows(head, bytes));
 }
 
 // Columns of dk and dv that a warp computes; others of its block compute the rest. Those of dq are a warp's all.

@@ -106,7 +106,7 @@ void attention_backward(const Call& call, Launcher& launcher) {
   shape.wide =
       all_aligned({arguments.dq, arguments.dk, arguments.dv, arguments.dy, arguments.q, arguments.k, arguments.v}, head,
                   choice.matrix ? 16 / bytes_of(q) : 4);
-  const int rows = choice.matrix ? kMatrixBackwardRows : kVectorRows;
+  const int rows = choice.matrix ? matrix_backward_rows(choice.head, bytes_of(q)) : kVectorRows;
   shape.tiles = static_cast<int32_t>(blocks_of(shape.positions, rows));
   const std::string keys = entry_of("attention_keys", choice, q), queries = entry_of("attention_queries", choice, q);
   if (choice.matrix) {
