@@ -1,6 +1,7 @@
 // `pnpm check:cuda`: compiles every kernel for every architecture and holds what came out to the rules of cuda/README.md: nothing
 // spilled or on a stack, blocks that fit a multiprocessor, no calls, no global variables, no atomics on floating-point numbers, the
-// instructions that a file promises, and images that stay small. Where there is no nvcc it says so and checks nothing.
+// instructions that a file promises, bytes enough under way where only bytes are moved, and images that stay small. Where there is no
+// nvcc it says so and checks nothing.
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildImages, buildPtx, findCompiler, imageFolder, sources } from './lib/cuda.mjs';
@@ -14,6 +15,20 @@ const registerStep = 8;
 const sharedLimit = 48 * 1024;
 const threadLimit = 1024;
 const imageLimit = 8 * 2 ** 20;
+/**
+ * Of each architecture the GPU whose multiprocessors get most of the memory's rate (A100, RTX 3090, RTX 4090, H200, B200, RTX 5090), and the
+ * threads that one holds.
+ */
+const multiprocessors = {
+  sm_80: { rate: 2039e9 / 108, threads: 2048 },
+  sm_86: { rate: 936e9 / 82, threads: 1536 },
+  sm_89: { rate: 1008e9 / 128, threads: 1536 },
+  sm_90: { rate: 4800e9 / 132, threads: 2048 },
+  sm_100: { rate: 8000e9 / 148, threads: 2048 },
+  sm_120: { rate: 1792e9 / 170, threads: 1536 },
+};
+/** The part of the rate that kernels are designed for, and seconds that a request takes under load. */
+const [designed, latency] = [0.85, 0.7e-6];
 
 const compiler = findCompiler();
 if (compiler.missing) {
@@ -55,17 +70,48 @@ const forbidden = [
   ],
 ];
 
+/** Whether a multiprocessor has bytes enough under way (Little's law) with so many of each thread that its registers allow at once. */
+function movementProblems(bytes, entry, { threads, architectures }) {
+  return Object.entries(architectures).flatMap(([target, { registers }]) => {
+    const { rate, threads: most } = multiprocessors[target];
+    const taken = Math.ceil(registers / registerStep) * registerStep * threads;
+    const blocks = Math.min(Math.floor(most / threads), Math.floor(registerLimit / taken));
+    const [underWay, needed] = [blocks * threads * bytes, Math.round(designed * rate * latency)];
+    return underWay >= needed ? [] : [`${entry} on ${target} has ${underWay} bytes under way, ${needed} are needed`];
+  });
+}
+
+/** What is wrong with `// @moves BYTES entry…`: bytes that each thread of these entries, of any format, has under way. */
+function promisedMovements(source, name) {
+  return promisesOf(source, 'moves').flatMap(([bytes, ...kernels]) =>
+    kernels.flatMap((kernel) => {
+      const entries = Object.entries(resources[name]).filter(
+        ([entry]) => entry.replace(/_(?:f32|bf16)$/, '') === kernel,
+      );
+      if (entries.length === 0) return [`${source}: there is no entry ${kernel} that could move bytes`];
+      return entries.flatMap(([entry, taken]) =>
+        movementProblems(Number(bytes), entry, taken).map((problem) => `${source}: ${problem}`),
+      );
+    }),
+  );
+}
+
+/** The words of each line `// @kind word word …` of a source. */
+function promisesOf(source, kind) {
+  const lines = readFileSync(join(root, source), 'utf8').matchAll(new RegExp(`^// @${kind} (.+)$`, 'gm'));
+  return [...lines].map(([, list]) => list.trim().split(/\s+/));
+}
+
 function imageProblems(source, name) {
   const ptx = readFileSync(texts.get(name), 'utf8');
-  const promises = [...readFileSync(join(root, source), 'utf8').matchAll(/^\/\/ @promises (.+)$/gm)].flatMap(
-    ([, list]) => list.trim().split(/\s+/),
-  );
+  const promises = promisesOf(source, 'promises').flat();
   const instructions = new Set(
     ptx.match(/^\s*(?:@!?%p\d+ )?[a-z][\w.:]*(?=\s)/gm)?.map((word) => word.trim().split(' ').at(-1)),
   );
   const has = (promise) => [...instructions].some((word) => matches(word, promise));
   return [
     ...promises.filter((promise) => !has(promise)).map((promise) => `${source}: promises ${promise}, its PTX has none`),
+    ...promisedMovements(source, name),
     ...forbidden.filter(([pattern]) => pattern.test(ptx)).map(([, why]) => `${source}: ${why}`),
     ...Object.entries(resources[name]).flatMap(([entry, { threads, architectures }]) => {
       const bounds =

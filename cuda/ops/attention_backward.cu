@@ -1,5 +1,6 @@
 // Attention, backward (native/ops/attention.h has the formulas, cuda/attention the algorithms).
 // @promises mma.sync ldmatrix ldmatrix.trans cp.async ld.global.v4 st.global.v4 shfl.sync
+// @moves 32 attention_delta
 #include "attention/matrix_backward.h"
 #include "attention/vector_backward.h"
 

@@ -1,6 +1,10 @@
 // Elementwise arithmetic (native/ops/elementwise.h has the formulas). All of it is bound by bytes: 128-bit loads and
 // stores where the views allow, as many blocks as fill the GPU, no shared memory.
 // @promises ld.global.v4 st.global.v4
+// @moves 16 fill
+// @moves 24 cast
+// @moves 32 copy scale add_channels multiply_samples divide_samples
+// @moves 48 add multiply
 #include "common/image.h"
 #include "common/pixels.h"
 #include "cuda/arguments/elementwise.h"

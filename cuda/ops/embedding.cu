@@ -1,5 +1,6 @@
 // Embedding (native/ops/embedding.h has the formulas).
 // @promises ld.global.v4 st.global.v4
+// @moves 32 embedding_forward
 #include "common/failure.h"
 #include "common/pixels.h"
 #include "common/warp.h"

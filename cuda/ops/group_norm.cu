@@ -1,5 +1,6 @@
 // Group normalisation forward (native/ops/group_norm.h has the formulas and the legend).
 // @promises ld.global.v4 st.global.v4 shfl.sync
+// @moves 64 channel_moments normalise_forward
 #include "common/line_sums.h"
 #include "common/normalise.h"
 #include "common/reduce.h"

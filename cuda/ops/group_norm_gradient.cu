@@ -1,5 +1,6 @@
 // The gradient of group normalisation (native/ops/group_norm.h has the formulas and the legend).
 // @promises ld.global.v4 st.global.v4 shfl.sync
+// @moves 64 normalise_backward normalise_gradient
 #include "common/line_sums.h"
 #include "common/normalise.h"
 #include "common/reduce.h"

@@ -1,6 +1,8 @@
 // The optimizer (native/ops/optimizer.h has the formulas). Both kernels are bound by bytes: four of each gradient, and
 // 36 of each parameter with its moments and its average.
 // @promises ld.global.v4 st.global.v4
+// @moves 64 gradient_norm
+// @moves 80 adamw_ema
 #include "common/failure.h"
 #include "common/image.h"
 #include "common/partials.h"

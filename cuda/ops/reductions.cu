@@ -2,6 +2,7 @@
 // kernels: blocks sum parts, which depend on shapes alone, and others sum the parts. The former are bound by bytes, the
 // latter by latency.
 // @promises ld.global.v4 shfl.sync
+// @moves 64 sum_pixels sum_samples_parts
 #include "common/line_sums.h"
 #include "common/pixels.h"
 #include "common/reduce.h"

@@ -1,5 +1,6 @@
 // Scale and shift of channels (native/ops/scale_shift.h has the formulas and the legend).
 // @promises ld.global.v4 st.global.v4 shfl.sync
+// @moves 64 scale_shift_forward scale_shift_backward
 #include "common/line_sums.h"
 #include "common/tiling.h"
 #include "cuda/arguments/scale_shift.h"

@@ -1,6 +1,7 @@
 // What a self-conditioned network is told (native/ops/self_conditioning.h has the formula). Bound by bytes: the samples
 // that are told nothing are not read.
 // @promises ld.global.v4 st.global.v4
+// @moves 48 self_conditioning
 #include "common/philox.h"
 #include "common/samples.h"
 #include "common/unfused.h"

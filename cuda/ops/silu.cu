@@ -1,5 +1,7 @@
 // SiLU, element by element (native/ops/silu.h has the formulas). Bound by bytes.
 // @promises ld.global.v4 st.global.v4
+// @moves 32 silu_forward
+// @moves 48 silu_backward
 #include "common/image.h"
 #include "common/pixels.h"
 #include "common/silu.h"

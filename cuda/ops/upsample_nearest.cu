@@ -1,6 +1,8 @@
 // Nearest-neighbour upsampling (native/ops/upsample_nearest.h has the formulas). Bound by bytes: a thread takes some
 // channels of a pixel of the small image, and the block of pixels that it becomes.
 // @promises ld.global.v4 st.global.v4
+// @moves 48 upsample_nearest_forward
+// @moves 32 upsample_nearest_backward
 #include "common/pixels.h"
 #include "cuda/arguments/upsample_nearest.h"
 

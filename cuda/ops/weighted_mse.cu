@@ -1,6 +1,8 @@
 // Weighted mean squared error (native/ops/weighted_mse.h has the formulas). Both directions are bound by bytes, on
 // consumers' GPUs the sum in float64 by its arithmetic, too: a difference and a square an element.
 // @promises ld.global.v4 st.global.v4
+// @moves 32 weighted_mse_forward
+// @moves 48 weighted_mse_backward
 #include "common/partials.h"
 #include "common/samples.h"
 #include "cuda/arguments/weighted_mse.h"
