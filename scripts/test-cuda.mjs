@@ -1,7 +1,6 @@
 // `pnpm test:cuda [--quick] [FILTER]`: tests of the CUDA backend without Node, on simulated GPUs: the simulator's own tests, then every kernel
 // against its CPU twin and the host's side (native/tests/cuda_*.cc). Where DIFFUSE_CUDA_DRIVER names a driver they run on that, with the
-// images of `pnpm build:cuda`. `--quick` takes fewer layouts of tensors, lets every seventh call of the driver fail instead of each, and plants
-// no bugs in the kernels (lib/planted-bugs.mjs). The last line is "N passed, N failed, N skipped".
+// images of `pnpm build:cuda`. `--quick` takes fewer layouts of tensors and plants no bugs in the kernels (lib/planted-bugs.mjs). The last line is "N passed, N failed, N skipped".
 import { buildSimulator, simulatorTests } from './lib/cuda-simulator.mjs';
 import { buildNativeTests } from './lib/native-tests.mjs';
 import { testPlantedBugs } from './lib/planted-bugs.mjs';

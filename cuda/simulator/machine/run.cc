@@ -103,40 +103,43 @@ report::Place Execution::place(uint64_t block, uint32_t warp, uint32_t lane, uin
 void Execution::fill_specials(const Block& block, Warp& warp) {
   const Extent &grid = launch_.grid, &size = launch_.block;
   const uint32_t warps = static_cast<uint32_t>(block.warps.size());
-  for (const Code::SpecialSlot& special : code_.specials) {
-    uint32_t* lanes = words(warp, special.slot);
-    for (uint32_t lane = 0; lane < kWarpSize; lane++) {
-      const Extent thread = place_in(warp.index * kWarpSize + lane, size);
-      const uint32_t bit = 1u << lane;
-      const uint32_t values[] = {thread.x,
-                                 thread.y,
-                                 thread.z,
-                                 size.x,
-                                 size.y,
-                                 size.z,
-                                 block.at.x,
-                                 block.at.y,
-                                 block.at.z,
-                                 grid.x,
-                                 grid.y,
-                                 grid.z,
-                                 lane,
-                                 warp.index,
-                                 warps,
-                                 0,
-                                 1,
-                                 0,
-                                 bit,
-                                 bit - 1,
-                                 bit | (bit - 1),
-                                 ~(bit | (bit - 1)),
-                                 ~(bit - 1),
-                                 static_cast<uint32_t>(launch_.dynamic_shared_bytes),
-                                 static_cast<uint32_t>(code_.kernel->shared_bytes + launch_.dynamic_shared_bytes),
-                                 kWarpSize};
-      static_assert(std::size(values) == static_cast<size_t>(Special::count));
-      lanes[lane] = values[static_cast<size_t>(special.special)];
-    }
+  Extent thread = place_in(uint64_t(warp.index) * kWarpSize, size);
+  for (uint32_t lane = 0; lane < kWarpSize; lane++) {
+    const uint32_t bit = 1u << lane;
+    const uint32_t values[] = {thread.x,
+                               thread.y,
+                               thread.z,
+                               size.x,
+                               size.y,
+                               size.z,
+                               block.at.x,
+                               block.at.y,
+                               block.at.z,
+                               grid.x,
+                               grid.y,
+                               grid.z,
+                               lane,
+                               warp.index,
+                               warps,
+                               0,
+                               1,
+                               0,
+                               bit,
+                               bit - 1,
+                               bit | (bit - 1),
+                               ~(bit | (bit - 1)),
+                               ~(bit - 1),
+                               static_cast<uint32_t>(launch_.dynamic_shared_bytes),
+                               static_cast<uint32_t>(code_.kernel->shared_bytes + launch_.dynamic_shared_bytes),
+                               kWarpSize};
+    static_assert(std::size(values) == static_cast<size_t>(Special::count));
+    for (const Code::SpecialSlot& special : code_.specials)
+      words(warp, special.slot)[lane] = values[static_cast<size_t>(special.special)];
+    if (++thread.x < size.x) continue;
+    thread.x = 0;
+    if (++thread.y < size.y) continue;
+    thread.y = 0;
+    thread.z++;
   }
 }
 

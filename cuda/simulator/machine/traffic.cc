@@ -91,6 +91,7 @@ void Execution::note_shared(Warp& warp, uint32_t mask, const uint64_t (&at)[kWar
   }
 }
 
+// Lines and classes of instructions are told with the traffic alone.
 void Execution::count_traffic() {
   const ptx::Body& body = *code_.kernel->body;
   std::map<std::pair<int, int>, report::Counters> by_line;
@@ -102,6 +103,7 @@ void Execution::count_traffic() {
     report::Counters counters = operations_of(instruction, counts_[pc].warps, counts_[pc].lanes);
     if (!traffic_.empty()) counters += traffic_[pc];
     report_.total += counters;
+    if (traffic_.empty()) continue;
     by_line[{instruction.location.file, instruction.location.line}] += counters;
     report::ClassCount& count = by_class[instruction.mnemonic];
     count.warp_instructions += counts_[pc].warps;

@@ -12,9 +12,8 @@ export interface GpuSuite {
 /**
  * Runs every case on GPUs against the same references as the CPU's.
  *
- * Each simulated GPU takes blocks and warps in an order of its own, and an order is what a race depends on. To run everything on all of
- * them would take minutes, so a case runs plain on one GPU and with views on the next one, in turn; the first case of every op runs
- * plain on all of them, and must give the same bits on each.
+ * Each simulated GPU takes blocks and warps in an order of its own, and an order is what a race depends on: every case runs on all of
+ * them, plain and with views, and must give the same bits on each.
  */
 export function describeOnGpus({ precision, cases, judge }: GpuSuite): void {
   const { devices: names, missing } = testGpus();
@@ -28,26 +27,20 @@ export function describeOnGpus({ precision, cases, judge }: GpuSuite): void {
     afterAll(() => {
       for (const gpu of gpus) gpu.dispose();
     });
-    const inTurn = (index: number): Device => gpus[index % gpus.length] as Device;
 
     for (const [op, list] of Object.entries(cases)) {
       describe(op, () => {
-        test.each(list.map((opCase, index) => ({ name: opCase.name, opCase, index })))(
-          '$name',
-          async ({ opCase, index }) => {
-            const plain = index === 0 ? gpus : [inTurn(index)];
-            const results: CaseResult[] = [];
-            for (const gpu of plain) results.push(await runOpCase(gpu, opCase));
+        test.each(list)('$name', async (opCase) => {
+          for (const views of opCase.views === false ? [false] : [false, true]) {
+            const results = await Promise.all(gpus.map((gpu) => runOpCase(gpu, opCase, { views })));
             for (const result of results) {
-              judge(opCase, result, false);
+              judge(opCase, result, views);
               for (const [name, array] of Object.entries(result.arrays)) {
                 expect(sameBits(array, results[0]?.arrays[name]), `bits of ${name}`).toBe(true);
               }
             }
-            if (opCase.views !== false)
-              judge(opCase, await runOpCase(inTurn(index + 1), opCase, { views: true }), true);
-          },
-        );
+          }
+        });
       });
     }
   });

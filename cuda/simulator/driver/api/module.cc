@@ -45,15 +45,28 @@ static void check_shared(const ptx::Kernel& kernel) {
            kernel.shared_bytes, simulator::kSharedBytes);
 }
 
+// Programs load the same text on every device, and again after closing one: what was made of it is kept.
+static std::shared_ptr<const machine::Binary> binary_of(const std::string& text) {
+  constexpr size_t kMostKept = 64;
+  static std::map<std::string, std::shared_ptr<const machine::Binary>> kept;
+  const auto known = kept.find(text);
+  if (known != kept.end()) return known->second;
+  const auto binary = std::make_shared<const machine::Binary>(ptx::parse(text, "image"));
+  if (kept.size() >= kMostKept) kept.clear();
+  kept.emplace(text, binary);
+  return binary;
+}
+
 static std::shared_ptr<Module> load(Context& context, const void* image) {
   const std::string text = ptx_of_image(image, context.profile);
   try {
-    ptx::Module parsed = ptx::parse(text, "image");
+    const std::shared_ptr<const machine::Binary> binary = binary_of(text);
+    const ptx::Module& parsed = binary->module();
     check_target(parsed.version, parsed.target, driver().configuration.driver_version, context.profile);
     auto module = std::make_shared<Module>();
     for (const ptx::Kernel& kernel : parsed.kernels) check_shared(kernel);
     module->context = &context;
-    module->program = std::make_unique<simulator::machine::Program>(std::move(parsed), *context.memory);
+    module->program = std::make_unique<machine::Program>(binary, *context.memory);
     return module;
   } catch (const ptx::ParseError& error) {
     driver().journal.say(error.what());
