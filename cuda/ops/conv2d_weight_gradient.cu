@@ -5,9 +5,8 @@
 // a product of x, its channels at all taps as rows (tap, c), and dy, which sums over the pixels of dy.
 //
 // @promises mma.sync ldmatrix.trans cp.async cvt.rna.tf32 ld.shared.v4
-#include "cuda/arguments/conv2d_weight_gradient.h"
-#include "gemm/divide.h"
 #include "gemm/reduction_cores.h"
+#include "gemm/weight_gradient_patch.h"
 
 namespace diffuse::cuda {
 namespace {
@@ -20,36 +19,6 @@ constexpr int kRows = kWeightGradientRows;
 constexpr int kStages = kWeightGradientStages;
 constexpr int kBlocks = 2;  // of a multiprocessor
 static_assert(kCoreThreads == kWeightGradientThreads);
-
-// Copies lines of a tile from the rows of an image, without a way through registers. A thread copies the same chunk of
-// kCopies lines, kPass apart, all of which have their chunks at the same places.
-template <typename T, int Width, int Lines>
-struct ChunkCopies {
-  static constexpr int kChunks = Width / kWide<T>;
-  static constexpr int kPass = kCoreThreads / kChunks;
-  static constexpr int kCopies = Lines / kPass;
-  static_assert(kPass % 8 == 0 && kCopies * kPass == Lines);
-
-  const char* from;  // the chunk in row 0
-  int row_bytes;
-  int chunk_bytes;  // that the image has of it
-  int place;        // of the first copy, in elements
-
-  __device__ __forceinline__ static int chunk() { return threadIdx.x % kChunks; }
-  __device__ __forceinline__ static int line(int copy) { return threadIdx.x / kChunks + copy * kPass; }
-
-  __device__ __forceinline__ ChunkCopies(const AlignedImage& image, int channel, bool exists)
-      : from(static_cast<const char*>(image.data) + static_cast<int64_t>(channel) * sizeof(T)),
-        row_bytes(image.row_bytes),
-        chunk_bytes(exists ? min(max(image.channels - channel, 0) * static_cast<int>(sizeof(T)), 16) : 0),
-        place(line(0) * Width + swizzled_chunk<T>(line(0), chunk()) * kWide<T>) {}
-
-  // Of a row that is not present, or a chunk that does not exist, zeros are copied, and the address is not looked at.
-  __device__ __forceinline__ void copy(T* tile, int copy, int row, bool present) const {
-    copy_async_part(shared_address(tile + place + copy * kPass * Width), from + static_cast<int64_t>(row) * row_bytes,
-                    present ? chunk_bytes : 0);
-  }
-};
 
 // The tap of a thread's chunk of x, and where that looks.
 struct Tap {
@@ -64,30 +33,6 @@ struct Tap {
     row = place.quotient - arguments.pad_top;
     column = place.remainder - arguments.pad_left;
     exists = tap.quotient < arguments.taps;
-  }
-};
-
-// The sums over the lines of a tile of dy, a column a thread; threads with the same column share the lines.
-template <typename T, int Columns, int Lines>
-struct ColumnSums {
-  static constexpr int kSharers = kCoreThreads / Columns;
-  float sum = 0;
-
-  __device__ __forceinline__ void add(const T* tile) {
-    const int column = threadIdx.x % Columns, first = threadIdx.x / Columns;
-#pragma unroll
-    for (int line = 0; line < Lines; line += kSharers)
-      sum += to_float(tile[tile_offset<Columns, T>(first + line, column)]);
-  }
-
-  // take(column, sum), in a thread a column. All threads must call it; `shared` holds a float of each.
-  template <typename Take>
-  __device__ __forceinline__ void finish(float* shared, Take&& take) {
-    shared[threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.x >= Columns) return;
-    for (int other = 1; other < kSharers; other++) sum += shared[threadIdx.x + other * Columns];
-    take(static_cast<int>(threadIdx.x), sum);
   }
 };
 
@@ -107,8 +52,8 @@ __device__ __forceinline__ void reduce_pixels(const Conv2dWeightGradientArgument
   const int end = min(begin + arguments.split_pixels, arguments.pixels);
   const int steps = (end - begin + kLines - 1) / kLines;
 
-  using InputCopies = ChunkCopies<T, kRows, kLines>;
-  using GradientCopies = ChunkCopies<T, kColumns, kLines>;
+  using InputCopies = ChunkCopies<T, kRows, kLines, kCoreThreads>;
+  using GradientCopies = ChunkCopies<T, kColumns, kLines, kCoreThreads>;
   const Tap tap(arguments, first_row + InputCopies::chunk() * kWide<T>);
   const InputCopies x(arguments.x, tap.channel, tap.exists);
   const GradientCopies dy(arguments.dy, first_column + GradientCopies::chunk() * kWide<T>, true);
@@ -139,7 +84,7 @@ __device__ __forceinline__ void reduce_pixels(const Conv2dWeightGradientArgument
     end_copies();
   }
   Core core;
-  ColumnSums<T, kColumns, kLines> column_sums;
+  ColumnSums<T, kColumns, kLines, kCoreThreads> column_sums;
   const bool sums_columns = blockIdx.x == 0 && arguments.dbias;
   int stage = 0;
   for (int step = 0; step < steps; step++) {
@@ -154,26 +99,11 @@ __device__ __forceinline__ void reduce_pixels(const Conv2dWeightGradientArgument
     stage = stage == kStages - 1 ? 0 : stage + 1;
   }
 
-  const int C = arguments.x.channels - arguments.x.skipped, K = arguments.dy.channels - arguments.dy.skipped;
-  float* const dweight = arguments.dweight + static_cast<int64_t>(blockIdx.z) * arguments.taps * C * K;
   core.each_pair([&](int row, int column, float sum, float next) {
     const Quotient at = divide(first_row + row, arguments.padded_channels);
-    const int c = at.remainder - arguments.x.skipped, k = first_column + column - arguments.dy.skipped;
-    if (at.quotient >= arguments.taps || c < 0 || c >= C) return;
-    float* const to = dweight + (static_cast<int64_t>(at.quotient) * C + c) * K + k;
-    if (k >= 0 && k + 1 < K && reinterpret_cast<uintptr_t>(to) % sizeof(float2) == 0) {
-      *reinterpret_cast<float2*>(to) = make_float2(sum, next);
-      return;
-    }
-    if (k >= 0 && k < K) to[0] = sum;
-    if (k + 1 >= 0 && k + 1 < K) to[1] = next;
+    write_pair(arguments, at.quotient, at.remainder, first_column + column, sum, next);
   });
-  if (!sums_columns) return;
-  __syncthreads();
-  column_sums.finish(reinterpret_cast<float*>(memory), [&](int column, float sum) {
-    const int k = first_column + column - arguments.dy.skipped;
-    if (k >= 0 && k < K) arguments.dbias[static_cast<int64_t>(blockIdx.z) * K + k] = sum;
-  });
+  if (sums_columns) column_sums.write(arguments, first_column, reinterpret_cast<float*>(memory));
 }
 
 // The sum of element `index` of all splits, in their order.
@@ -199,6 +129,15 @@ DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_f32, Float32Core, kWeightGradientNar
 DIFFUSE_ENTRY(conv2d_weight_gradient_tf32, Tf32Core, kWeightGradientWide)
 DIFFUSE_ENTRY(conv2d_weight_gradient_narrow_tf32, Tf32Core, kWeightGradientNarrow)
 #undef DIFFUSE_ENTRY
+
+extern "C" __global__ void __launch_bounds__(kWeightGradientPatchThreads, kBlocks)
+    conv2d_weight_gradient_patch_bf16(const __grid_constant__ Conv2dWeightGradientArguments arguments) {
+  reduce_patches<kWeightGradientWide>(arguments);
+}
+extern "C" __global__ void __launch_bounds__(kWeightGradientPatchThreads, kBlocks)
+    conv2d_weight_gradient_patch_narrow_bf16(const __grid_constant__ Conv2dWeightGradientArguments arguments) {
+  reduce_patches<kWeightGradientNarrow>(arguments);
+}
 
 // Bound by bytes: reads every split's sums once, a weight a thread. dbias, a sum over every pixel of the batch whose
 // terms may cancel, is summed in float64.

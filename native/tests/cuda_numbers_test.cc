@@ -175,6 +175,12 @@ TEST(cuda_convolutions_of_integers_are_exact) {
                       {dx, no, dy, weight, image(out), numbers({N, 4, K}), no, no, no, no, no, no},
                       attributes},
                      what + ", gradient of a normalisation", 1e-5);
+    const Numbers dweight{weight.shape}, dbias{{K}};
+    expect_as_on_cpu({"conv2d_weight_gradient", {dweight, dbias, x, dy, no, no, no, no, no, no}, attributes}, what,
+                     1e-5);
+    expect_as_on_cpu(
+        {"conv2d_weight_gradient", {dweight, dbias, x, dy, mean, rstd, numbers({C}), numbers({C}), no, no}, attributes},
+        what + ", normalised", 1e-5);
   }
 }
 

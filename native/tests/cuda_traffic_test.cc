@@ -141,6 +141,8 @@ void add_convolution(std::vector<KernelCall>& calls, int64_t columns, int64_t K,
                    attributes});
   calls.push_back(
       {"conv2d_weight_gradient", {{{window, window, C, K}}, {{K}}, x, dy, no, no, no, no, no, no}, attributes});
+  calls.push_back(
+      {"conv2d_weight_gradient", {{{window, window, C, K}}, no, x, dy, mean, rstd, c, c, no, no}, with_silu});
 }
 
 std::vector<KernelCall> measured_calls() {
@@ -198,7 +200,8 @@ TEST(cuda_kernels_use_whole_sectors_and_all_banks) {
   }
   for (const char* kernel : {"conv2d_wide_bf16", "conv2d_square_bf16", "conv2d_narrow_bf16", "conv2d_patch_wide_bf16",
                              "conv2d_patch_square_bf16", "conv2d_patch_narrow_bf16", "conv2d_weight_gradient_bf16",
-                             "conv2d_weight_gradient_narrow_bf16"})
+                             "conv2d_weight_gradient_narrow_bf16", "conv2d_weight_gradient_patch_bf16",
+                             "conv2d_weight_gradient_patch_narrow_bf16"})
     check(seen.count(kernel) == 1, std::string(kernel) + " did not run");
   for (const std::string& kernel : entries_of_images()) check(seen.count(kernel) == 1, kernel + " did not run");
   check(wasteful == 0, text("%d launches waste sectors or wavefronts", wasteful));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/arguments/divisor.h"
+#include "cuda/arguments/norm.h"
 #include "cuda/arguments/view.h"
 
 namespace diffuse::cuda {
@@ -15,6 +16,14 @@ constexpr int kWeightGradientStages = 3;
 constexpr int kWeightGradientStageBytes = 64;
 constexpr int kWeightGradientThreads = 256;
 constexpr int kWeightGradientSumThreads = 128;
+
+// With patches (cuda/gemm/weight_gradient_patch.h) rows are so many channels of x at nine taps, and a step has so many
+// pixels. x lies in a ring of lines, a power of two of them; taps outside of the image read zeros, every bank once.
+constexpr int kWeightGradientPatchTaps = 9;
+constexpr int kWeightGradientPatchChannels = 16;
+constexpr int kWeightGradientPatchLines = 32;
+constexpr int kWeightGradientPatchThreads = 128;
+constexpr int kWeightGradientZeroBytes = 128;
 
 // Images whose rows begin at multiples of 16 bytes. A slice of channels that begins between two of them is taken from
 // the one before it on, with `skipped` channels in front that belong to others.
@@ -36,6 +45,11 @@ struct Conv2dWeightGradientArguments {
   int32_t height, width;  // of x
   int32_t pixels;         // of dy
   int32_t split_pixels;   // of them a split sums; a multiple of 32
+  // With patches.
+  int32_t ring_lines;
+  int32_t silu;           // behind `norm`
+  NormArguments norm;     // that x goes through; null where it is read as it is
+  Divisor sample_pixels;  // of x
 };
 
 // Sums over splits.

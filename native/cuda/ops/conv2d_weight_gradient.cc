@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <climits>
 
+#include "cuda/norm.h"
 #include "cuda/ops/multiplied_image.h"
 
 namespace diffuse::cuda {
@@ -19,6 +20,8 @@ constexpr int64_t kWantedBlocks = 216;
 constexpr int64_t kLeastPixels = 256;
 // A stage takes 32 pixels at most.
 constexpr int64_t kPixelStep = 32;
+// Lines of a ring of pixels: 16 KB, which with dy leave room for two blocks where a multiprocessor has 100 KB.
+constexpr int64_t kMostRingLines = 512;
 // Rows of an image, and elements from one to the next, are numbers of 32 bits on the GPU, with some to spare.
 constexpr int64_t kMostRows = INT_MAX / 8;
 
@@ -29,10 +32,29 @@ struct Plan {
   int64_t pixels, split_pixels, splits;
   int64_t weights;
   bool narrow;
+  int64_t ring_lines;                   // 0: without patches
+  bool fused;                           // x is normalised there
   size_t x, dy, dweight, dbias, bytes;  // of scratch memory, from its beginning
 
+  // Rows of a tile are a multiple of so many channels at one tap.
+  int64_t channel_step(const Tensor& x) const { return ring_lines ? kWeightGradientPatchChannels : chunk_of(x); }
+  int64_t row_step() const {
+    return ring_lines ? kWeightGradientPatchChannels * kWeightGradientPatchTaps : kWeightGradientRows;
+  }
   int64_t columns() const { return narrow ? kWeightGradientNarrow : kWeightGradientWide; }
 };
+
+// Lines of the ring from which all taps of a window read x (cuda/gemm/weight_gradient_patch.h); 0 where they have none.
+int64_t ring_lines_of(const Conv2dShape& s, const Tensor& x) {
+  const bool same_grid =
+      s.kh == 3 && s.kw == 3 && s.stride == 1 && s.pad_top == 1 && s.pad_left == 1 && s.OH == s.H && s.OW == s.W;
+  if (!same_grid || x.dtype != DType::bf16) return 0;
+  // What a step sees, and two parts that are on their way or being finished.
+  const int64_t halo = blocks_of(2 * (s.W + 1), kWeightGradientPatchLines);
+  int64_t lines = kWeightGradientPatchLines;
+  while (lines < (halo + 3) * kWeightGradientPatchLines) lines *= 2;
+  return lines <= kMostRingLines ? lines : 0;
+}
 
 Plan plan_of(const Call& call) {
   const auto& [dweight, dbias, x, dy, norm, normalised, coefficients] = conv2d_weight_gradient_args(call);
@@ -46,8 +68,10 @@ Plan plan_of(const Call& call) {
            static_cast<long long>(kMostRows));
   plan.weights = s.kh * s.kw * s.C * s.K;
   plan.narrow = s.K <= kWeightGradientNarrow;
-  const int64_t padded_rows = s.kh * s.kw * whole_chunks(x, s.C);
-  const int64_t tiles = blocks_of(padded_rows, kWeightGradientRows) * blocks_of(s.K, plan.columns());
+  plan.ring_lines = ring_lines_of(s, x);
+  plan.fused = plan.ring_lines && !is_copied(x, false);
+  const int64_t padded_rows = s.kh * s.kw * round_up(s.C, plan.channel_step(x));
+  const int64_t tiles = blocks_of(padded_rows, plan.row_step()) * blocks_of(s.K, plan.columns());
   const int64_t wanted = std::max<int64_t>(1, std::min(kWantedBlocks / tiles, plan.pixels / kLeastPixels));
   plan.split_pixels = round_up(blocks_of(plan.pixels, wanted), kPixelStep);
   plan.splits = blocks_of(plan.pixels, plan.split_pixels);
@@ -57,7 +81,7 @@ Plan plan_of(const Call& call) {
     plan.bytes += static_cast<size_t>(round_up(bytes, kScratchAlignment));
     return begin;
   };
-  plan.x = reserve(is_copied(x, norm.mean.data) ? copy_bytes(x) : 0);
+  plan.x = reserve(!plan.fused && is_copied(x, norm.mean.data) ? copy_bytes(x) : 0);
   plan.dy = reserve(is_copied(dy, normalised.data) ? copy_bytes(dy) : 0);
   plan.dweight = reserve(plan.splits > 1 ? plan.splits * plan.weights * 4 : 0);
   plan.dbias = reserve(plan.splits > 1 && dbias.data ? plan.splits * s.K * 4 : 0);
@@ -84,13 +108,18 @@ void conv2d_weight_gradient(const Call& call, Launcher& launcher) {
   const auto part = [&](size_t begin) { return reinterpret_cast<float*>(scratch + begin); };
 
   Conv2dWeightGradientArguments a{};
-  a.x = aligned(multiplied_x(x, norm, call.attributes[3] != 0, scratch + plan.x, launcher));
+  const bool silu = call.attributes[3] != 0;
+  a.x = aligned(plan.fused ? x : multiplied_x(x, norm, silu, scratch + plan.x, launcher));
+  if (plan.fused) a.norm = norm_arguments(&norm.mean);
+  a.silu = silu;
+  a.ring_lines = static_cast<int32_t>(plan.ring_lines);
+  a.sample_pixels = divisor_of(s.H * s.W);
   a.dy = aligned(multiplied_dy(dy, normalised, coefficients, scratch + plan.dy, launcher));
   a.dweight = plan.splits > 1 ? part(plan.dweight) : f32(dweight);
   a.dbias = plan.splits > 1 && dbias.data ? part(plan.dbias) : f32(dbias);
   a.output_height = divisor_of(s.OH);
   a.output_width = divisor_of(s.OW);
-  const int64_t padded_channels = whole_chunks(x, a.x.channels);
+  const int64_t padded_channels = round_up(a.x.channels, plan.channel_step(x));
   a.padded_channels = divisor_of(padded_channels);
   a.kernel_width = divisor_of(s.kw);
   a.taps = static_cast<int32_t>(s.kh * s.kw);
@@ -102,13 +131,18 @@ void conv2d_weight_gradient(const Call& call, Launcher& launcher) {
   a.pixels = static_cast<int32_t>(plan.pixels);
   a.split_pixels = static_cast<int32_t>(plan.split_pixels);
 
-  const Grid grid{blocks_of(a.taps * padded_channels, kWeightGradientRows), blocks_of(a.dy.channels, plan.columns()),
+  const Grid grid{blocks_of(a.taps * padded_channels, plan.row_step()), blocks_of(a.dy.channels, plan.columns()),
                   plan.splits};
+  const int64_t ring_bytes = plan.ring_lines * kWeightGradientPatchChannels * element_bytes(x);
+  const int64_t stage_bytes =
+      kWeightGradientStageBytes * (plan.columns() + (plan.ring_lines ? 0 : kWeightGradientRows));
   const char* suffix = x.dtype == DType::f32 && launcher.tf32() ? "tf32" : image_suffix(x);
-  launcher.launch(
-      "conv2d_weight_gradient", std::string("conv2d_weight_gradient_") + (plan.narrow ? "narrow_" : "") + suffix, grid,
-      kWeightGradientThreads, a,
-      static_cast<size_t>(kWeightGradientStages * kWeightGradientStageBytes * (kWeightGradientRows + plan.columns())));
+  launcher.launch("conv2d_weight_gradient",
+                  std::string("conv2d_weight_gradient_") + (plan.ring_lines ? "patch_" : "") +
+                      (plan.narrow ? "narrow_" : "") + suffix,
+                  grid, plan.ring_lines ? kWeightGradientPatchThreads : kWeightGradientThreads, a,
+                  static_cast<size_t>(ring_bytes + (plan.ring_lines ? kWeightGradientZeroBytes : 0) +
+                                      kWeightGradientStages * stage_bytes));
   if (plan.splits == 1) return;
   const Conv2dWeightGradientSumArguments sum{a.dweight,
                                              a.dbias,
