@@ -12,10 +12,11 @@ namespace {
 
 constexpr int64_t kScratchAlignment = 256;
 
-// As many blocks as an A100 runs at once, two on each of 108 multiprocessors: a few more would be a second round there,
-// for as long as the first, where the larger GPUs (up to 170) lose only what they have more. The sums of splits are
-// 14 MB at most: several rounds of smaller splits would cost more to write and read than even shares of the work gain.
-constexpr int64_t kWantedBlocks = 216;
+// What the work is cut for, since numbers may not depend on the GPU: an A100 runs two blocks at once on each of 108
+// multiprocessors, a block does some 350 multiply-adds of bf16 a cycle, and memory delivers some 1200 bytes.
+constexpr int64_t kRound = 216, kBlockProducts = 350, kMemoryBytes = 1200;
+// Rounds of blocks, each of which leaves 14 MB of sums.
+constexpr int64_t kMostRounds = 4;
 // Pixels below which the sum of a split costs less than writing it.
 constexpr int64_t kLeastPixels = 256;
 // A stage takes 32 pixels at most.
@@ -27,7 +28,26 @@ constexpr int64_t kMostRows = INT_MAX / 8;
 
 int64_t round_up(int64_t count, int64_t step) { return blocks_of(count, step) * step; }
 
-// How the work is cut, by the shape alone, and where scratch memory goes.
+// How pixels are shared out among splits, and what that is reckoned to take.
+struct Cut {
+  int64_t split_pixels, splits, cycles;
+};
+
+// That which is done first: more splits fill the last round of blocks, and leave more sums to be written and read.
+Cut best_cut(int64_t pixels, int64_t tiles, int64_t tile_products, int64_t weights) {
+  Cut best{};
+  const int64_t most = std::max<int64_t>(1, std::min(kMostRounds * kRound / tiles, pixels / kLeastPixels));
+  for (int64_t wanted = 1; wanted <= most; wanted++) {
+    Cut cut{round_up(blocks_of(pixels, wanted), kPixelStep), 0, 0};
+    cut.splits = blocks_of(pixels, cut.split_pixels);
+    const int64_t rounds = blocks_of(tiles * cut.splits, kRound), sums = cut.splits > 1 ? cut.splits * weights * 4 : 0;
+    cut.cycles = rounds * cut.split_pixels * tile_products / kBlockProducts + 2 * sums / kMemoryBytes;
+    if (wanted == 1 || cut.cycles < best.cycles) best = cut;
+  }
+  return best;
+}
+
+// How the work is done, by the shape alone, and where scratch memory goes.
 struct Plan {
   int64_t pixels, split_pixels, splits;
   int64_t weights;
@@ -36,11 +56,11 @@ struct Plan {
   bool fused;                           // x is normalised there
   size_t x, dy, dweight, dbias, bytes;  // of scratch memory, from its beginning
 
-  // Rows of a tile are a multiple of so many channels at one tap.
-  int64_t channel_step(const Tensor& x) const { return ring_lines ? kWeightGradientPatchChannels : chunk_of(x); }
-  int64_t row_step() const {
+  // Rows of a tile, each a channel of x at a tap, and the channels that one tap has there at least.
+  int64_t rows() const {
     return ring_lines ? kWeightGradientPatchChannels * kWeightGradientPatchTaps : kWeightGradientRows;
   }
+  int64_t channel_step(const Tensor& x) const { return ring_lines ? kWeightGradientPatchChannels : chunk_of(x); }
   int64_t columns() const { return narrow ? kWeightGradientNarrow : kWeightGradientWide; }
 };
 
@@ -71,10 +91,10 @@ Plan plan_of(const Call& call) {
   plan.ring_lines = ring_lines_of(s, x);
   plan.fused = plan.ring_lines && !is_copied(x, false);
   const int64_t padded_rows = s.kh * s.kw * round_up(s.C, plan.channel_step(x));
-  const int64_t tiles = blocks_of(padded_rows, plan.row_step()) * blocks_of(s.K, plan.columns());
-  const int64_t wanted = std::max<int64_t>(1, std::min(kWantedBlocks / tiles, plan.pixels / kLeastPixels));
-  plan.split_pixels = round_up(blocks_of(plan.pixels, wanted), kPixelStep);
-  plan.splits = blocks_of(plan.pixels, plan.split_pixels);
+  const int64_t tiles = blocks_of(padded_rows, plan.rows()) * blocks_of(s.K, plan.columns());
+  const Cut cut = best_cut(plan.pixels, tiles, plan.rows() * plan.columns(), plan.weights);
+  plan.split_pixels = cut.split_pixels;
+  plan.splits = cut.splits;
 
   const auto reserve = [&](int64_t bytes) {
     const size_t begin = plan.bytes;
@@ -131,7 +151,7 @@ void conv2d_weight_gradient(const Call& call, Launcher& launcher) {
   a.pixels = static_cast<int32_t>(plan.pixels);
   a.split_pixels = static_cast<int32_t>(plan.split_pixels);
 
-  const Grid grid{blocks_of(a.taps * padded_channels, plan.row_step()), blocks_of(a.dy.channels, plan.columns()),
+  const Grid grid{blocks_of(a.taps * padded_channels, plan.rows()), blocks_of(a.dy.channels, plan.columns()),
                   plan.splits};
   const int64_t ring_bytes = plan.ring_lines * kWeightGradientPatchChannels * element_bytes(x);
   const int64_t stage_bytes =
