@@ -42,6 +42,18 @@ const product = (entry: string, peak: number, blocks = 432) => {
   return { ...call, flops, computed: flops, launches: [{ ...launch, entry, blocks }] };
 };
 
+test('what multiplies is the launch whose blocks take the most shared memory', () => {
+  const [many, product] = [
+    { ...launch, blocks: 4096 },
+    { ...launch, threads: 128, sharedBytes: 49152 },
+  ];
+  expect(predict({ ...call, flops: 1, computed: 1, launches: [many, product] }, a100, resources).waves).toBeCloseTo(
+    432 / (3 * 108),
+    12,
+  );
+  expect(predict({ ...call, launches: [product, many] }, a100, resources).waves).toBeCloseTo(4096 / 432, 12);
+});
+
 test('what goes through scratch is written and read besides', () => {
   const passing = { ...product('e_bf16', 312), scratchBytes: (2039e6 * designed.memory) / 2 };
   expect(predict(passing, a100, resources).ms).toBeCloseTo(2 + 1.5e-3, 9);

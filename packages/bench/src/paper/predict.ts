@@ -94,9 +94,9 @@ function repeatedWork({ kernel, headChannels = 0 }: PaperCall, { entry }: Launch
   return (2 * ofKeys + 2 + 2 * ofQueries + 1) / 5;
 }
 
-/** What most of a call is done by: products take the most registers a block, what moves bytes the most threads. */
+/** What most of a call is done by: products take the most shared memory a block, what moves bytes the most threads. */
 function mainLaunch({ flops, launches }: PaperCall, resourcesOf: (entry: string) => EntryResources): Launch {
-  const weight = ({ entry, blocks, threads }: Launch): number =>
-    threads * (flops > 0 ? resourcesOf(entry).registers : blocks);
+  const weight = ({ entry, blocks, threads, sharedBytes }: Launch): number =>
+    flops > 0 ? resourcesOf(entry).sharedBytes + sharedBytes : threads * blocks;
   return launches.reduce((a, b) => (weight(b) > weight(a) ? b : a));
 }
