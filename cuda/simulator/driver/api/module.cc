@@ -3,6 +3,7 @@
 #include <cstring>
 #include <map>
 
+#include "driver/capture.h"
 #include "driver/driver.h"
 #include "driver/image.h"
 #include "driver/resources.h"
@@ -77,6 +78,7 @@ static std::shared_ptr<Module> load(Context& context, const void* image) {
 static void load(Context& context, CUmodule* handle, const void* image, const JitLog& log) {
   required(handle, "the module");
   if (!image) refuse(CUDA_ERROR_INVALID_VALUE, "the image is null");
+  refuse_if_unsafe(driver());
   try {
     *handle = driver().modules.add(load(context, image));
     log.write("");
@@ -99,6 +101,7 @@ CUresult cuModuleLoadDataEx(CUmodule* module, const void* image, unsigned int co
 CUresult cuModuleUnload(CUmodule handle) {
   return in_context(__func__, [&](Context&) {
     const std::shared_ptr<Module> module = driver().modules.at(handle);
+    refuse_if_unsafe(driver());
     module->context->finish_all();
     driver().modules.remove(handle);
     module->unloaded = true;

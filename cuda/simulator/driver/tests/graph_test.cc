@@ -135,6 +135,21 @@ TEST(captures_do_not_survive_synchronisation) {
   SUCCEED(cuStreamEndCapture(streams.first, &graph));
 }
 
+TEST(modules_are_not_loaded_while_a_stream_captures) {
+  start();
+  const Streams streams;
+  CUgraph graph;
+  CUmodule module;
+  SUCCEED(cuStreamBeginCapture(streams.first, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+  EXPECT_RESULT(cuModuleLoadData(&module, kKernels), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_RESULT(cuStreamEndCapture(streams.first, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+  SUCCEED(cuModuleLoadData(&module, kKernels));
+  SUCCEED(cuStreamBeginCapture(streams.first, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+  EXPECT_RESULT(cuModuleUnload(module), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_RESULT(cuStreamEndCapture(streams.first, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+  SUCCEED(cuModuleUnload(module));
+}
+
 TEST(the_legacy_stream_keeps_out_of_captures) {
   start();
   CUstream stream;
