@@ -41,7 +41,7 @@ static int checked_version(void* library, const std::string& path) {
 Driver::Driver() : path_(library_path()), library_(open_library(path_)), version_(checked_version(library_, path_)) {
   if (const DriverResult result = cuInit.result(0)) {
     if (result == kNoDevice) throw Error("ERR_DEVICE", "the NVIDIA driver finds no GPU");
-    fail("cuInit", result);
+    throw DriverError("ERR_DEVICE", "the NVIDIA driver does not start: cuInit failed: " + describe(result), result);
   }
 }
 

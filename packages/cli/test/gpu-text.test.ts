@@ -39,6 +39,24 @@ test('doctor tells driver, kernels and GPUs', () => {
   ]);
 });
 
+test('doctor tells a reason once', () => {
+  const facts = { name: 'Tesla T4', memoryBytes: 2 ** 34, computeCapability: '7.5' };
+  const gpus = [
+    { ...facts, device: 'cuda:0', reason: 'no kernels' },
+    { ...facts, device: 'cuda:1', reason: 'too old' },
+  ] as const;
+  const rows = cudaRows({ cuda: { ...cuda, reason: 'no kernels' }, path }, gpus);
+  expect([rows[0], rows[2], rows[3]]).toEqual([
+    ['cuda', 'NVIDIA driver 580.65.06, supports CUDA 13.0; not used: no kernels'],
+    ['cuda:0', 'Tesla T4, compute capability 7.5, 16.00 GiB'],
+    ['cuda:1', 'Tesla T4, compute capability 7.5, 16.00 GiB: cannot be used: too old'],
+  ]);
+  expect(cudaRows({ cuda: { ...cuda, supports: '', reason: 'no driver' }, path }, [])[0]).toEqual([
+    'cuda',
+    'not used: no driver',
+  ]);
+});
+
 test('doctor tells of kernels of another build, or none', () => {
   const other = { ...images, build: 'b2', folder: '/elsewhere' };
   expect(cudaRows({ cuda: { ...cuda, images: other }, path }, [])[1]).toEqual([

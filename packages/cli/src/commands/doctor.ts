@@ -99,6 +99,12 @@ function formatsText({ names, bf16Products }: Environment['numberFormats']): str
   return `${names.join(', ')}; ${products}`;
 }
 
+/** Why `auto` takes no GPU, unless that is the reason why none can be used, which has its own row. */
+function warningsOf({ addon, device }: Environment): readonly string[] {
+  const told = 'cuda' in addon ? addon.cuda.reason : '';
+  return (device?.warnings ?? []).filter((warning) => told === '' || !warning.includes(told));
+}
+
 function describe(environment: Environment, cuda: string[][]): string[][] {
   const { node, platform, cpu, cores, addon, device, numberFormats, images, cacheDirectory } = environment;
   const [used, ...others] = 'isas' in addon ? addon.isas : [];
@@ -114,7 +120,7 @@ function describe(environment: Environment, cuda: string[][]): string[][] {
       : [['instruction sets', `${used} (used)${others.map((name) => `, ${name}`).join('')}`]]),
     ...cuda,
     ...(device ? [['device', deviceText(device)]] : []),
-    ...(device?.warnings ?? []).map((warning) => ['', warning]),
+    ...warningsOf(environment).map((warning) => ['', warning]),
     ['number formats', formatsText(numberFormats)],
     ['images', 'sharp' in images ? `sharp ${images.sharp}, libvips ${images.libvips}` : `missing: ${images.error}`],
     ['cache', cacheDirectory],

@@ -10,14 +10,14 @@ export function cudaRows(
   return [
     ['cuda', driverText(cuda)],
     ['kernels', kernelsText(cuda, path)],
-    ...gpus.map((gpu) => [gpu.device, gpuText(gpu, cuda.images)]),
+    ...gpus.map((gpu) => [gpu.device, gpuText(gpu, cuda)]),
   ];
 }
 
 function driverText({ supports, driver, reason }: NativeInfo['cuda']): string {
   if (supports === '') return `not used: ${reason}`;
   const found = `NVIDIA driver${driver && ` ${driver}`}, supports CUDA ${supports}`;
-  return reason === '' ? found : `not used: ${reason} (${found})`;
+  return reason === '' ? found : `${found}; not used: ${reason}`;
 }
 
 type Images = NativeInfo['cuda']['images'];
@@ -31,10 +31,13 @@ function kernelsText({ build, images }: NativeInfo['cuda'], addonPath: string): 
   return `build ${images.build || 'unknown'}${own}, ${format}${made}${place}`;
 }
 
-function gpuText({ name, computeCapability = '', memoryBytes, reason }: DeviceDescription, images: Images): string {
+function gpuText(
+  { name, computeCapability = '', memoryBytes, reason }: DeviceDescription,
+  { images, reason: ofAll }: NativeInfo['cuda'],
+): string {
   const facts = `${name}, compute capability ${computeCapability}, ${bytes(memoryBytes)}`;
-  if (reason !== '') return `${facts}: cannot be used: ${reason}`;
-  return `${facts}: can be used, ${codeFor(computeCapability, images)}`;
+  if (reason === '') return `${facts}: can be used, ${codeFor(computeCapability, images)}`;
+  return reason === ofAll ? facts : `${facts}: cannot be used: ${reason}`;
 }
 
 /** What of the images a GPU runs: machine code of its own generation that is not newer than itself, else what the driver makes of the PTX. */

@@ -32,6 +32,7 @@ export interface TrainingRunOptions {
 /** Everything that a step of the run touches. */
 interface Run extends TrainingRunOptions {
   readonly settings: TrainSettings;
+  readonly device: Device;
   readonly data: ImageDataset;
   readonly task: Task;
   readonly state: TrainingState;
@@ -93,7 +94,7 @@ async function trainTask(options: TrainingRunOptions, { device, data, task, eval
   await writeDurably(folder.config, configText(portable(config, steps)));
   const metrics = await openMetricsLog(folder.metrics, state.step);
   const evaluations = evaluation && runEvaluations({ evaluation, metrics, report, signal });
-  const run: Run = { ...options, settings, data, task, state, metrics, evaluations, steps, deadline };
+  const run: Run = { ...options, settings, device, data, task, state, metrics, evaluations, steps, deadline };
   report.event('begin', {
     step: state.step,
     steps,
@@ -223,7 +224,14 @@ function portable({ preset, settings }: ResolvedConfig, steps: number): Resolved
   return { ...(preset !== undefined && { preset }), settings: { ...written, steps } };
 }
 
-function withAdvice(error: DiffuseError, { folder, settings }: Run): Error {
+function withAdvice(error: DiffuseError, { folder, settings, device }: Run): Error {
+  if (error.code === 'ERR_DEVICE') {
+    return new Error(
+      `${device.name}: ${error.message}. diffuse doctor --check tells whether its kernels are sound; ` +
+        `diffuse train --resume --out ${folder.path} goes on from the last checkpoint`,
+      { cause: error },
+    );
+  }
   if (error.code !== 'ERR_NON_FINITE') return error;
   return new Error(
     `${error.message}. The last checkpoint in ${folder.path} is as it was; ` +

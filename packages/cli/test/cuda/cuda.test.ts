@@ -74,6 +74,45 @@ describe.skipIf(missing !== undefined)(title, () => {
     expect((await run(...images, join(folder, 'b.png'), '--tf32')).code).toBe(0);
   });
 
+  test('a fault in training is one line that says what can be done; the run goes on from its checkpoint', async () => {
+    const folder = await temporaryFolder();
+    const data = await tinyImages(join(folder, 'photos'), 8);
+    const out = join(folder, 'run');
+    const flags = [...tinyModel, '--device=cuda', '--checkpoint-every=1', `--cache-dir=${join(folder, 'cache')}`];
+    const env = {
+      DIFFUSE_CACHE: process.env.DIFFUSE_CACHE ?? folder,
+      CUDA_SIMULATOR_DEVICES: 'a100',
+      CUDA_SIMULATOR_FAIL_CALL: 'cuGraphLaunch:2:CUDA_ERROR_ILLEGAL_ADDRESS',
+      // After such an error nothing can be given back.
+      CUDA_SIMULATOR_REPORT: '',
+    };
+    const failed = await ended(startWith(env, 'train', '--data', data, '--out', out, ...flags, '--steps=5'));
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(
+      /^diffuse: cuda:0 NVIDIA A100.*: CUDA: cuGraphLaunch failed: CUDA_ERROR_ILLEGAL_ADDRESS .*\. diffuse doctor --check tells .*; diffuse train --resume --out .* goes on from the last checkpoint$/m,
+    );
+    const rest = await run('train', '--data', data, '--out', out, ...flags, '--steps=3', '--resume');
+    expect(rest.stderr).toMatch(/to step 3$/m);
+    expect(rest.code).toBe(0);
+  });
+
+  test('Ctrl-C leaves a durable checkpoint and exit code 130', async () => {
+    const folder = await temporaryFolder();
+    const data = await tinyImages(join(folder, 'photos'), 8);
+    const out = join(folder, 'run');
+    const flags = [...tinyModel, '--device=cuda', '--steps=1000', `--cache-dir=${join(folder, 'cache')}`];
+    const child = start('train', '--data', data, '--out', out, ...flags, '--json');
+    const end = ended(child);
+    let stopped = false;
+    child.stdout?.on('data', (text: string) => {
+      if (!stopped && text.includes('"event":"step"')) stopped = child.kill('SIGINT');
+    });
+    const { code, stderr } = await end;
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/stopped at step \d+ of 1000; go on with: diffuse train --resume/);
+    expect(existsSync(join(out, 'state.safetensors'))).toBe(true);
+  });
+
   test('a run that is killed resumes to the same bytes, and draws images', async () => {
     const folder = await temporaryFolder();
     process.env.DIFFUSE_CACHE = join(folder, 'verdicts');

@@ -114,9 +114,12 @@ export function compile<Output extends string = never>(graph: Graph, options: Co
     Object.values(buffers),
   );
   const memory = { arenaBytes: planned.arenaBytes, scratchBytes: native.scratchBytes };
-  if (memory.arenaBytes + memory.scratchBytes > device.availableBytes()) {
+  try {
+    if (memory.arenaBytes + memory.scratchBytes > device.availableBytes()) throw outOfMemory(device, memory, batch);
+  } catch (error) {
+    // It would hold the device open until the collector comes.
     native.dispose();
-    throw outOfMemory(device, memory, batch);
+    throw error;
   }
   return wrapProgram(
     native,

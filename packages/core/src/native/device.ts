@@ -189,7 +189,7 @@ function wrapDevice(
       if (bytes > device.availableBytes()) {
         throw new DiffuseError(
           'ERR_OUT_OF_MEMORY',
-          `a buffer of ${mebibytes(bytes)} does not fit: ${mebibytes(device.availableBytes())} are free`,
+          `a buffer of ${mebibytes(bytes)} does not fit on ${native.name}: ${mebibytes(device.availableBytes())} are free`,
         );
       }
       const buffer = translateErrors(() => native.allocate(bytes));

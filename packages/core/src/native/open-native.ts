@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { loadAddon, translateErrors } from './addon.ts';
 import type { CudaReport, CudaReportDevice, NativeDevice } from './bindings.ts';
 import { driverBuild, expectsGpu, kernelsFingerprint } from './cuda.ts';
@@ -96,9 +97,34 @@ function usableGpu({ reason, devices }: CudaReport, ordinal: number): CudaReport
   return gpu;
 }
 
-function openUnchecked({ ordinal }: CudaReportDevice, tf32: boolean): NativeDevice {
+/** The GPUs that have been open in this process. */
+const openBefore = new Set<number>();
+/** How long a GPU that was open before is tried, and how often. */
+const patienceMs = 3000;
+const pauseMs = 20;
+
+/**
+ * Opens a GPU as it is. The devices of a GPU share one context, which an error may break; it ends with the last of them, a moment after that
+ * was disposed. Hence the patience.
+ */
+async function openUnchecked({ ordinal }: CudaReportDevice, tf32: boolean): Promise<NativeDevice> {
   const addon = loadAddon();
-  return translateErrors(() => addon.openDevice({ kind: 'cuda', ordinal, tf32 }));
+  const begin = performance.now();
+  for (;;) {
+    try {
+      const device = translateErrors(() => addon.openDevice({ kind: 'cuda', ordinal, tf32 }));
+      openBefore.add(ordinal);
+      return device;
+    } catch (error) {
+      const { code, message } = error as DiffuseError;
+      if (code !== 'ERR_DEVICE' || !openBefore.has(ordinal)) throw error;
+      if (performance.now() - begin > patienceMs) {
+        const advice = `every device of cuda:${ordinal} that an error has closed must be disposed before it opens anew`;
+        throw new DiffuseError('ERR_DEVICE', `${message}; ${advice}`, { cause: error });
+      }
+      await sleep(pauseMs);
+    }
+  }
 }
 
 function verdictKey({ name }: CudaReportDevice, { driver, images }: CudaReport): string[] {

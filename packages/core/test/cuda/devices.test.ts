@@ -121,6 +121,24 @@ describeOnGpu('what can be found', (name) => {
     expect(devices[1]?.reason).toContain(reason);
   });
 
+  test('a GPU that an error has closed opens anew as soon as its device is disposed', async () => {
+    const story = await runAlone('./reopen.ts', {
+      CUDA_SIMULATOR_FAIL_CALL: 'cuGraphLaunch:1:CUDA_ERROR_ILLEGAL_ADDRESS',
+      CUDA_SIMULATOR_DEVICES: 'a100',
+      // After such an error nothing can be given back.
+      CUDA_SIMULATOR_REPORT: '',
+    });
+    const fault = 'CUDA: cuGraphLaunch failed: CUDA_ERROR_ILLEGAL_ADDRESS (an illegal memory access was encountered)';
+    expect(story.trim().split('\n')).toEqual([
+      `computing: ERR_DEVICE ${fault}`,
+      `again: ERR_DEVICE cuda:0 is closed since an error, and must be opened anew: ${fault}`,
+      expect.stringMatching(
+        /^beside it: ERR_DEVICE .*; every device of cuda:0 that an error has closed must be disposed/,
+      ),
+      'anew: 2 2 2',
+    ]);
+  });
+
   test('there is no GPU of that number', async () => {
     const refusal = {
       code: 'ERR_DEVICE',

@@ -39,7 +39,7 @@ const exact = /^random_/;
  * @throws what `open` throws at first.
  */
 export async function checkKernels(
-  open: (options: { readonly tf32: boolean }) => NativeDevice,
+  open: (options: { readonly tf32: boolean }) => Promise<NativeDevice>,
   reference: () => NativeDevice,
 ): Promise<readonly KernelCheck[]> {
   const cpu = reference();
