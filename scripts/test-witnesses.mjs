@@ -97,6 +97,26 @@ function instructionsOf(ptx, isWanted = () => true) {
   return found;
 }
 
+/** Says which of the instructions of our own kernels no witness has run. */
+function tellInstructions() {
+  const launched = new Set(
+    [...(existsSync(log) ? textOf(log) : '').matchAll(/cuLaunchKernel CUDA_SUCCESS: (\w+)/g)].map(([, entry]) => entry),
+  );
+  const known = new Set(
+    ready.flatMap((image) => [...instructionsOf(textOf(join(images, `${image}.ptx`)), (entry) => launched.has(entry))]),
+  );
+  const ours = new Set(
+    readdirSync(ptxFolder)
+      .filter((name) => name.endsWith('.ptx'))
+      .flatMap((name) => [...instructionsOf(textOf(join(ptxFolder, name)))]),
+  );
+  const without = [...ours].filter((name) => !known.has(name)).sort();
+  console.log(
+    `witnesses have ${known.size} instructions; of the ${ours.size} of our own kernels ${ours.size - without.length} are among them, not:`,
+  );
+  console.log(`  ${without.join(' ')}`);
+}
+
 const textOf = (path) => readFileSync(path, 'utf8');
 const sources = JSON.parse(textOf(join(home, 'sources.json')));
 const stubs = readdirSync(join(home, 'stubs'), { recursive: true, withFileTypes: true })
@@ -125,21 +145,6 @@ const counts = stdout.trimEnd().split('\n').at(-1);
 process.stdout.write((status === 0 ? stdout : output).replace(`${counts}\n`, ''));
 if (status !== 0 && !/\d+ failed/.test(stdout)) console.error(`${program} ended with ${status}, without its counts`);
 
-const launched = new Set(
-  [...(existsSync(log) ? textOf(log) : '').matchAll(/cuLaunchKernel CUDA_SUCCESS: (\w+)/g)].map(([, entry]) => entry),
-);
-const known = new Set(
-  ready.flatMap((image) => [...instructionsOf(textOf(join(images, `${image}.ptx`)), (entry) => launched.has(entry))]),
-);
-const ours = new Set(
-  readdirSync(ptxFolder)
-    .filter((name) => name.endsWith('.ptx'))
-    .flatMap((name) => [...instructionsOf(textOf(join(ptxFolder, name)))]),
-);
-const without = [...ours].filter((name) => !known.has(name)).sort();
-console.log(
-  `witnesses have ${known.size} instructions; of the ${ours.size} of our own kernels ${ours.size - without.length} are among them, not:`,
-);
-console.log(`  ${without.join(' ')}`);
+if (ready.length > 0) tellInstructions();
 console.log(counts);
 process.exit(status === 0 ? 0 : 1);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace simulator::ptx {
 
@@ -31,5 +32,7 @@ struct Function {
 
 // Null if there is no such instruction.
 const Function* find_function(std::string_view mnemonic);
+// All of the table.
+std::vector<const Function*> all_functions();
 
 }  // namespace simulator::ptx

@@ -1,5 +1,6 @@
 #include "tests/harness.h"
 
+#include "ptx/body.h"
 #include "ptx/functions.h"
 
 namespace simulator::tests {
@@ -25,9 +26,17 @@ std::string kernel_text(const std::string& body, const std::string& directives, 
          body + "\nret;\n}\n.file 1 \"kernel.cu\"\n";  // behind the code, as nvcc writes it
 }
 
+std::set<const ptx::Function*>& functions_run() {
+  static std::set<const ptx::Function*> functions;
+  return functions;
+}
+
 Outcome run(const std::string& ptx, const std::vector<std::byte>& in, const Setup& setup) {
   memory::DeviceMemory memory(size_t(1) << 30);
   const machine::Program program(ptx::parse(ptx, "test.ptx"), memory);
+  for (const ptx::Kernel& kernel : program.module().kernels)
+    for (const ptx::Instruction& instruction : kernel.body->instructions)
+      if (instruction.function) functions_run().insert(instruction.function);
   const uint64_t addresses[2] = {memory.allocate(std::max<size_t>(in.size(), 1)), memory.allocate(setup.out_bytes)};
   memory.write(addresses[0], in.data(), in.size());
   if (setup.out_written) memory.fill(addresses[1], "", 1, setup.out_bytes);
@@ -81,16 +90,18 @@ std::string register_of(char letter, int index) {
 
 }  // namespace
 
-void instruction(const std::string& mnemonic, const std::vector<Case>& cases) {
+std::vector<uint64_t> results_of(const std::string& mnemonic, const std::vector<std::vector<uint64_t>>& sources,
+                                 bool every_other) {
   const ptx::Function* function = ptx::find_function(mnemonic);
   if (!function) throw Failed("no instruction " + mnemonic);
   const std::string letters = function->operands;
-  std::string body =
-      "mul.wide.u32 %d0, %tid, 64;\nadd.u64 %d0, %d0, %in;\nmul.wide.u32 %d1, %tid, 8;\nadd.u64 %d1, %d1, %out;\n";
-  std::string call = "GUARD " + mnemonic + " " + register_of(letters[0], 20);
+  std::string body = every_other ? "and.b32 %r40, %tid, 1;\nsetp.eq.s32 %p40, %r40, 0;\n" : "";
+  body += "mul.wide.u32 %d0, %tid, 64;\nadd.u64 %d0, %d0, %in;\nmul.wide.u32 %d1, %tid, 8;\nadd.u64 %d1, %d1, %out;\n";
+  const std::string guard = every_other ? "@%p40 " : "";
+  std::string call = guard + mnemonic + " " + register_of(letters[0], 20);
   for (size_t i = 1; i < letters.size(); i++) {
     if (letters[i] == 'i') {
-      call += ", " + std::to_string(cases[0].sources[i - 1]);
+      call += ", " + std::to_string(sources[0][i - 1]);
       continue;
     }
     body += load_of(letters[i], static_cast<int>(i - 1));
@@ -105,22 +116,30 @@ void instruction(const std::string& mnemonic, const std::vector<Case>& cases) {
       {'l', "st.global.u64 [%d1], " + result + ";\n"},
       {'d', "st.global.f64 [%d1], " + result + ";\n"},
       {'p', "selp.b32 %r30, 1, 0, " + result + ";\nst.global.u32 [%d1], %r30;\n"}};
-  body += "GUARD " + stores.at(letters[0]);
+  // A predicate's selp must not be skipped with its instruction.
+  body += guard + stores.at(letters[0]);
   std::vector<uint64_t> in(32 * 8);
   for (size_t lane = 0; lane < 32; lane++) {
-    const Case& of_lane = cases[lane % cases.size()];
-    for (size_t i = 0; i < of_lane.sources.size(); i++) in[lane * 8 + i] = of_lane.sources[i];
+    const std::vector<uint64_t>& of_lane = sources[lane % sources.size()];
+    for (size_t i = 0; i < of_lane.size(); i++) in[lane * 8 + i] = of_lane[i];
   }
-  for (const bool all : {true, false}) {
-    std::string text = all ? body : "and.b32 %r40, %tid, 1;\nsetp.eq.s32 %p40, %r40, 0;\n" + body;
-    for (size_t at; (at = text.find("GUARD")) != std::string::npos;) text.replace(at, 5, all ? "" : "@%p40");
-    // A predicate's selp must not be skipped with its instruction.
-    const Outcome outcome = run(kernel_text(text), bytes_of(in));
-    if (!outcome.ok) throw Failed(outcome.report.findings()[0].text());
+  const Outcome outcome = run(kernel_text(body), bytes_of(in));
+  if (!outcome.ok) throw Failed(outcome.report.findings()[0].text());
+  std::vector<uint64_t> results;
+  for (size_t lane = 0; lane < 32; lane++) results.push_back(outcome.at<uint64_t>(lane));
+  return results;
+}
+
+void instruction(const std::string& mnemonic, const std::vector<Case>& cases) {
+  std::vector<std::vector<uint64_t>> sources;
+  for (const Case& one : cases) sources.push_back(one.sources);
+  const bool predicate = ptx::find_function(mnemonic) && ptx::find_function(mnemonic)->operands[0] == 'p';
+  for (const bool every_other : {false, true}) {
+    const std::vector<uint64_t> results = results_of(mnemonic, sources, every_other);
     for (size_t lane = 0; lane < 32; lane++) {
-      const bool skipped = !all && lane % 2 == 1;
-      if (letters[0] == 'p' && skipped) continue;
-      expect_equal(outcome.at<uint64_t>(lane), skipped ? 0 : cases[lane % cases.size()].expected,
+      const bool skipped = every_other && lane % 2 == 1;
+      if (predicate && skipped) continue;
+      expect_equal(results[lane], skipped ? 0 : cases[lane % cases.size()].expected,
                    mnemonic + ", case " + std::to_string(lane % cases.size()));
     }
   }

@@ -5,11 +5,13 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "machine/launch.h"
+#include "ptx/functions.h"
 
 namespace simulator::tests {
 
@@ -42,6 +44,9 @@ void expect_part(const std::string& text, const std::string& part);
 std::string kernel_text(const std::string& body, const std::string& directives = {},
                         const std::string& module_text = {});
 
+// The rows of the table of functions that tests have run so far.
+std::set<const ptx::Function*>& functions_run();
+
 struct Setup {
   report::Extent grid, block{32, 1, 1};
   size_t dynamic_shared = 0;
@@ -73,6 +78,11 @@ std::vector<std::byte> bytes_of(const std::vector<T>& values) {
   std::memcpy(bytes.data(), values.data(), bytes.size());
   return bytes;
 }
+
+// What an instruction of the table of functions returns for the bits of its sources, in 32 lanes, which take the cases
+// in turns; with `every_other` the odd lanes pass by and have 0.
+std::vector<uint64_t> results_of(const std::string& mnemonic, const std::vector<std::vector<uint64_t>>& sources,
+                                 bool every_other = false);
 
 // One case of an instruction of the table of functions: the bits of its sources and of what it returns.
 struct Case {

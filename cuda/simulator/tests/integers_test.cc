@@ -29,6 +29,7 @@ TEST(arithmetic_of_32_bits) {
   instruction("sad.u32", {{{3, 10, 1}, 8}});
   instruction("sad.s32", {{{0xfffffffd, 10, 1}, 14}});
   instruction("mul24.lo.u32", {{{0xff000003, 5}, 15}});
+  instruction("mul24.lo.s32", {{{0xff000003, 5}, 15}, {{0x00ffffff, 5}, 0xfffffffb}});
   instruction("dp4a.s32.s32", {{{0x01ff0203, 0x04050607, 100}, 100 + 4 - 5 + 12 + 21}});
   instruction("dp4a.u32.u32", {{{0x01ff0203, 0x04050607, 100}, 100 + 4 + 255 * 5 + 12 + 21}});
 }
@@ -81,6 +82,7 @@ TEST(fields_of_bits) {
   instruction(
       "bfe.s32",
       {{{0x0000f000, 12, 4}, 0xffffffff}, {{0x80000000, 28, 8}, 0xfffffff8}, {{0x80000000, 40, 3}, 0xffffffff}});
+  instruction("bfe.s64", {{{0xf0, 4, 4}, ~0ull}, {{0x70, 4, 4}, 7}});
   instruction("bfe.u64", {{{0x123456789abcdefull, 32, 16}, 0x4567}});
   instruction("bfi.b32", {{{0xff, 0, 8, 4}, 0xf00}, {{0xff, 0x12345678, 0, 0}, 0x12345678}, {{1, 0, 32, 4}, 0}});
   instruction("bfi.b64", {{{0xff, 0, 40, 8}, 0xffull << 40}});

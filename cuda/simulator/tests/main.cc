@@ -32,6 +32,12 @@ int main(int argc, char** argv) {
       std::printf("FAILED %s: %s\n", name, error.what());
     }
   }
+  if (filter.empty())
+    for (const simulator::ptx::Function* function : simulator::ptx::all_functions()) {
+      if (simulator::tests::functions_run().count(function)) continue;
+      failed++;
+      std::printf("FAILED %s is not run by any test\n", function->name);
+    }
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed || !passed ? 1 : 0;
 }

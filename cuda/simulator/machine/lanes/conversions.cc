@@ -8,21 +8,27 @@ namespace {
 
 constexpr FunctionClass kConvert = FunctionClass::convert;
 
-struct Integer {
-  const char* name;
-  char letter;                           // of its registers
-  LaneFunction read;                     // to int64
-  LaneFunction write;                    // from int64, low bits
-  LaneFunction clamp;                    // from int64, saturating
-  LaneFunction nearest, zero, down, up;  // from double, saturating; NaN is 0
+// From double, saturating.
+struct FromReal {
+  LaneFunction nearest, zero, down, up;
 };
 
-template <typename T>
+struct Integer {
+  const char* name;
+  char letter;         // of its registers
+  LaneFunction read;   // to int64
+  LaneFunction write;  // from int64, low bits
+  LaneFunction clamp;  // from int64, saturating
+  FromReal from_f64, from_shorter;
+};
+
+// NaN becomes 0, or the number of which the first bit alone is set.
+template <typename T, bool zero_for_nan>
 T clamped(double value) {
   constexpr double kLeast = static_cast<double>(std::numeric_limits<T>::min());
   // One past the greatest: itself a power of two, which double holds even for 64 bits.
   const double beyond = std::ldexp(1.0, std::numeric_limits<T>::digits);
-  if (value != value) return 0;
+  if (value != value) return zero_for_nan ? T(0) : static_cast<T>(uint64_t(1) << (8 * sizeof(T) - 1));
   if (value < kLeast) return std::numeric_limits<T>::min();
   if (value >= beyond) return std::numeric_limits<T>::max();
   return static_cast<T>(value);
@@ -33,6 +39,14 @@ template <typename T, typename L>
 L stored(T value) {
   if constexpr (sizeof(T) < 4) return static_cast<uint16_t>(static_cast<int16_t>(value));
   return static_cast<L>(value);
+}
+
+template <typename T, typename L, bool zero_for_nan>
+FromReal from_real() {
+  return {over_lanes([](double a) { return stored<T, L>(clamped<T, zero_for_nan>(std::nearbyint(a))); }),
+          over_lanes([](double a) { return stored<T, L>(clamped<T, zero_for_nan>(std::trunc(a))); }),
+          over_lanes([](double a) { return stored<T, L>(clamped<T, zero_for_nan>(std::floor(a))); }),
+          over_lanes([](double a) { return stored<T, L>(clamped<T, zero_for_nan>(std::ceil(a))); })};
 }
 
 template <typename T, typename L>
@@ -47,16 +61,15 @@ Integer integer(const char* name, char letter) {
             const int64_t greatest = static_cast<int64_t>(std::numeric_limits<T>::max());
             return stored<T, L>(static_cast<T>(a < least ? least : a > greatest ? greatest : a));
           }),
-          over_lanes([](double a) { return stored<T, L>(clamped<T>(std::nearbyint(a))); }),
-          over_lanes([](double a) { return stored<T, L>(clamped<T>(std::trunc(a))); }),
-          over_lanes([](double a) { return stored<T, L>(clamped<T>(std::floor(a))); }),
-          over_lanes([](double a) { return stored<T, L>(clamped<T>(std::ceil(a))); })};
+          from_real<T, L, false>(),
+          from_real<T, L, sizeof(T) < 8>()};
 }
 
 struct Real {
   const char* name;
   char letter;
-  LaneFunction read;  // to double
+  LaneFunction read;     // to double
+  LaneFunction flushed;  // the same with .ftz, which concerns float32 alone
 };
 
 std::string operands(char to, char from) { return {to, from}; }
@@ -78,15 +91,18 @@ void add_real_to_integer(Table& table, const std::vector<Integer>& integers, con
       const auto add = [&](const std::string& rounding, LaneFunction write) {
         const std::string types = std::string(to.name) + "." + from.name;
         // Saturation is what such a conversion does anyway.
-        for (const char* flush : {"", ".ftz"})
-          for (const char* saturate : {"", ".sat"})
-            table.add("cvt." + rounding + flush + saturate + "." + types, operands(to.letter, from.letter), from.read,
-                      kConvert, 0, false, write);
+        for (const char* saturate : {"", ".sat"}) {
+          table.add("cvt." + rounding + saturate + "." + types, operands(to.letter, from.letter), from.read, kConvert,
+                    0, false, write);
+          table.add("cvt." + rounding + ".ftz" + saturate + "." + types, operands(to.letter, from.letter), from.flushed,
+                    kConvert, 0, false, write);
+        }
       };
-      add("rni", to.nearest);
-      add("rzi", to.zero);
-      add("rmi", to.down);
-      add("rpi", to.up);
+      const FromReal& write = from.letter == 'd' ? to.from_f64 : to.from_shorter;
+      add("rni", write.nearest);
+      add("rzi", write.zero);
+      add("rmi", write.down);
+      add("rpi", write.up);
     }
 }
 
@@ -110,6 +126,13 @@ void add_integer_to_real(Table& table, const std::vector<Integer>& integers) {
     add("rn.bf16", 'h', over_lanes([](int64_t a) { return to_bf16(static_cast<double>(a), Rounding::nearest); }),
         nullptr);
   }
+}
+
+template <typename Op>
+void add_whole(Table& table, const std::string& rounding, Op) {
+  table.add("cvt." + rounding + ".f32.f32", "ff", over_lanes([](float a) { return Op()(a); }), kConvert);
+  table.add("cvt." + rounding + ".ftz.f32.f32", "ff", over_lanes([](float a) { return Op()(without_subnormals(a)); }),
+            kConvert);
 }
 
 void add_real_to_real(Table& table, const std::vector<Real>& reals) {
@@ -147,10 +170,10 @@ void add_real_to_real(Table& table, const std::vector<Real>& reals) {
         {"rmi", over_lanes([](double a) { return std::floor(a); })},
         {"rpi", over_lanes([](double a) { return std::ceil(a); })}})
     table.add(std::string("cvt.") + rounding + ".f64.f64", "dd", whole, kConvert);
-  table.add("cvt.rni{ftz}.f32.f32", "ff", over_lanes([](float a) { return std::nearbyint(a); }), kConvert);
-  table.add("cvt.rzi{ftz}.f32.f32", "ff", over_lanes([](float a) { return std::trunc(a); }), kConvert);
-  table.add("cvt.rmi{ftz}.f32.f32", "ff", over_lanes([](float a) { return std::floor(a); }), kConvert);
-  table.add("cvt.rpi{ftz}.f32.f32", "ff", over_lanes([](float a) { return std::ceil(a); }), kConvert);
+  add_whole(table, "rni", [](float a) { return std::nearbyint(a); });
+  add_whole(table, "rzi", [](float a) { return std::trunc(a); });
+  add_whole(table, "rmi", [](float a) { return std::floor(a); });
+  add_whole(table, "rpi", [](float a) { return std::ceil(a); });
 }
 
 // The first source becomes the upper half.
@@ -200,11 +223,14 @@ void add_conversions(Table& table) {
       integer<uint16_t, uint32_t>("u16", 'h'), integer<int16_t, uint32_t>("s16", 'h'),
       integer<uint32_t, uint32_t>("u32", 'w'), integer<int32_t, uint32_t>("s32", 'w'),
       integer<uint64_t, uint64_t>("u64", 'l'), integer<int64_t, uint64_t>("s64", 'l')};
-  const std::vector<Real> reals = {
-      {"f16", 'h', over_lanes([](uint32_t a) -> double { return from_f16(a & 0xffff); })},
-      {"bf16", 'h', over_lanes([](uint32_t a) -> double { return from_bf16(a & 0xffff); })},
-      {"f32", 'f', over_lanes([](float a) -> double { return a; })},
-      {"f64", 'd', over_lanes([](double a) -> double { return a; })}};
+  const LaneFunction read_f16 = over_lanes([](uint32_t a) -> double { return from_f16(a & 0xffff); });
+  const LaneFunction read_bf16 = over_lanes([](uint32_t a) -> double { return from_bf16(a & 0xffff); });
+  const LaneFunction read_f64 = over_lanes([](double a) -> double { return a; });
+  const std::vector<Real> reals = {{"f16", 'h', read_f16, read_f16},
+                                   {"bf16", 'h', read_bf16, read_bf16},
+                                   {"f32", 'f', over_lanes([](float a) -> double { return a; }),
+                                    over_lanes([](float a) -> double { return without_subnormals(a); })},
+                                   {"f64", 'd', read_f64, read_f64}};
   add_integer_to_integer(table, integers);
   add_real_to_integer(table, integers, reals);
   add_integer_to_real(table, integers);

@@ -57,9 +57,13 @@ void add_arithmetic(Table& table) {
             }),
             kF32, 1);
   table.add("div.rn.f64", "ddd", over_lanes([](double a, double b) { return a / b; }), kF64, 1);
-  table.add("rcp.rn{ftz}.f32", "ff", over_lanes([](float a) { return 1.0f / a; }), kF32, 1);
+  using Reciprocal = decltype([](float a) { return 1.0f / a; });
+  using Root = decltype([](float a) { return std::sqrt(a); });
+  table.add("rcp.rn.f32", "ff", over_lanes([](float a) { return Reciprocal()(a); }), kF32, 1);
+  table.add("rcp.rn.ftz.f32", "ff", over_lanes([](float a) { return Flushed<Reciprocal>()(a); }), kF32, 1);
   table.add("rcp.rn.f64", "dd", over_lanes([](double a) { return 1.0 / a; }), kF64, 1);
-  table.add("sqrt.rn{ftz}.f32", "ff", over_lanes([](float a) { return std::sqrt(a); }), kF32, 1);
+  table.add("sqrt.rn.f32", "ff", over_lanes([](float a) { return Root()(a); }), kF32, 1);
+  table.add("sqrt.rn.ftz.f32", "ff", over_lanes([](float a) { return Flushed<Root>()(a); }), kF32, 1);
   table.add("sqrt.rn.f64", "dd", over_lanes([](double a) { return std::sqrt(a); }), kF64, 1);
 }
 
@@ -84,10 +88,13 @@ void add_selections(Table& table) {
   table.add("max.f32", "fff", over_lanes([](float a, float b) { return Maximum()(a, b); }), kF32, 1);
   table.add("min.ftz.f32", "fff", over_lanes([](float a, float b) { return Flushed<Minimum>()(a, b); }), kF32, 1);
   table.add("max.ftz.f32", "fff", over_lanes([](float a, float b) { return Flushed<Maximum>()(a, b); }), kF32, 1);
-  table.add("min{ftz}.NaN.f32", "fff",
-            over_lanes([](float a, float b) { return a != a || b != b ? float_of(kNanF32) : least(a, b); }), kF32, 1);
-  table.add("max{ftz}.NaN.f32", "fff",
-            over_lanes([](float a, float b) { return a != a || b != b ? float_of(kNanF32) : greatest(a, b); }), kF32,
+  using MinimumOrNan = decltype([](float a, float b) { return a != a || b != b ? float_of(kNanF32) : least(a, b); });
+  using MaximumOrNan = decltype([](float a, float b) { return a != a || b != b ? float_of(kNanF32) : greatest(a, b); });
+  table.add("min.NaN.f32", "fff", over_lanes([](float a, float b) { return MinimumOrNan()(a, b); }), kF32, 1);
+  table.add("max.NaN.f32", "fff", over_lanes([](float a, float b) { return MaximumOrNan()(a, b); }), kF32, 1);
+  table.add("min.ftz.NaN.f32", "fff", over_lanes([](float a, float b) { return Flushed<MinimumOrNan>()(a, b); }), kF32,
+            1);
+  table.add("max.ftz.NaN.f32", "fff", over_lanes([](float a, float b) { return Flushed<MaximumOrNan>()(a, b); }), kF32,
             1);
   table.add("min.f64", "ddd", over_lanes([](double a, double b) { return least(a, b); }), kF64, 1);
   table.add("max.f64", "ddd", over_lanes([](double a, double b) { return greatest(a, b); }), kF64, 1);

@@ -43,7 +43,7 @@ void add_three(Table& table, const std::string& name, const std::string& type, O
 
 template <typename Half>
 double multiplied_and_added(uint32_t a, uint32_t b, uint32_t c) {
-  return double(Half::from(a)) * Half::from(b) + Half::from(c);
+  return sum_to_odd(double(Half::from(a)) * Half::from(b), Half::from(c));
 }
 
 // NaN counts as missing unless `with_nan`.

@@ -93,6 +93,17 @@ inline uint32_t to_bf16(double value, Rounding rounding = Rounding::nearest) {
   return bits_of(static_cast<float>(rounded(value, 8, -133, kGreatestBf16, rounding))) >> 16;
 }
 
+// a + b; where double does not hold the sum its last bit is odd, so that rounding it to a shorter format gives what
+// rounding the exact sum would (Boldo and Melquiond 2008).
+inline double sum_to_odd(double a, double b) {
+  const double sum = a + b;
+  if (!std::isfinite(sum)) return sum;
+  const double part = sum - a, rest = (a - (sum - part)) + (b - part);
+  uint64_t bits = std::bit_cast<uint64_t>(sum);
+  if (rest != 0 && !(bits & 1)) bits += (rest < 0) == (sum < 0) ? 1 : -1;
+  return std::bit_cast<double>(bits);
+}
+
 struct F16 {
   static constexpr uint32_t kNan = kNanF16;
   static float from(uint32_t bits) { return from_f16(bits & 0xffff); }

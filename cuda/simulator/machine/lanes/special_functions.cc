@@ -13,6 +13,16 @@ void add_unary(Table& table, const std::string& name, Op) {
             1, true);
 }
 
+template <typename Op>
+void add_division(Table& table, const std::string& name, Op) {
+  table.add(name + ".f32", "fff", over_lanes([](float a, float b) { return Op()(a, b); }), FunctionClass::special, 1,
+            true);
+  table.add(name + ".ftz.f32", "fff", over_lanes([](float a, float b) {
+              return without_subnormals(Op()(without_subnormals(a), without_subnormals(b)));
+            }),
+            FunctionClass::special, 1, true);
+}
+
 // The upper half of a float64, the lower bits zero: starting values of nvcc's divisions.
 double upper_half(double value) {
   return std::bit_cast<double>(std::bit_cast<uint64_t>(value) & 0xffffffff00000000ull);
@@ -36,12 +46,10 @@ void add_special_functions(Table& table) {
             over_lanes([](float a) { return static_cast<float>(std::tanh(static_cast<double>(a))); }),
             FunctionClass::special, 1, true);
   // Beyond 2^126 the divisor's reciprocal would be flushed: div.approx gives 0 there, div.full does not.
-  table.add("div.approx{ftz}.f32", "fff", over_lanes([](float a, float b) {
-              return std::fabs(b) > 0x1p126f && std::fabs(b) < INFINITY ? a / b * 0.0f : a / b;
-            }),
-            FunctionClass::special, 1, true);
-  table.add("div.full{ftz}.f32", "fff", over_lanes([](float a, float b) { return a / b; }), FunctionClass::special, 1,
-            true);
+  add_division(table, "div.approx", [](float a, float b) {
+    return std::fabs(b) > 0x1p126f && std::fabs(b) < INFINITY ? a / b * 0.0f : a / b;
+  });
+  add_division(table, "div.full", [](float a, float b) { return a / b; });
   table.add("rcp.approx.ftz.f64", "dd",
             over_lanes([](double a) { return flushed(upper_half(1.0 / flushed(upper_half(a)))); }),
             FunctionClass::special, 1);

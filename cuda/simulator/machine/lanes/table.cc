@@ -35,30 +35,45 @@ void Table::add_compare(const std::string& name, const std::string& operands, pt
 
 namespace simulator::ptx {
 
-const Function* find_function(std::string_view mnemonic) {
-  struct Rows {
-    machine::Table table;
-    std::unordered_map<std::string_view, const Function*> by_name;
-    Rows() {
-      machine::add_integers(table);
-      machine::add_bits(table);
-      machine::add_carries(table);
-      machine::add_floats(table);
-      machine::add_rounded(table);
-      machine::add_halves(table);
-      machine::add_special_functions(table);
-      machine::add_conversions(table);
-      machine::add_comparisons(table);
-      for (auto& row : table.rows()) {
-        row.function.name = row.name.c_str();
-        row.function.operands = row.operands.c_str();
-        by_name.emplace(row.name, &row.function);
-      }
+namespace {
+
+struct Rows {
+  machine::Table table;
+  std::unordered_map<std::string_view, const Function*> by_name;
+  Rows() {
+    machine::add_integers(table);
+    machine::add_bits(table);
+    machine::add_carries(table);
+    machine::add_floats(table);
+    machine::add_rounded(table);
+    machine::add_halves(table);
+    machine::add_special_functions(table);
+    machine::add_conversions(table);
+    machine::add_comparisons(table);
+    for (auto& row : table.rows()) {
+      row.function.name = row.name.c_str();
+      row.function.operands = row.operands.c_str();
+      by_name.emplace(row.name, &row.function);
     }
-  };
-  static const Rows rows;
-  const auto found = rows.by_name.find(mnemonic);
-  return found == rows.by_name.end() ? nullptr : found->second;
+  }
+};
+
+Rows& rows() {
+  static Rows rows;
+  return rows;
+}
+
+}  // namespace
+
+const Function* find_function(std::string_view mnemonic) {
+  const auto found = rows().by_name.find(mnemonic);
+  return found == rows().by_name.end() ? nullptr : found->second;
+}
+
+std::vector<const Function*> all_functions() {
+  std::vector<const Function*> result;
+  for (const auto& [name, function] : rows().by_name) result.push_back(function);
+  return result;
 }
 
 }  // namespace simulator::ptx
