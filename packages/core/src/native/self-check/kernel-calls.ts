@@ -70,6 +70,9 @@ function addConvolutions(size: { N: number; H: number; W: number; C: number; K: 
 function addProducts(): void {
   addConvolutions({ N: 2, H: 9, W: 7, C: 19, K: 37, window: 3 });
   addConvolutions({ N: 1, H: 8, W: 8, C: 32, K: 64, window: 3 });
+  // A GPU's narrow tiles of outputs, and its wide ones of gradients of weights.
+  addConvolutions({ N: 1, H: 3, W: 8, C: 32, K: 8, window: 3 });
+  addConvolutions({ N: 1, H: 4, W: 6, C: 64, K: 96, window: 3 });
   addConvolutions({ N: 1, H: 5, W: 6, C: 40, K: 24, window: 1 });
   for (const [rows, C, K] of [
     [6, 33, 19],
