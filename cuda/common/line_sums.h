@@ -31,6 +31,8 @@ struct LineSums {
 template <int Threads, int Numbers, int Width, typename Value, typename Sum, typename Emit>
 __device__ __forceinline__ void sum_lines(const Value (&values)[Numbers][Width], int columns, int32_t first_channel,
                                           int32_t channels, LineSums<Threads, Numbers, Sum>& shared, Emit&& emit) {
+  constexpr int kMostChannels = Width == 1 ? kWarp : kLineChannels;
+  static_assert(Numbers * kMostChannels <= Threads, "a thread emits one sum");
   constexpr int kWarps = Threads / kWarp;
   const int lane = threadIdx.x % kWarp;
 #pragma unroll
@@ -44,14 +46,12 @@ __device__ __forceinline__ void sum_lines(const Value (&values)[Numbers][Width],
   }
   __syncthreads();
   const int block_channels = columns * Width;
-  for (int i = threadIdx.x; i < Numbers * block_channels; i += Threads) {
-    const int number = i / block_channels, slot = i % block_channels;
-    if (first_channel + slot >= channels) continue;
-    Sum sum = shared.of_warp[number][0][line_place<Sum>(slot)];
+  const int number = threadIdx.x / block_channels, slot = threadIdx.x % block_channels;
+  if (number >= Numbers || first_channel + slot >= channels) return;
+  Sum sum = shared.of_warp[number][0][line_place<Sum>(slot)];
 #pragma unroll
-    for (int warp = 1; warp < kWarps; warp++) sum += shared.of_warp[number][warp][line_place<Sum>(slot)];
-    emit(number, first_channel + slot, sum);
-  }
+  for (int warp = 1; warp < kWarps; warp++) sum += shared.of_warp[number][warp][line_place<Sum>(slot)];
+  emit(number, first_channel + slot, sum);
 }
 
 // The first channel of the block that this thread belongs to.

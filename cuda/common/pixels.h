@@ -12,11 +12,10 @@ struct Width {
   static constexpr int value = N;
 };
 
-// Whether N elements of all the views lie side by side, aligned to all of them, and none is left over. What is absent
-// does not matter.
+// Whether N elements of all the views lie side by side, aligned to all of them, and none is left over.
 template <int N, typename... Views>
 __device__ __forceinline__ bool is_wide(const Views&... views) {
-  return ((views.data == nullptr || views.alignment >= N) && ...);
+  return ((views.alignment >= N) && ...);
 }
 
 // body(row, channel) for the first channel of every pack of N; the last pack of a row may be shorter. The grid is

@@ -20,14 +20,13 @@ __device__ __forceinline__ float warp_max(float value) {
   return value;
 }
 
-// The sum over a block of `Threads` threads (a multiple of 32), in every thread. `shared` holds one T a warp. All
-// threads must call it; between two calls with the same `shared` nothing else is needed.
+// The sum over a block of `Threads` threads (a multiple of 32), in every thread. `shared` holds one T a warp and is
+// used by no other call. All threads must call it.
 template <int Threads, typename T>
 __device__ __forceinline__ T block_sum(T value, T* shared) {
   constexpr int kWarps = Threads / kWarp;
   value = warp_sum(value);
   if constexpr (kWarps == 1) return value;
-  __syncthreads();
   if (threadIdx.x % kWarp == 0) shared[threadIdx.x / kWarp] = value;
   __syncthreads();
   T sum = shared[0];

@@ -18,15 +18,16 @@ __device__ __forceinline__ T* element(const View& view, const Samples& samples, 
   return row<T>(view, n * (static_cast<uint32_t>(samples.elements) / channels) + at / channels) + at % channels;
 }
 
-// N elements from `first`, a multiple of N; fewer at the end of a sample, then the rest is 0. Where rows are a multiple
-// of N no run of elements is cut by a row's end.
+// N elements from `first`, a multiple of N; fewer at the end of a sample, at least one, then the rest is 0. Where rows
+// are a multiple of N no run of elements is cut by a row's end.
 template <int N, typename T>
 __device__ __forceinline__ void load_run(float (&values)[N], const View& view, const Samples& samples, int64_t n,
                                          int32_t first) {
   if (is_wide<N>(view)) return load(values, element<const T>(view, samples, n, first));
 #pragma unroll
   for (int i = 0; i < N; i++)
-    values[i] = first + i < samples.elements ? to_float(*element<const T>(view, samples, n, first + i)) : 0.0f;
+    values[i] =
+        i == 0 || first + i < samples.elements ? to_float(*element<const T>(view, samples, n, first + i)) : 0.0f;
 }
 
 template <int N, typename T>
@@ -35,7 +36,7 @@ __device__ __forceinline__ void store_run(const View& view, const Samples& sampl
   if (is_wide<N>(view)) return store(element<T>(view, samples, n, first), values);
 #pragma unroll
   for (int i = 0; i < N; i++)
-    if (first + i < samples.elements) *element<T>(view, samples, n, first + i) = from_float<T>(values[i]);
+    if (i == 0 || first + i < samples.elements) *element<T>(view, samples, n, first + i) = from_float<T>(values[i]);
 }
 
 }  // namespace diffuse::cuda

@@ -44,13 +44,13 @@ __device__ __forceinline__ void for_each_pixel(const Walk& walk, const View (&im
       const int64_t r = first + b * walk.step;
 #pragma unroll
       for (int i = 0; i < Images; i++)
-        if (r < walk.last)
+        if (b == 0 || r < walk.last)
           packs[b][i] = *reinterpret_cast<const Pack<T, Width>*>(row<const T>(images[i], r) + walk.channel);
     }
 #pragma unroll
     for (int b = 0; b < kBatch; b++) {
       const int64_t r = first + b * walk.step;
-      if (r >= walk.last) continue;
+      if (b > 0 && r >= walk.last) continue;
       float x[Images][Width];
 #pragma unroll
       for (int i = 0; i < Images; i++)

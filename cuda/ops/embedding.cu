@@ -35,17 +35,15 @@ extern "C" __global__ void __launch_bounds__(kEmbeddingThreads)
   const int64_t k = blockIdx.x / columns;
   const int32_t c = static_cast<int32_t>(blockIdx.x % columns * kEmbeddingThreads + threadIdx.x);
   const bool reports = blockIdx.x == 0 && threadIdx.x < kWarp;
-  bool reported = false;
   float sum = 0;
   for (int64_t first = 0; first < dy.rows; first += kWarp) {
     const int64_t n = first + threadIdx.x % kWarp;
     // The class of what lies beyond the samples is the first: right, and not counted.
     const int32_t index = n < dy.rows ? arguments.index[n] : 0;
-    if (reports && !reported) {
+    if (reports) {
       const unsigned wrong = __ballot_sync(kAllLanes, index < 0 || index >= dtable.rows);
       if (wrong && __ffs(static_cast<int>(wrong)) == static_cast<int>(threadIdx.x) + 1)
         report(arguments.reporter, kNoClass, index, static_cast<double>(dtable.rows), static_cast<double>(n));
-      reported = wrong != 0;
     }
     unsigned own = __ballot_sync(kAllLanes, n < dy.rows && index == k);
     for (; own; own &= own - 1) {

@@ -106,10 +106,10 @@ DIFFUSE_IMAGES(bf16, bf16)
 // One block a group of a sample: some thousands of numbers, so bound by latency. The second pass finds them in L1.
 extern "C" __global__ void __launch_bounds__(kStatisticsThreads)
     group_norm_statistics(const __grid_constant__ GroupNormStatisticsArguments arguments) {
-  __shared__ double shared[kStatisticsThreads / kWarp];
+  __shared__ double of_mean[kStatisticsThreads / kWarp], of_squares[kStatisticsThreads / kWarp];
   const int64_t sample = blockIdx.x / arguments.groups;
   const int32_t count = arguments.group_channels, first = blockIdx.x % arguments.groups * count;
-  const auto sum = [&](auto&& of_chunk) {
+  const auto sum = [&](double* shared, auto&& of_chunk) {
     double total = 0;
     for (int64_t i = threadIdx.x; i < arguments.chunks * count; i += kStatisticsThreads) {
       const int64_t chunk = i / count, place = (sample * arguments.chunks + chunk) * 3;
@@ -123,9 +123,10 @@ extern "C" __global__ void __launch_bounds__(kStatisticsThreads)
     return block_sum<kStatisticsThreads>(total, shared);
   };
   const double elements = static_cast<double>(arguments.pixels) * count;
-  const double mean = sum([](double pixels, double own, double) { return own * pixels; }) / elements;
-  const double squares =
-      sum([&](double pixels, double own, double squares) { return squares + (own - mean) * (own - mean) * pixels; });
+  const double mean = sum(of_mean, [](double pixels, double own, double) { return own * pixels; }) / elements;
+  const double squares = sum(of_squares, [&](double pixels, double own, double squares) {
+    return squares + (own - mean) * (own - mean) * pixels;
+  });
   if (threadIdx.x > 0) return;
   arguments.mean[blockIdx.x] = static_cast<float>(mean);
   arguments.rstd[blockIdx.x] = static_cast<float>(1 / sqrt(squares / elements + arguments.attributes[0]));

@@ -94,7 +94,7 @@ DIFFUSE_IMAGES(bf16, bf16)
 extern "C" __global__ void __launch_bounds__(kGroupThreads)
     group_norm_gradient(const __grid_constant__ GroupNormGradientArguments arguments) {
   __shared__ LineSums<kGroupThreads, kChannelTotals, double> shared;
-  __shared__ double of_warps[kGroupThreads / kWarp];
+  __shared__ double of_warps[2][kGroupThreads / kWarp];
   const int64_t sample = blockIdx.x / arguments.groups;
   const int32_t count = arguments.group_channels, C = arguments.channels;
   const int32_t first = blockIdx.x % arguments.groups * count, last = first + count;
@@ -125,8 +125,8 @@ extern "C" __global__ void __launch_bounds__(kGroupThreads)
     B += arguments.gamma[c] * totals[C + c];
   }
   const double elements = static_cast<double>(arguments.pixels) * count;
-  const double level = rstd * block_sum<kGroupThreads>(A, of_warps) / elements;
-  const double along = rstd * rstd * block_sum<kGroupThreads>(B, of_warps) / elements;
+  const double level = rstd * block_sum<kGroupThreads>(A, of_warps[0]) / elements;
+  const double along = rstd * rstd * block_sum<kGroupThreads>(B, of_warps[1]) / elements;
   float* table = arguments.coefficients + sample * 4 * C;
   for (int32_t c = first + threadIdx.x; c < last; c += kGroupThreads) {
     const double own = rstd * arguments.gamma[c];

@@ -116,7 +116,7 @@ __device__ __forceinline__ Element element_of(const HybridLossArguments& argumen
 // A block sums the squares and the bound of one chunk of one sample.
 extern "C" __global__ void __launch_bounds__(kHybridLossThreads, kBlocks)
     hybrid_loss_forward_f32(const __grid_constant__ HybridLossArguments arguments) {
-  __shared__ double shared[kHybridLossThreads / kWarp];
+  __shared__ double shared[2][kHybridLossThreads / kWarp];
   const Chunks& chunks = arguments.chunks;
   const int64_t n = blockIdx.x / chunks.count, begin = blockIdx.x % chunks.count * chunks.size;
   const int64_t end = min(begin + chunks.size, static_cast<int64_t>(arguments.samples.elements));
@@ -127,8 +127,8 @@ extern "C" __global__ void __launch_bounds__(kHybridLossThreads, kBlocks)
     squares += element.error * element.error;
     nats += element.term.nats;
   }
-  squares = block_sum<kHybridLossThreads>(squares, shared);
-  nats = block_sum<kHybridLossThreads>(nats, shared);
+  squares = block_sum<kHybridLossThreads>(squares, shared[0]);
+  nats = block_sum<kHybridLossThreads>(nats, shared[1]);
   if (threadIdx.x > 0) return;
   arguments.partials[2 * blockIdx.x] = squares;
   arguments.partials[2 * blockIdx.x + 1] = nats;
@@ -137,7 +137,7 @@ extern "C" __global__ void __launch_bounds__(kHybridLossThreads, kBlocks)
 // One block; a warp sums the chunks of a sample. Attributes: simpleWeight, boundWeight, boundScale, throughMean.
 extern "C" __global__ void __launch_bounds__(kFinishThreads)
     hybrid_loss_finish(const __grid_constant__ HybridLossArguments arguments) {
-  __shared__ double shared[kFinishWarps];
+  __shared__ double shared[2][kFinishWarps];
   const double simple_weight = arguments.attributes[0], bound_weight = arguments.attributes[1],
                bound_scale = arguments.attributes[2];
   const double elements = arguments.samples.elements, samples = static_cast<double>(arguments.samples.count);
@@ -152,8 +152,8 @@ extern "C" __global__ void __launch_bounds__(kFinishThreads)
     total += importance_of(arguments, n) * own;
     total_bound += importance_of(arguments, n) * own_bound;
   }
-  total = finish_leaders(total, shared);
-  total_bound = finish_leaders(total_bound, shared);
+  total = finish_leaders(total, shared[0]);
+  total_bound = finish_leaders(total_bound, shared[1]);
   if (threadIdx.x > 0) return;
   *arguments.loss = static_cast<float>(total / samples);
   *arguments.bound = static_cast<float>(total_bound / samples);

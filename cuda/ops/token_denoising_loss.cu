@@ -144,7 +144,7 @@ __device__ __forceinline__ double slope_of(const Token& at, const Softmax& p, co
 
 extern "C" __global__ void __launch_bounds__(kTokenDenoisingLossThreads, kBlocks)
     token_denoising_loss_forward_f32(const __grid_constant__ TokenDenoisingLossArguments arguments) {
-  __shared__ double shared[kWarps];
+  __shared__ double shared[2][kWarps];
   const int64_t m = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   double kl = 0, entropy = 0;
   Token at;
@@ -154,8 +154,8 @@ extern "C" __global__ void __launch_bounds__(kTokenDenoisingLossThreads, kBlocks
     kl = divergence(at, p);
   }
   const bool leads = threadIdx.x % kWarp == 0;
-  kl = block_sum<kTokenDenoisingLossThreads>(leads ? kl : 0.0, shared);
-  entropy = block_sum<kTokenDenoisingLossThreads>(leads ? entropy : 0.0, shared);
+  kl = block_sum<kTokenDenoisingLossThreads>(leads ? kl : 0.0, shared[0]);
+  entropy = block_sum<kTokenDenoisingLossThreads>(leads ? entropy : 0.0, shared[1]);
   if (threadIdx.x > 0) return;
   arguments.partials[2 * blockIdx.x] = kl;
   arguments.partials[2 * blockIdx.x + 1] = entropy;
@@ -163,10 +163,10 @@ extern "C" __global__ void __launch_bounds__(kTokenDenoisingLossThreads, kBlocks
 
 extern "C" __global__ void __launch_bounds__(kFinishThreads)
     token_denoising_loss_finish(const __grid_constant__ TokenDenoisingLossArguments arguments) {
-  __shared__ double shared[kFinishWarps];
+  __shared__ double shared[2][kFinishWarps];
   const double tokens = static_cast<double>(arguments.logits.rows);
-  const double kl = finish_total(arguments.partials, arguments.blocks, 2, shared) * (arguments.levels / tokens),
-               entropy = finish_total(arguments.partials + 1, arguments.blocks, 2, shared) / tokens;
+  const double kl = finish_total(arguments.partials, arguments.blocks, 2, shared[0]) * (arguments.levels / tokens),
+               entropy = finish_total(arguments.partials + 1, arguments.blocks, 2, shared[1]) / tokens;
   if (threadIdx.x > 0) return;
   *arguments.bound = static_cast<float>(kl);
   *arguments.cross_entropy = static_cast<float>(entropy);

@@ -12,11 +12,11 @@ namespace diffuse::cuda {
 static inline int64_t samples_of(const Tensor& image) { return image.rank > 1 ? image.shape[0] : 1; }
 
 // Neighbouring channels that can be loaded and stored at once in all of these images of one format: as many as 128 bits
-// hold, or 1. What is absent does not matter.
+// hold, or 1.
 static inline int32_t common_width(std::initializer_list<const Tensor*> images) {
   const int32_t wide = (*images.begin())->dtype == DType::bf16 ? 8 : 4;
   for (const Tensor* image : images)
-    if (image->data && view(*image).alignment < wide) return 1;
+    if (view(*image).alignment < wide) return 1;
   return wide;
 }
 

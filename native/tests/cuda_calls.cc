@@ -86,16 +86,18 @@ Result run_on_cpu(const KernelCall& c) {
   return {host.outputs(c), ""};
 }
 
-Result run_on_gpu(const KernelCall& c) {
+Result run_on_gpu(const KernelCall& c, int64_t displacement) {
   const auto device = c.tf32 ? open_gpu(0, true) : shared_gpu(0);
   HostCall host(c);
   std::vector<std::unique_ptr<Memory>> placed;
   std::vector<Tensor> tensors = host.tensors;
   for (size_t i = 0; i < tensors.size(); i++) {
-    placed.push_back(tensors[i].data ? std::make_unique<Memory>(device, host.memory[i].size()) : nullptr);
+    const size_t before = static_cast<size_t>(displacement) * HostCall::size_of(tensors[i].dtype);
+    placed.push_back(tensors[i].data ? std::make_unique<Memory>(device, before + host.memory[i].size()) : nullptr);
     if (!placed[i]) continue;
-    device->upload(placed[i]->data(), host.memory[i].data(), host.memory[i].size());
-    tensors[i].data = placed[i]->data();
+    std::byte* const data = placed[i]->data() + before;
+    device->upload(data, host.memory[i].data(), host.memory[i].size());
+    tensors[i].data = data;
   }
   Call call{tensors.data(), c.attributes.data(), nullptr, nullptr};
   const int kernel = index_of(c.kernel);
@@ -111,7 +113,8 @@ Result run_on_gpu(const KernelCall& c) {
     return {{}, error.code + ": " + error.message};
   }
   for (size_t i = 0; i < tensors.size(); i++)
-    if (placed[i]) device->download(host.memory[i].data(), placed[i]->data(), host.memory[i].size());
+    if (placed[i])
+      device->download(host.memory[i].data(), static_cast<const std::byte*>(tensors[i].data), host.memory[i].size());
   return {host.outputs(c), ""};
 }
 
@@ -134,8 +137,14 @@ Numbers noise(std::vector<int64_t> shape, uint64_t seed, double low, double high
   return generate(std::move(shape), [&](int64_t) { return low + (high - low) * source.next(); });
 }
 
-void expect_as_on_cpu(const KernelCall& c, const std::string& what, double tolerance) {
-  const Result expected = run_on_cpu(c), actual = run_on_gpu(c);
+std::vector<std::vector<float>> outputs_on_cpu(const KernelCall& c) {
+  const Result result = run_on_cpu(c);
+  check(result.error.empty(), c.kernel + ": " + result.error);
+  return result.outputs;
+}
+
+void expect_as_on_cpu(const KernelCall& c, const std::string& what, double tolerance, int64_t displacement) {
+  const Result expected = run_on_cpu(c), actual = run_on_gpu(c, displacement);
   const std::string name = c.kernel + ", " + what;
   check(expected.error.empty() && actual.error.empty(), name + ": " + expected.error + actual.error);
   for (size_t t = 0; t < expected.outputs.size(); t++) {
@@ -154,7 +163,7 @@ void expect_as_on_cpu(const KernelCall& c, const std::string& what, double toler
 }
 
 void expect_refused_as_on_cpu(const KernelCall& c) {
-  const Result expected = run_on_cpu(c), actual = run_on_gpu(c);
+  const Result expected = run_on_cpu(c), actual = run_on_gpu(c, 0);
   check(!expected.error.empty(), c.kernel + ": the CPU refuses nothing");
   check(actual.error == expected.error, c.kernel + ": says '" + actual.error + "', not '" + expected.error + "'");
 }

@@ -28,8 +28,11 @@ struct KernelCall {
   bool tf32 = false;  // on a GPU that multiplies float32 images as tf32
 };
 
-// Where `tolerance` is 0 the bits must be equal; else differences are of the largest number.
-void expect_as_on_cpu(const KernelCall& c, const std::string& what, double tolerance);
+// What the portable CPU kernel writes, tensor by tensor.
+std::vector<std::vector<float>> outputs_on_cpu(const KernelCall& c);
+// Where `tolerance` is 0 the bits must be equal; else differences are of the largest number. Tensors lie `displacement`
+// elements behind an aligned address.
+void expect_as_on_cpu(const KernelCall& c, const std::string& what, double tolerance, int64_t displacement = 0);
 // Both fail, in the same words.
 void expect_refused_as_on_cpu(const KernelCall& c);
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/random.h"
 #include "tests/cuda_calls.h"
 #include "tests/harness.h"
 #include "tests/operand.h"
@@ -21,17 +22,18 @@ TEST(cuda_noise_has_the_bits_of_the_cpu) {
       {0, {3, 13, 11, 3}}, {4294967295, {3, 7, 3, 2}}, {12345, {3, 5, 1, 7}}};
   for (const auto& [seed, shape] : runs) {
     const Numbers y{shape}, x = noise(shape, 1);
-    const std::vector<double> stream{seed, 4294967295 - seed, 123456789, 4294967294};
+    const double other = 4294967295 - seed;
+    const std::vector<double> stream{seed, other, seed, other};
     const auto with = [&](std::vector<double> before, std::vector<double> after) {
       before.insert(before.end(), stream.begin(), stream.end());
       before.insert(before.end(), after.begin(), after.end());
       return before;
     };
-    expect_as_on_cpu({"random_normal", {y}, with({}, {7})}, "any", 0);
-    expect_as_on_cpu({"random_uniform", {y}, with({}, {7, -3, 0.1})}, "any", 0);
-    expect_as_on_cpu({"dropout", {y, x}, {0.3, seed, 1, 2, 16777215, 9}}, "float32", 0);
+    expect_as_on_cpu({"random_normal", {y}, with({}, {seed})}, "any", 0);
+    expect_as_on_cpu({"random_uniform", {y}, with({}, {seed, -3, 0.1})}, "any", 0);
+    expect_as_on_cpu({"dropout", {y, x}, {0.3, seed, other, seed, 16777215, other}}, "float32", 0);
     const Numbers half{shape, x.values, DType::bf16};
-    expect_as_on_cpu({"dropout", {{shape, {}, DType::bf16}, half}, {0.5, seed, 1, 2, 3, 9}}, "bf16", 0);
+    expect_as_on_cpu({"dropout", {{shape, {}, DType::bf16}, half}, {0, other, seed, other, 0, seed}}, "bf16", 0);
     const Numbers table = noise({11, 8}, 2), each{{3}};
     const Numbers bytes = generate(
         shape, [](int64_t i) { return static_cast<double>(i * 37 % 256); }, DType::u8);
@@ -62,11 +64,31 @@ TEST(cuda_noise_has_the_bits_of_the_cpu) {
   }
 }
 
+TEST(cuda_draws_equal_to_a_probability_are_kept) {
+  const std::vector<int64_t> shape{1, 16};
+  const Numbers x = noise(shape, 1);
+  constexpr double kLayer = 7;
+  const std::vector<float> draws =
+      outputs_on_cpu({"random_uniform", {{shape}}, {1, 2, kPurposeDropout + 256 * kLayer, 3, 4, 0, 1}})[0];
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const double probability : {0.0, static_cast<double>(draws[5]), static_cast<double>(draws[6])})
+      expect_as_on_cpu({"dropout", {{shape, {}, dtype}, {shape, x.values, dtype}}, {probability, 1, 2, 3, kLayer, 4}},
+                       "a draw", 0);
+  // The even ones decide whether tokens are lost.
+  const std::vector<float> losses = outputs_on_cpu({"random_uniform", {{shape}}, {1, 2, kPurposeNoise, 3, 4, 0, 1}})[0];
+  const Numbers tokens = integers({1, 8}, {0, 1, 2, 3, 0, 1, 2, 3}), timestep{{1}};
+  for (const size_t at : {2, 4, 6})
+    expect_as_on_cpu({"token_noising", {{{1, 8, 5}}, timestep, tokens, {{1}, {losses[at]}}}, {4, 1, 2, 3, 4}}, "a draw",
+                     0);
+}
+
 TEST(cuda_hybrid_losses_of_every_kind_are_those_of_the_cpu) {
   const std::vector<int64_t> shape{3, 7, 5, 3};
   const Numbers one{{1}}, samples{{3}}, weight{{3}, {0.5, 1, 2}};
   // Bytes as numbers, both ends among them; predictions near and far.
-  const Numbers x0 = generate(shape, [](int64_t i) { return static_cast<double>(i * 51 % 256) / 127.5 - 1; });
+  const Numbers x0 = generate(shape, [](int64_t i) {
+    return i % 5 == 0 ? -1 : i % 7 == 0 ? 1 : static_cast<double>(i * 51 % 256) / 127.5 - 1;
+  });
   for (const double kind : {0.0, 1.0, 2.0})
     for (const double distance : {0.01, 0.3, 30.0})
       for (const double through_mean : {0.0, 1.0}) {
@@ -78,7 +100,8 @@ TEST(cuda_hybrid_losses_of_every_kind_are_those_of_the_cpu) {
         });
         Numbers coefficients{{3, 6}, {}};
         for (int n = 0; n < 3; n++)
-          for (const double value : {2.5, 1.5, kind, -7.0, 0.0, 1.0}) coefficients.values.push_back(value);
+          for (const double value : {2.5, 1.5, kind, -7.0, 0.25 * n, 1 - 0.25 * n})
+            coefficients.values.push_back(value);
         const std::vector<double> attributes{1, 0.001, 4, through_mean};
         const std::string what = text("kind %g, distance %g", kind, distance);
         for (const Numbers& importance : {kAbsent, Numbers{{3}, {1, 3, 0.25}}}) {
@@ -107,14 +130,18 @@ TEST(cuda_token_losses_are_those_of_the_cpu) {
         const int64_t m = i / S, state = m % 3 != 0 ? m * 7 % K : masks ? K : (m * 7 + 1) % K;
         return i % S == state ? 1.0 : 0.0;
       });
-      const Numbers logits = noise({N, L, K}, 9), timestep{{N}, {0, 1, 3, 2}}, keep{{4}, {0.9, 0.6, 0.3, 0.01}},
-                    one{{1}};
-      const std::string what = text("%lld kinds%s", static_cast<long long>(K), masks ? " and a mask" : "");
-      expect_as_on_cpu({"token_denoising_loss_forward", {one, one, one, logits, tokens, states, timestep, keep}, {0.1}},
-                       what, 1e-6);
-      expect_as_on_cpu(
-          {"token_denoising_loss_backward", {{{N, L, K}}, {{1}, {2}}, logits, tokens, states, timestep, keep}, {0.1}},
-          what, 1e-6);
+      const Numbers timestep{{N}, {0, 1, 3, 2}}, keep{{4}, {0.9, 0.6, 0.3, 0.01}}, one{{1}};
+      // By any but the largest the exponential of the largest would be infinite.
+      const Numbers far = generate({N, L, K}, [&](int64_t i) { return i % K == (i / K * 7 + 1) % K ? 800.0 : 0.0; });
+      for (const auto& [logits, name] : {std::pair{noise({N, L, K}, 9), "noise"}, {far, "far apart"}}) {
+        const std::string what = text("%lld kinds%s, %s", static_cast<long long>(K), masks ? " and a mask" : "", name);
+        expect_as_on_cpu(
+            {"token_denoising_loss_forward", {one, one, one, logits, tokens, states, timestep, keep}, {0.1}}, what,
+            1e-6);
+        expect_as_on_cpu(
+            {"token_denoising_loss_backward", {{{N, L, K}}, {{1}, {2}}, logits, tokens, states, timestep, keep}, {0.1}},
+            what, 1e-6);
+      }
     }
 }
 
@@ -129,6 +156,10 @@ TEST(cuda_classes_beyond_a_warp_are_counted_as_on_the_cpu) {
   const Numbers one{{1}}, each{{19}};
   expect_as_on_cpu({"softmax_cross_entropy_forward", {one, each, each, logits, labels}, {}}, "ties", 1e-6);
   expect_as_on_cpu({"softmax_cross_entropy_backward", {{{19, 131}}, {{1}, {2}}, logits, labels}, {}}, "ties", 1e-6);
+  // Where exponentials of all but the largest are nothing, and would be infinite by any other.
+  const Numbers far = generate({19, 131}, [](int64_t i) { return i % 131 == i / 131 * 7 ? 2000.0 : -i % 50; });
+  expect_as_on_cpu({"softmax_cross_entropy_forward", {one, each, each, far, labels}, {}}, "far apart", 1e-6);
+  expect_as_on_cpu({"softmax_cross_entropy_backward", {{{19, 131}}, {{1}, {2}}, far, labels}, {}}, "far apart", 1e-6);
   // More samples than a warp looks through at once, more channels than a block sums.
   const Numbers index = generate(
       {75}, [](int64_t n) { return static_cast<double>(n * n % 5); }, DType::i32);
@@ -203,6 +234,7 @@ TEST(cuda_thresholds_are_exact) {
     for (const double quantile : {0.0, 0.25, 0.5, 0.995, 1.0}) {
       expect(noise(shape, 1, -5, 5), quantile, kInfinity, "noise");
       expect(noise(shape, 1, -5, 5), quantile, 2, "noise, at most 2");
+      expect(noise(shape, 1, -5, 5), quantile, 1, "noise, at most 1");
       expect(generate(shape, [](int64_t i) { return static_cast<double>(i % 3); }), quantile, kInfinity, "ties");
       expect(generate(shape, [](int64_t i) { return i % 40 == 7 ? NAN
                                                     : i % 2     ? 1e30
@@ -219,6 +251,13 @@ TEST(cuda_sums_of_many_chunks_are_those_of_the_cpu) {
   expect_as_on_cpu(
       {"weighted_mse_backward", {{{2, 7, 6}}, {{1}, {2}}, short_samples, noise({2, 7, 6}, 2), {{2}, {1, 3}}}, {}},
       "two elements left over", 0);
+  // More chunks than a warp, or the block that adds them up, has threads.
+  const Numbers long_sample = noise({1, 290001}, 1);
+  expect_as_on_cpu({"weighted_mse_forward", {one, one, long_sample, noise({1, 290001}, 2), {{1}, {1}}}, {}},
+                   "36 chunks", 1e-6);
+  expect_as_on_cpu(
+      {"gaussian_latent_forward", {{{1, 263000, 1}}, one, noise({1, 263000, 2}, 4), noise({1, 263000, 1}, 5)}, {}},
+      "514 chunks", 1e-6);
   expect_as_on_cpu({"gradient_norm", {one, noise({70003}, 3)}, {}}, "five chunks", 1e-6);
   expect_as_on_cpu(
       {"gaussian_latent_forward", {{{2, 30, 30}}, one, noise({2, 30, 60}, 4, -3, 25), noise({2, 30, 30}, 5)}, {}},
@@ -230,24 +269,17 @@ TEST(cuda_sums_of_many_chunks_are_those_of_the_cpu) {
       "clamped variances", 1e-6);
 }
 
-TEST(cuda_threads_take_several_packs) {
-  // More than 2048 threads on each of 132 multiprocessors.
-  const std::vector<int64_t> odd{4100, 67};
-  const Numbers x = noise(odd, 1), y{odd}, loss{{1}}, rows{{4200}};
-  expect_as_on_cpu({"scale", {y, x}, {3}}, "odd channels", 0);
-  expect_as_on_cpu({"random_uniform", {{{3, 361003}}}, {1, 2, 3, 4, 5, -1, 1}}, "odd samples", 0);
-  // More partial sums than one block has threads.
-  expect_as_on_cpu({"softmax_cross_entropy_forward",
-                    {loss, rows, rows, noise({4200, 2}, 2),
-                     generate(
-                         {4200}, [](int64_t i) { return static_cast<double>(i % 2); }, DType::i32)},
-                    {}},
-                   "many rows", 1e-6);
-  const Numbers flat = noise({1090001}, 3, 0.5, 1.5);
-  // The portable CPU kernel fuses no products and sums; here all are fused.
-  expect_as_on_cpu(
-      {"adamw_ema", {flat, flat, flat, flat, flat, {{1}, {2}}}, {1e-3, 0.9, 0.99, 1e-8, 0.1, 0.1, 0.1, 1, 0.9, 1}},
-      "many parameters", 1e-6);
+TEST(cuda_steps_are_clipped_as_on_the_cpu) {
+  const Numbers flat = noise({37}, 1, 0.5, 1.5), tiny = noise({37}, 2, 1e-7, 2e-7);
+  const auto expect = [&](const Numbers& gradient, double norm, double clip) {
+    expect_as_on_cpu({"adamw_ema",
+                      {flat, flat, flat, flat, gradient, {{1}, {norm}}},
+                      {0.1, 0.9, 0.9, 1e-8, 0.5, 0.1, 0.1, clip, 0.9, 1}},
+                     text("clipped to %g", clip), 1e-6);
+  };
+  // 0: not at all.
+  for (const double clip : {0.0, 0.3, 5.0}) expect(flat, 2, clip);
+  expect(tiny, 1e-6, 1.5e-6);
 }
 
 TEST(cuda_steps_are_skipped_where_the_gradient_is_not_finite) {

@@ -17,6 +17,27 @@ TEST(cuda_refuses_data_in_the_words_of_the_cpu) {
   expect_refused_as_on_cpu({"embedding_forward", {y, table, wrong}, {}});
   expect_refused_as_on_cpu({"embedding_forward", {{{3, 3}}, noise({5, 3}, 2), wrong}, {}});
   expect_refused_as_on_cpu({"embedding_backward", {{{5, 4}}, x, wrong}, {}});
+  const Numbers negative = integers({3}, {-2, 1, 5});
+  expect_refused_as_on_cpu({"embedding_forward", {y, table, negative}, {}});
+  expect_refused_as_on_cpu({"embedding_backward", {{{5, 4}}, x, negative}, {}});
+  expect_refused_as_on_cpu({"embedding_backward", {{{1, 4}}, x, wrong}, {}});
+  // The first of several is told, whichever of the threads that find one is the last: in another warp or in another
+  // block. What is left is right.
+  const Numbers of_many = noise({40, 4}, 1), forty{{40}}, level{{1}, {0.5}};
+  for (int schedule = 0; schedule < 16; schedule++) {
+    const double first = schedule % 2 ? -1 : 4, second = schedule % 2 ? 4 : -1;
+    const int64_t at = schedule % 4 < 2 ? 1 : 33;
+    const Numbers many = generate(
+        {40}, [&](int64_t n) { return n == 0    ? first
+                                      : n == at ? second
+                                                : 0; }, DType::i32);
+    expect_refused_as_on_cpu({"embedding_forward", {{{40, 256}}, noise({4, 256}, 2), many}, {}});
+    expect_refused_as_on_cpu({"embedding_backward", {{{4, 4}}, of_many, many}, {}});
+    expect_refused_as_on_cpu({"softmax_cross_entropy_forward", {one, forty, forty, of_many, many}, {}});
+    expect_refused_as_on_cpu({"softmax_cross_entropy_backward", {{{40, 4}}, given, of_many, many}, {}});
+    const Numbers sequence{{1, 40}, many.values, DType::i32};
+    expect_refused_as_on_cpu({"token_noising", {{{1, 40, 4}}, one, sequence, level}, {-1, 1, 2, 3, 4}});
+  }
   for (const double label : {4.0, -1.0}) {
     const Numbers labels = integers({3}, {0, label, 9});
     expect_refused_as_on_cpu({"softmax_cross_entropy_forward", {one, three, three, x, labels}, {}});
@@ -42,23 +63,62 @@ TEST(cuda_refuses_data_in_the_words_of_the_cpu) {
   denoise(integers({1, 3}, {0, 4, 9}), 1, 4);
   denoise(integers({1, 3}, {2, 2, 1}), 1, 2);
   denoise(integers({1, 3}, {0, 1, 2}), 1, -1);
-
-  for (const double word : {-1.0, 0.5, 4294967296.0, static_cast<double>(NAN)}) {
-    for (size_t which = 0; which < 5; which++) {
-      std::vector<double> words{1, 2, 3, 4, 5};
-      words[which] = word;
-      expect_refused_as_on_cpu({"random_normal", {y}, words});
-      words.insert(words.begin(), 0.5);
-      expect_refused_as_on_cpu({"dropout", {y, x}, words});
-    }
+  // The last token alone, of the second sample; those before it are right.
+  const auto denoise_last = [&](int64_t states_of_token, double token, int64_t state) {
+    const Numbers last = integers({2, 3}, {0, 1, 2, 3, 0, token}), level{{2}, {0, 1}}, logits = noise({2, 3, 4}, 4);
+    const Numbers told = generate({2, 3, states_of_token}, [&](int64_t i) {
+      const int64_t m = i / states_of_token;
+      return i % states_of_token == (m < 5 ? m % 4 : state) ? 1.0 : 0.0;
+    });
+    expect_refused_as_on_cpu({"token_denoising_loss_forward", {one, one, one, logits, last, told, level, keep}, {0}});
+    expect_refused_as_on_cpu(
+        {"token_denoising_loss_backward", {{{2, 3, 4}}, given, logits, last, told, level, keep}, {0}});
+  };
+  for (const int64_t states_of_token : {4, 5}) {
+    denoise_last(states_of_token, 4, 0);
+    denoise_last(states_of_token, -1, 0);
+    denoise_last(states_of_token, 1, -1);
   }
-  expect_refused_as_on_cpu({"dropout", {y, x}, {0.5, 1, 2, 3, 16777216, 5}});
+  denoise_last(5, 1, 2);
+
+  const Numbers half_y{{3, 4}, {}, DType::bf16}, half_x{{3, 4}, x.values, DType::bf16};
+  struct Words {
+    KernelCall call;
+    size_t first, last;  // of the attributes that must be words
+  };
+  const Numbers bytes{{3, 4}, x.values, DType::u8}, &no = kAbsent;
+  for (auto& [call, first, last] : std::vector<Words>{
+           {{"random_normal", {y}, {1, 2, 3, 4, 5}}, 0, 4},
+           {{"random_uniform", {y}, {1, 2, 3, 4, 5, -1, 1}}, 0, 4},
+           {{"dropout", {y, x}, {0.5, 1, 2, 3, 4, 5}}, 1, 5},
+           {{"dropout", {half_y, half_x}, {0.5, 1, 2, 3, 4, 5}}, 1, 5},
+           {{"noising", {y, y, three, three, no, x, noise({5, 6}, 3), no}, {1, 2, 3, 4, 0, 0}}, 0, 3},
+           {{"noising", {y, y, three, three, no, bytes, noise({5, 6}, 3), no}, {1, 2, 3, 4, 0, 0}}, 0, 3},
+           {{"self_conditioning", {y, x, x, noise({3, 2}, 5)}, {1, 1, 2, 3, 4}}, 1, 4},
+           {{"token_noising", {states, one, integers({1, 3}, {0, 1, 2}), keep}, {-1, 1, 2, 3, 4}}, 1, 4},
+           {{"sampler_update",
+             {y, y, no, no, x, x, no, no, no, no},
+             {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4}},
+            13,
+            16},
+       })
+    for (size_t which = first; which <= last; which++)
+      for (const double word : {-1.0, 0.5, 4294967296.0, static_cast<double>(NAN)}) {
+        KernelCall wrong_word = call;
+        wrong_word.attributes[which] = word;
+        expect_refused_as_on_cpu(wrong_word);
+      }
+  for (const double layer : {16777216.0, 4294967295.0})
+    for (const auto& [to, from] : {std::pair{y, x}, {half_y, half_x}})
+      expect_refused_as_on_cpu({"dropout", {to, from}, {0.5, 1, 2, 3, layer, 5}});
   for (const double probability : {-0.1, 1.0, static_cast<double>(NAN)})
-    expect_refused_as_on_cpu({"dropout", {y, x}, {probability, 1, 2, 3, 4, 5}});
+    for (const auto& [to, from] : {std::pair{y, x}, {half_y, half_x}})
+      expect_refused_as_on_cpu({"dropout", {to, from}, {probability, 1, 2, 3, 4, 5}});
   expect_refused_as_on_cpu({"self_conditioning", {y, x, x, noise({3, 2}, 5)}, {0, 1, 2, 3, 4}});
-  expect_refused_as_on_cpu({"sampler_update",
-                            {y, y, kAbsent, kAbsent, x, x, kAbsent, kAbsent, kAbsent, kAbsent},
-                            {1, 1, -1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4}});
+  for (const double clip : {0.0, -1.0})
+    expect_refused_as_on_cpu({"sampler_update",
+                              {y, y, kAbsent, kAbsent, x, x, kAbsent, kAbsent, kAbsent, kAbsent},
+                              {1, 1, clip, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4}});
   expect_refused_as_on_cpu({"dynamic_threshold", {y, x, x}, {1, 1, 1.5, 1}});
   expect_refused_as_on_cpu({"dynamic_threshold", {y, x, x}, {1, 1, 0.5, 0.5}});
   expect_refused_as_on_cpu({"time_embedding_forward", {{{3, 4}}, {{3}, {1, 2, 3}}}, {0, 0, 0}});

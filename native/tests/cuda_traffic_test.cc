@@ -175,6 +175,78 @@ std::vector<std::string> entries_of_images() {
   return entries;
 }
 
+// Calls whose images, all tensors of 1024 elements or more, are read and written once, in packs of as many elements as
+// 128 bits hold or, where they share a counter of Philox, of four.
+std::vector<KernelCall> calls_of_packs(DType dtype) {
+  const std::vector<int64_t> shape{2, 4, 8, 64};
+  const Numbers &no = kNone, y{shape, {}, dtype}, numbers{shape};
+  Numbers a = noise(shape, 1), b = noise(shape, 2);
+  const Numbers first = a, many = noise({2, 8, 8, 64}, 3);
+  a.dtype = b.dtype = dtype;
+  std::vector<KernelCall> calls{
+      {"silu_forward", {y, a}, {}},
+      {"silu_backward", {y, a, b}, {}},
+      {"copy", {y, a}, {}},
+      {"cast", {y, first}, {}},
+      {"cast", {numbers, a}, {}},
+      {"fill", {y}, {1.5}},
+      {"scale", {y, a}, {-2}},
+      {"add", {y, a, b}, {1, -0.5}},
+      {"multiply", {y, a, b}, {}},
+      {"dropout", {y, a}, {0.3, 1, 2, 3, 4, 5}},
+      {"upsample_nearest_forward", {{{2, 16, 8, 64}, {}, dtype}, {{2, 8, 4, 64}, a.values, dtype}}, {}},
+      {"upsample_nearest_backward", {{{2, 8, 4, 64}, {}, dtype}, {{2, 8, 8, 64}, many.values, dtype}}, {}},
+  };
+  if (dtype == DType::bf16) return calls;
+  const Numbers one{{1}}, two{{2}}, given{{1}, {1.5}}, weight{{2}, {1, 3}};
+  for (KernelCall& call : std::vector<KernelCall>{
+           {"multiply_samples", {y, a, weight}, {}},
+           {"divide_samples", {y, a, weight}, {}},
+           {"sum_samples", {two, a}, {}},
+           {"sum", {one, a}, {}},
+           {"weighted_mse_forward", {one, two, a, b, weight}, {}},
+           {"weighted_mse_backward", {y, given, a, b, weight}, {}},
+           {"add_channels", {y, a, noise({2, 64}, 5)}, {}},
+           {"random_normal", {y}, {1, 2, 3, 4, 5}},
+           {"random_uniform", {y}, {1, 2, 3, 4, 5, -1, 1}},
+           {"gradient_norm", {one, noise({4096}, 1)}, {}},
+           {"sampler_update",
+            {y, y, y, y, a, b, a, b, no, no},
+            {1.1, -0.4, 1, 0.3, 0.7, -0.2, 0.5, 0.25, 0, 1.5, -0.5, -4, -2, 1, 2, 3, 4}},
+           {"sampler_update",
+            {y, y, no, no, a, b, no, no, a, b},
+            {1.1, -0.4, 1, 0.3, 0.7, -0.2, 0.5, 0.25, 0.7, 1.5, -0.5, -4, -2, 1, 2, 3, 4}},
+           {"noising", {y, y, two, two, no, a, noise({5, 6}, 3), no}, {1, 2, 3, 4, 0, 0}},
+           {"noising",
+            {y, y, two, two, no,
+             generate(
+                 shape, [](int64_t i) { return static_cast<double>(i % 256); }, DType::u8),
+             noise({5, 6}, 3), no},
+            {1, 2, 3, 4, 0, 0}},
+       })
+    calls.push_back(std::move(call));
+  // Whether a sample is told anything is chance.
+  for (double offset = 0;; offset++) {
+    const Numbers sample = noise({1, 4, 8, 64}, 1), estimate{sample.shape};
+    calls.push_back({"self_conditioning", {estimate, sample, sample, {{1, 2}, {1, 1}}}, {9, 1, 2, 3, offset}});
+    if (outputs_on_cpu(calls.back())[0][0] != 0) return calls;
+    calls.pop_back();
+  }
+}
+
+int64_t elements_of(const Numbers& numbers) {
+  int64_t count = numbers.shape.empty() ? 0 : 1;
+  for (const int64_t size : numbers.shape) count *= size;
+  return count;
+}
+
+int64_t number_of(const std::string& line, const char* key) {
+  const std::string before = std::string("\"") + key + "\":";
+  const size_t at = line.find(before);
+  check(at != std::string::npos, "no " + before + " in " + line);
+  return std::atoll(line.c_str() + at + before.size());
+}
+
 }  // namespace
 
 TEST(cuda_kernels_use_whole_sectors_and_all_banks) {
@@ -228,6 +300,34 @@ TEST(cuda_grids_are_rounds_of_what_gpus_hold_at_once) {
     const std::string found = grid_on(gpu);
     check(found == grid, std::string(gpu) + ": " + found + ", not " + grid);
   }
+}
+
+TEST(cuda_kernels_move_aligned_elements_in_packs) {
+  const Simulator simulator;
+  if (!simulator) {
+    std::printf("        not tested: a GPU does not tell what launches cost\n");
+    return;
+  }
+  TrafficOfGpu traffic(simulator);
+  const auto requests = [&](const KernelCall& call, int64_t displacement) {
+    expect_as_on_cpu(call, displacement == 1 ? "displaced" : "aligned to a pack", 1.0 / 64, displacement);
+    int64_t sum = 0;
+    for (const std::string& line : traffic.lines()) sum += number_of(line, "global_requests");
+    return sum;
+  };
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const KernelCall& call : calls_of_packs(dtype)) {
+      const int64_t pack = dtype == DType::bf16 && call.kernel != "dropout" ? 8 : 4;
+      int64_t elements = 0;
+      for (const Numbers& numbers : call.tensors)
+        if (elements_of(numbers) >= 1024) elements += elements_of(numbers);
+      // A warp asks for a pack of four or more once, for single elements four times or more.
+      const int64_t singly = requests(call, 1), packed = requests(call, pack), expected = elements / 32 * 3 / 4;
+      check(singly - packed >= expected,
+            text("%s: %lld requests of memory where nothing is aligned and %lld where packs are, not %lld fewer",
+                 call.kernel.c_str(), static_cast<long long>(singly), static_cast<long long>(packed),
+                 static_cast<long long>(expected)));
+    }
 }
 
 }  // namespace diffuse::testing

@@ -25,11 +25,12 @@ constexpr int64_t kChannels[] = {1, 7, 16, 33, 67};
 class Cases {
  public:
   void add(std::string kernel, std::vector<TensorCase> tensors, std::vector<double> attributes = {}) {
-    list.push_back({std::move(kernel), std::move(tensors), std::move(attributes)});
+    list.push_back({std::move(kernel), std::move(tensors), std::move(attributes), of_views});
     KernelCase half = with_images(list.back(), Format::bf16);
     if (has_bf16(half) && !has_bf16(list.back())) list.push_back(std::move(half));
   }
   std::vector<KernelCase> list;
+  bool of_views = false;  // those that are added next
 };
 
 // With padding of its own on each side.
@@ -153,7 +154,8 @@ void add_normalisation(Cases& cases) {
   struct Norm {
     int64_t N, H, C, groups;
   };
-  for (auto [N, H, C, groups] : {Norm{1, 1, 2, 2}, {2, 3, 9, 3}, {3, 9, 64, 32}, {2, 16, 66, 3}, {1, 2, 1032, 4}}) {
+  for (auto [N, H, C, groups] :
+       {Norm{1, 1, 2, 2}, {2, 3, 9, 3}, {3, 9, 64, 32}, {2, 16, 66, 3}, {1, 2, 1032, 4}, {2, 13, 64, 4}}) {
     TensorCase x = noise({N, H, H, C}), mean = dense({N, groups}), rstd = positive({N, groups}), c = dense({C});
     for (int64_t chunk : {int64_t{1}, 4 * H, int64_t{64}}) {
       const int64_t chunks = (H * H + chunk - 1) / chunk;
@@ -171,6 +173,53 @@ void add_normalisation(Cases& cases) {
     for (double silu : {0.0, 1.0}) cases.add("normalise_forward", {x, x, mean, rstd, c, c}, {silu});
     for (const TensorCase& addend : {absent, x}) cases.add("normalise_gradient", {x, x, x, dense({N, 4, C}), addend});
   }
+}
+
+// More than the threads of a small GPU take at once: some thousands of packs.
+void add_turns(Cases& cases) {
+  // Five packs a row of bf16, ten of float32: between two packs of a thread lie rows and a part of one.
+  TensorCase x = noise({2, 650, 40}), doubled = noise({2, 1300, 40});
+  cases.of_views = true;
+  cases.add("silu_forward", {x, x});
+  cases.add("silu_backward", {x, x, x});
+  cases.add("copy", {x, x});
+  cases.add("fill", {x}, {1.5});
+  cases.add("scale", {x, x}, {-2});
+  cases.add("add", {x, x, x}, {1, -0.5});
+  cases.add("add_channels", {x, x, noise({2, 40})});
+  cases.add("multiply", {x, x, x});
+  cases.add("multiply_samples", {x, x, positive({2})});
+  cases.add("divide_samples", {x, x, positive({2})});
+  cases.add("upsample_nearest_forward", {doubled, x});
+  cases.add("upsample_nearest_backward", {x, doubled});
+  TensorCase half = x;
+  half.format = Format::bf16;
+  cases.add("cast", {half, x});
+  cases.add("cast", {x, half});
+  cases.add("embedding_forward", {noise({1300, 40}), dense({4, 40}), indices(1300, 4)});
+  cases.of_views = false;
+  // The same of four elements at a time of samples.
+  TensorCase samples = noise({7, 40, 55, 2});
+  cases.add("random_normal", {samples}, {1, 2, 3, 4, 5});
+  cases.add("random_uniform", {samples}, {1, 2, 3, 4, 5, -1, 1});
+  for (const TensorCase& images : {samples, bytes({7, 40, 55, 2})})
+    cases.add("noising", {samples, samples, dense({7}), dense({7}), absent, images, positive({11, 6}), absent},
+              {1, 2, 3, 4, 1, 0.1});
+  TensorCase pixels = noise({1300, 1, 1, 20});
+  cases.add("noising", {pixels, pixels, dense({1300}), dense({1300}), absent, pixels, positive({11, 6}), absent},
+            {1, 2, 3, 4, 0, 0.1});
+  cases.add("self_conditioning", {samples, samples, samples, positive({7, 2})}, {1, 1, 2, 3, 4});
+  cases.add("sampler_update", {samples, samples, absent, absent, samples, samples, absent, absent, absent, absent},
+            {1.1, -0.2, 1, 0.9, 0.1, 0.2, 0.3, 0.15, 0.4, 0.1, 0.9, -3, -2, 1, 2, 3, 4});
+  cases.add("weighted_mse_backward", {samples, dense({1}), samples, samples, positive({7})});
+  // And of single elements.
+  TensorCase latent = noise({3, 700, 3}), moments = noise({3, 700, 6});
+  cases.add("gaussian_latent_backward", {moments, latent, dense({1}), moments, latent});
+  cases.add("time_embedding_forward", {noise({370, 33}), positive({370})}, {1, 0, 10000});
+  cases.add("fourier_embedding_forward", {noise({560, 22}), positive({560}), dense({11})}, {0});
+  // More sums of blocks than the block has threads that adds them up.
+  cases.add("softmax_cross_entropy_forward",
+            {dense({1}), dense({4200}), dense({4200}), noise({4200, 2}), indices(4200, 2)});
 }
 
 void add_elementwise(Cases& cases) {
@@ -201,6 +250,21 @@ void add_elementwise(Cases& cases) {
     cases.add("weighted_mse_forward", {dense({1}), dense({3}), x, x, positive({3})});
     cases.add("weighted_mse_backward", {x, dense({1}), x, x, positive({3})});
   }
+  // Factors that differ from side to side.
+  for (const Shape& large : {Shape{1, 4, 3, 6, 8}, {1, 4, 9, 2, 8}}) {
+    cases.add("upsample_nearest_forward", {noise(large), noise({1, 2, 3, 2, 8})});
+    cases.add("upsample_nearest_backward", {noise({1, 2, 3, 2, 8}), noise(large)});
+  }
+  // More pixels than threads of a block take at once, one of them over a turn.
+  {
+    for (const Shape& shape : {Shape{2, 7, 23, 64}, {2, 5, 9, 33}}) {
+      TensorCase x = noise(shape), numbers = noise({2, 2 * shape[3]});
+      cases.add("sum_pixels", {noise({2, shape[3]}), x});
+      cases.add("scale_shift_forward", {x, x, numbers});
+      cases.add("scale_shift_backward", {x, numbers, x, x, numbers});
+    }
+  }
+  if (!quick()) add_turns(cases);
   // Enough work for several tasks.
   TensorCase large = noise({5, 61, 67, 7});
   cases.add("silu_forward", {large, large});
@@ -220,6 +284,7 @@ void add_embeddings(Cases& cases) {
     cases.add("softmax_cross_entropy_backward", {noise({9, C}), dense({1}), noise({9, C}), indices(9, int(C))});
     cases.add("embedding_forward", {noise({9, C}), dense({4, C}), indices(9, 4)});
     cases.add("embedding_backward", {dense({4, C}), noise({9, C}), indices(9, 4)});
+    cases.add("embedding_backward", {dense({4, C}), noise({1, C}), indices(1, 4)});
   }
 }
 
@@ -232,6 +297,12 @@ void add_latents(Cases& cases) {
 }
 
 void add_hybrid_loss(Cases& cases) {
+  // More samples than one block has warps.
+  const TensorCase many = noise({20, 3}), doubled = noise({20, 6}), twenty = dense({20});
+  cases.add("hybrid_loss_forward",
+            {dense({1}), twenty, dense({1}), doubled, many, many, twenty, {{20, 6}, Values::positive, true, 0}, twenty},
+            {1, 0.001, 1.4, 0});
+  cases.add("weighted_mse_forward", {dense({1}), twenty, many, many, positive({20})});
   const TensorCase number = dense({1}), samples = dense({3});
   for (int64_t C : kChannels) {
     const TensorCase x = noise({3, 5, C}), output = noise({3, 5, 2 * C});
@@ -256,6 +327,9 @@ void add_tokens(Cases& cases) {
                      tokens{{3, 5}, Values::indices, false, 1};
     cases.add("token_noising", {states, dense({3}), tokens, keep}, {double(C), 1, 2, 3, 4});
     cases.add("token_noising", {states, dense({3}), tokens, keep}, {-1, 1, 2, 3, 4});
+    // As many as a warp has lanes.
+    cases.add("token_noising", {noise({4, 8, C}), dense({4}), {{4, 8}, Values::indices, false, int(C)}, keep},
+              {-1, 1, 2, 3, 4});
     cases.add("token_denoising_loss_forward", {number, number, number, logits, tokens, states, positive({3}), keep},
               {0.5});
     cases.add("token_denoising_loss_backward", {logits, number, logits, tokens, states, positive({3}), keep}, {0.5});
@@ -263,7 +337,7 @@ void add_tokens(Cases& cases) {
 }
 
 void add_randomness(Cases& cases) {
-  for (int64_t C : {1, 5, 32}) {
+  for (int64_t C : {1, 5, 32, 2}) {
     TensorCase x = noise({3, 5, 7, C});
     cases.add("random_normal", {x}, {1, 2, 3, 4, 5});
     cases.add("random_uniform", {x}, {1, 2, 3, 4, 5, -1, 1});
@@ -276,6 +350,11 @@ void add_randomness(Cases& cases) {
       cases.add("noising", {x, x, dense({3}), dense({3}), dense({3, 2}), x, positive({1, 8}), level}, attributes);
     }
     cases.add("self_conditioning", {x, x, x, positive({3, 2})}, {1, 1, 2, 3, 4});
+    // Samples that end one, two and three elements after a counter's; which of them are told is chance.
+    TensorCase short_samples = noise({3, C % 4 + 1});
+    for (double offset : {0.0, 1.0, 2.0, 3.0})
+      cases.add("self_conditioning", {short_samples, short_samples, short_samples, positive({3, 2})},
+                {1, 1, 2, 3, offset});
     for (double quantile : {0.0, 0.9, 1.0}) cases.add("dynamic_threshold", {x, x, x}, {2, -0.5, quantile, 2});
     for (const TensorCase& optional : {x, absent})
       cases.add("sampler_update", {x, x, optional, optional, x, x, optional, optional, optional, optional},

@@ -27,6 +27,7 @@ struct KernelCase {
   std::string kernel;
   std::vector<TensorCase> tensors;
   std::vector<double> attributes;
+  bool of_views = false;  // contiguous it is like others
 };
 
 // Of kernels that take images there is each case in both formats.

@@ -26,6 +26,8 @@ const compilerFlags = [
   ...['-I', 'native', '-I', 'cuda'],
   ...['-ptx', `-arch=${ptxTarget}`],
 ];
+/** Loops of unknown length stay as they are written: no copies that work on several turns at once. */
+const rolledFlags = [...compilerFlags, '-Xcicc', '--Xopt=-unroll-runtime=0'];
 const assemblerFlags = ['-v', '--warning-as-error'];
 
 const cache = join(root, 'build/cuda/cache');
@@ -75,6 +77,19 @@ export function findCompiler() {
 export async function buildPtx(compiler) {
   const built = await forEach(sources(), async (source) => [imageName(source), (await ptxOf(compiler, source)).path]);
   return publish(ptxFolder, built, '.ptx', [ptxTarget], compiler);
+}
+
+/**
+ * Compiles every file to PTX whose loops the compiler has not unrolled of its own accord, which is nearer to the source.
+ *
+ * @returns image → its PTX
+ */
+export async function rolledPtx(compiler) {
+  const built = await forEach(sources(), async (source) => {
+    const { name, path } = await ptxOf(compiler, source, { flags: rolledFlags, extension: '.rolled.ptx' });
+    return [name, readFileSync(path, 'utf8')];
+  });
+  return new Map(built);
 }
 
 /**
@@ -204,11 +219,11 @@ export async function changedPtx(compiler, source, changed, folder) {
   return withoutMachinePaths(readFileSync(to, 'utf8'));
 }
 
-async function ptxOf(compiler, source) {
+async function ptxOf(compiler, source, { flags = compilerFlags, extension = '.ptx' } = {}) {
   const name = imageName(source);
-  const key = hashOf(compiler.version, compilerFlags, withIncludes(source));
-  const path = await cached(name, key, '.ptx', async (to) => {
-    await start(compiler.nvcc, [...compilerFlags, '-o', to, source]);
+  const key = hashOf(compiler.version, flags, withIncludes(source));
+  const path = await cached(name, key, extension, async (to) => {
+    await start(compiler.nvcc, [...flags, '-o', to, source]);
     writeFileSync(to, withoutMachinePaths(readFileSync(to, 'utf8')));
   });
   return { name, key, path };

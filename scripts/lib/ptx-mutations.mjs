@@ -73,6 +73,67 @@ const changes = [
 ];
 
 /**
+ * The indices of lines by which the compiler chooses between two ways to the same result, or guards against numbers that do not occur.
+ * What the source says is not in them.
+ */
+function choicesOfTheCompiler(lines) {
+  const found = new Set();
+  const next = (from, pattern, most = 8) => {
+    const at = lines.slice(from + 1, from + 1 + most).findIndex((line) => pattern.test(line));
+    return at < 0 ? undefined : from + 1 + at;
+  };
+  for (const [index, line] of lines.entries()) {
+    // Divisions of 64 bits are done in 32 where both numbers fit.
+    const [, halves] = /^\s*and\.b64\s+(%rd\d+), %rd\d+, -4294967296;/.exec(line) ?? [];
+    if (halves !== undefined) {
+      found.add(index);
+      if (/^\s*or\.b64\s/.test(lines[index - 1])) found.add(index - 1);
+      const test = next(index, new RegExp(`setp\\.\\w+\\.s64\\s+%p\\d+, ${halves}, 0;`));
+      if (test === undefined) continue;
+      found.add(test);
+      const branch = next(test, new RegExp(`@!?${/%p\d+/.exec(lines[test])[0]}\\s+bra`));
+      if (branch === undefined) continue;
+      found.add(branch);
+      // What is between there and the other way.
+      const [, label] = /bra\s+(\$\w+);/.exec(lines[branch]);
+      const end = lines.findIndex((text, i) => i > branch && text.startsWith(`${label}:`));
+      if (lines.slice(branch, end).some((text) => /^\s*(div|rem)\.[su]64/.test(text)))
+        for (let i = branch; i < end; i++) found.add(i);
+    }
+    // Divisions of signed numbers by 2^k add 2^k - 1 to what is negative; what kernels divide so is not.
+    const [, half, whole] = /^\s*shr\.u(?:32|64)\s+(%\w+), (%\w+), (?:31|63);/.exec(line) ?? [];
+    if (half !== undefined && new RegExp(`^\\s*add\\.s(?:32|64)\\s+%\\w+, ${whole}, ${half};`).test(lines[index + 1]))
+      found.add(index).add(index + 1);
+    const [, sign] = /^\s*shr\.s(?:32|64)\s+(%\w+), %\w+, (?:31|63);/.exec(line) ?? [];
+    const correction = sign && next(index, new RegExp(`^\\s*shr\\.u(?:32|64)\\s+%\\w+, ${sign}, `), 1);
+    if (correction !== undefined) {
+      found.add(correction);
+      const register = /%\w+/.exec(lines[correction])[0];
+      const sum = next(correction, new RegExp(`^\\s*add\\.s(?:32|64)\\s+%\\w+, %\\w+, ${register};`));
+      if (sum !== undefined) found.add(sum);
+    }
+    // Functions of float64 go another way where an argument or the result is no normal number. exp:
+    const beyond = /^\s*setp\.lt\.f32\s+%p\d+, %f\d+, 0f4086232B;/.test(line);
+    // log:
+    const subnormal = /^\s*setp\.gt\.s32\s+%p\d+, %r\d+, 1048575;/.test(line);
+    if (beyond || subnormal) {
+      const [, label] = /bra\s+(\$\w+);/.exec(lines[next(index, /bra/)]) ?? [];
+      const end = lines.findIndex((text, i) => i > index && text.startsWith(`${label}:`));
+      for (let i = index; i < end; i++) found.add(i);
+    }
+    if (/^\s*selp\.f64\s+%fd\d+, 0dFFF0000000000000,/.test(line)) found.add(index - 1);
+    // expm1:
+    if (/^\s*setp\.lt\.f32\s+%p\d+, %f\d+, 0f40862E43;/.test(line)) {
+      const end = next(index, /bra/);
+      for (let i = index; i <= end; i++) found.add(i);
+    }
+    // sincospi, where there is no whole turn left to take off:
+    if (/^\s*setp\.lt\.u32\s+%p\d+, %r\d+, -2038431743;/.test(line)) found.add(index).add(index + 1);
+  }
+  return found;
+}
+
+/**
  * All mutants of a text of PTX, in the order of its lines.
  *
  * @returns `{ entry, change, index, line, from, to, file, sourceLine }`: `index` of the line from 0, `file` and `sourceLine` by line information
@@ -82,8 +143,7 @@ export function mutantsOf(ptx) {
   const files = new Map();
   for (const [, number, path] of ptx.matchAll(/^\s*\.file\s+(\d+)\s+"([^"]+)"/gm)) files.set(number, path);
   const mutants = [];
-  // Divisions of 64 bits are done in 32 where the numbers allow it: the compiler's choice, which does not change results.
-  let shortcut;
+  const left = choicesOfTheCompiler(lines);
   let entry;
   let place = { file: '', sourceLine: 0 };
   for (const [index, text] of lines.entries()) {
@@ -93,17 +153,7 @@ export function mutantsOf(ptx) {
     // Line 0 is code that belongs to no line.
     if (location && Number(location[2]) > 0)
       place = { file: files.get(location[1]) ?? '', sourceLine: Number(location[2]) };
-    if (entry === undefined) continue;
-    shortcut = /^\s*and\.b64\s+(%rd\d+),.*-4294967296;/.exec(text)?.[1] ?? shortcut;
-    const test = shortcut && new RegExp(`setp\\.\\w+\\.s64\\s+(%p\\d+), ${shortcut}, 0;`).exec(text);
-    if (test) {
-      shortcut = test[1];
-      continue;
-    }
-    if (shortcut?.startsWith('%p') && text.includes(`@${shortcut} bra`)) {
-      shortcut = undefined;
-      continue;
-    }
+    if (entry === undefined || left.has(index)) continue;
     const [, indent, guard = '', instruction] = /^(\s*\{?\s*)(@!?%\w+\s+)?(.*?)\s*$/.exec(text);
     const add = (change, to) =>
       mutants.push({ entry, change, index, from: text.trim(), to: `${indent}${to}`, ...place });

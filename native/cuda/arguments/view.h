@@ -13,7 +13,7 @@ struct View {
   int64_t row_stride;  // in elements
   int32_t channels;
   // The most elements that every row's address and the count of channels are a multiple of: 1, 2, 4 or 8. Kernels load
-  // and store so many at once.
+  // and store so many at once. 8 where the tensor is absent, so that it does not matter to those that look at several.
   int32_t alignment;
 };
 
