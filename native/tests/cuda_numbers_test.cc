@@ -71,7 +71,7 @@ TEST(cuda_draws_equal_to_a_probability_are_kept) {
   const std::vector<float> draws =
       outputs_on_cpu({"random_uniform", {{shape}}, {1, 2, kPurposeDropout + 256 * kLayer, 3, 4, 0, 1}})[0];
   for (const DType dtype : {DType::f32, DType::bf16})
-    for (const double probability : {0.0, static_cast<double>(draws[5]), static_cast<double>(draws[6])})
+    for (const float probability : {0.0f, draws[4], draws[5], draws[6], draws[7]})
       expect_as_on_cpu({"dropout", {{shape, {}, dtype}, {shape, x.values, dtype}}, {probability, 1, 2, 3, kLayer, 4}},
                        "a draw", 0);
   // The even ones decide whether tokens are lost.

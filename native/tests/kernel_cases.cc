@@ -106,7 +106,15 @@ void add_products(Cases& cases) {
     cases.add("linear_weight_gradient", {weight, absent, x, y});
     cases.add("matmul", {noise({67, 131}), noise({67, 33}), noise({33, 131})}, {0, 0});
     cases.add("matmul", {noise({67, 131}), noise({33, 67}), noise({131, 33})}, {1, 1});
-    // Fewer products than a step sums, and as many.
+    // One product, products that end with each of the lines that a thread reads, fewer than a step sums, and as many.
+    for (int64_t inner : {1, 3, 6, 10, 14})
+      for (int transposed = 0; transposed < 4; transposed++) {
+        const bool a = transposed & 1, b = transposed & 2;
+        cases.add("matmul",
+                  {noise({40, 9}), noise(a ? Shape{inner, 40} : Shape{40, inner}),
+                   noise(b ? Shape{9, inner} : Shape{inner, 9})},
+                  {double(a), double(b)});
+      }
     cases.add("matmul", {noise({5, 6}), noise({5, 11}), noise({6, 11})}, {0, 1});
     cases.add("matmul", {noise({8, 6}), noise({16, 8}), noise({16, 6})}, {1, 0});
   }
@@ -154,8 +162,13 @@ void add_normalisation(Cases& cases) {
   struct Norm {
     int64_t N, H, C, groups;
   };
-  for (auto [N, H, C, groups] :
-       {Norm{1, 1, 2, 2}, {2, 3, 9, 3}, {3, 9, 64, 32}, {2, 16, 66, 3}, {1, 2, 1032, 4}, {2, 13, 64, 4}}) {
+  for (auto [N, H, C, groups] : {Norm{1, 1, 2, 2},
+                                 {2, 3, 9, 3},
+                                 {3, 9, 64, 32},
+                                 {2, 16, 66, 3},
+                                 {1, 2, 1032, 4},
+                                 {2, 13, 64, 4},
+                                 {9, 1, 8, 2}}) {
     TensorCase x = noise({N, H, H, C}), mean = dense({N, groups}), rstd = positive({N, groups}), c = dense({C});
     for (int64_t chunk : {int64_t{1}, 4 * H, int64_t{64}}) {
       const int64_t chunks = (H * H + chunk - 1) / chunk;
@@ -200,6 +213,7 @@ void add_turns(Cases& cases) {
   cases.of_views = false;
   // The same of four elements at a time of samples.
   TensorCase samples = noise({7, 40, 55, 2});
+  cases.add("dropout", {samples, samples}, {0.3, 1, 2, 3, 4, 5});
   cases.add("random_normal", {samples}, {1, 2, 3, 4, 5});
   cases.add("random_uniform", {samples}, {1, 2, 3, 4, 5, -1, 1});
   for (const TensorCase& images : {samples, bytes({7, 40, 55, 2})})
@@ -257,9 +271,9 @@ void add_elementwise(Cases& cases) {
   }
   // More pixels than threads of a block take at once, one of them over a turn.
   {
-    for (const Shape& shape : {Shape{2, 7, 23, 64}, {2, 5, 9, 33}}) {
-      TensorCase x = noise(shape), numbers = noise({2, 2 * shape[3]});
-      cases.add("sum_pixels", {noise({2, shape[3]}), x});
+    for (const Shape& shape : {Shape{2, 7, 23, 64}, {2, 5, 9, 33}, {1, 2, 280, 33}}) {
+      TensorCase x = noise(shape), numbers = noise({shape[0], 2 * shape[3]});
+      cases.add("sum_pixels", {noise({shape[0], shape[3]}), x});
       cases.add("scale_shift_forward", {x, x, numbers});
       cases.add("scale_shift_backward", {x, numbers, x, x, numbers});
     }
