@@ -40,7 +40,7 @@ __device__ __forceinline__ void sum_lines(const Value (&values)[Numbers][Width],
 #pragma unroll
     for (int k = 0; k < Width; k++) {
       Sum sum = values[number][k];
-      for (int distance = columns; distance < kWarp; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
+      for (int distance = columns; distance != kWarp; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
       if (lane < columns) shared.of_warp[number][threadIdx.x / kWarp][line_place<Sum>(lane * Width + k)] = sum;
     }
   }
@@ -87,7 +87,7 @@ __device__ __forceinline__ double sum_parts(const double* parts, int64_t count, 
   shared[threadIdx.x] = sum;
   __syncthreads();
   if (at.emits)
-    for (int other = threadIdx.x + kPartColumns; other < Threads; other += kPartColumns) sum += shared[other];
+    for (int line = 1; line < Threads / kPartColumns; line++) sum += shared[threadIdx.x + line * kPartColumns];
   return sum;
 }
 

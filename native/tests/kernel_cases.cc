@@ -269,9 +269,16 @@ void add_elementwise(Cases& cases) {
     cases.add("upsample_nearest_forward", {noise(large), noise({1, 2, 3, 2, 8})});
     cases.add("upsample_nearest_backward", {noise({1, 2, 3, 2, 8}), noise(large)});
   }
-  // More pixels than threads of a block take at once, one of them over a turn.
+  // More pixels than threads of a block take at once, the last of them in each of the places of a batch; more parts
+  // than are summed at once.
   {
-    for (const Shape& shape : {Shape{2, 7, 23, 64}, {2, 5, 9, 33}, {1, 2, 280, 33}}) {
+    for (const Shape& shape : {Shape{2, 7, 23, 64},
+                               {2, 5, 9, 33},
+                               {1, 2, 280, 33},
+                               {1, 8, 10, 64},
+                               {1, 11, 11, 64},
+                               {1, 8, 10, 33},
+                               {1, 11, 11, 33}}) {
       TensorCase x = noise(shape), numbers = noise({shape[0], 2 * shape[3]});
       cases.add("sum_pixels", {noise({shape[0], shape[3]}), x});
       cases.add("scale_shift_forward", {x, x, numbers});

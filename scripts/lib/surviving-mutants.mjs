@@ -5,7 +5,8 @@
 //      "mutants": [{ "file": "cuda/common/pixels.h",
 //                    "code": "while (row < rows) {",       the line, without the space around it
 //                    "changes": ["lt became le"],          as the changes of ptx-mutations.mjs are called
-//                    "instruction": "setp.lt.s64" }] }]    what the PTX line begins with, where one of several is meant; may be absent
+//                    "instruction": "setp.lt.s64",         what the PTX line begins with, where one of several is meant; may be absent
+//                    "entry": "silu_forward_f32" }] }]     the kernel, where it holds for one alone; may be absent
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './project.mjs';
@@ -21,11 +22,12 @@ export function readExplanations() {
     if (!sources.has(file)) sources.set(file, existsSync(source) ? readFileSync(source, 'utf8').split('\n') : []);
     return sources.get(file)[sourceLine - 1]?.trim();
   };
-  const fits = (entry, change, mutant) =>
-    entry.file === mutant.file &&
+  const fits = ({ file, code, instruction, entry }, change, mutant) =>
+    file === mutant.file &&
     change === mutant.change &&
-    (entry.instruction === undefined || withoutGuard(mutant.from).startsWith(entry.instruction)) &&
-    entry.code === codeAt(mutant);
+    (instruction === undefined || withoutGuard(mutant.from).startsWith(instruction)) &&
+    (entry === undefined || entry === mutant.entry) &&
+    code === codeAt(mutant);
   return {
     /** Whether a survivor is on the list. */
     explains: (mutant) => known.some((entry) => entry.changes.some((change) => fits(entry, change, mutant))),
