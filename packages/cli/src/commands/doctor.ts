@@ -1,8 +1,8 @@
-import type { DeviceName } from '@diffuse/core';
+import type { DeviceName, KernelCheck } from '@diffuse/core';
 import type { Command } from '../command.ts';
 import type { Environment } from '../doctor/environment.ts';
 import type { CheckResult } from '../doctor/self-check.ts';
-import { exitCodes, Failure } from '../failure.ts';
+import { exitCodes, Failure, messageOf } from '../failure.ts';
 import { flag, type SettingTable } from '../settings/kinds.ts';
 import { columns, deviceText } from '../terminal/format.ts';
 import type { Report } from '../terminal/report.ts';
@@ -47,13 +47,13 @@ export const doctorCommand: Command<DoctorFlags> = {
     const failed: string[] = [];
     const sound: DeviceName[] = ['cpu'];
     for (const device of usable) {
-      const kernels = await checkKernels(device, report);
-      failed.push(...kernels.map((kernel) => `${kernel} on ${device}`));
-      if (kernels.length === 0) sound.push(device);
+      const problems = await checkKernels(device, report);
+      failed.push(...problems.map((problem) => `${problem} on ${device}`));
+      if (problems.length === 0) sound.push(device);
     }
     for (const device of sound) failed.push(...(await checkComputation(device, report)));
     for (const device of usable.filter((each) => !sound.includes(each))) {
-      report.result(`\n${device}: nothing was computed with kernels that do not agree`);
+      report.result(`\n${device}: nothing else was computed on it`);
     }
     if (failed.length > 0) throw new Failure(exitCodes.failed, `the self-check failed: ${failed.join(', ')}`);
   },
@@ -64,7 +64,14 @@ async function checkKernels(device: DeviceName, report: Report): Promise<string[
   const { checkGpu } = await import('@diffuse/core');
   const { kernelReport } = await loadGpuText();
   const begin = performance.now();
-  const checks = await checkGpu(device);
+  let checks: readonly KernelCheck[];
+  try {
+    checks = await checkGpu(device);
+  } catch (error) {
+    report.event('kernels', { device, problem: messageOf(error) });
+    report.result(`\n${device}: its kernels could not be checked: ${messageOf(error)}`);
+    return ['all checks of kernels'];
+  }
   const seconds = (performance.now() - begin) / 1000;
   for (const check of checks) report.event('kernel', { device, ...check });
   report.event('kernels', { device, checks: checks.length, agree: checks.filter(({ ok }) => ok).length, seconds });

@@ -107,7 +107,7 @@ const pauseMs = 20;
  * Opens a GPU as it is. The devices of a GPU share one context, which an error may break; it ends with the last of them, a moment after that
  * was disposed. Hence the patience.
  */
-async function openUnchecked({ ordinal }: CudaReportDevice, tf32: boolean): Promise<NativeDevice> {
+async function openUnchecked({ ordinal, name }: CudaReportDevice, tf32: boolean): Promise<NativeDevice> {
   const addon = loadAddon();
   const begin = performance.now();
   for (;;) {
@@ -117,12 +117,14 @@ async function openUnchecked({ ordinal }: CudaReportDevice, tf32: boolean): Prom
       return device;
     } catch (error) {
       const { code, message } = error as DiffuseError;
-      if (code !== 'ERR_DEVICE' || !openBefore.has(ordinal)) throw error;
-      if (performance.now() - begin > patienceMs) {
-        const advice = `every device of cuda:${ordinal} that an error has closed must be disposed before it opens anew`;
-        throw new DiffuseError('ERR_DEVICE', `${message}; ${advice}`, { cause: error });
+      const before = code === 'ERR_DEVICE' && openBefore.has(ordinal);
+      if (before && performance.now() - begin < patienceMs) {
+        await sleep(pauseMs);
+        continue;
       }
-      await sleep(pauseMs);
+      const advice = before ? '; devices of it that an error has closed must be disposed first' : '';
+      const problem = `cuda:${ordinal} (${name}) cannot be opened: ${message}${advice}`;
+      throw new DiffuseError(code, problem, { cause: error });
     }
   }
 }
@@ -137,8 +139,13 @@ const namedKernels = 3;
 async function requireCheck(gpu: CudaReportDevice, status: CudaReport): Promise<void> {
   if (hasPassed(verdictKey(gpu, status))) return;
   const checks = await check(gpu, status);
-  const failed = checks.filter(({ ok }) => !ok);
-  if (failed.length === 0) return;
+  const failed = checks.filter(({ outcome }) => outcome === 'failed' || outcome === 'differs');
+  if (failed.length === 0) {
+    const unchecked = checks.find(({ ok }) => !ok);
+    if (!unchecked) return;
+    const problem = `the check of the kernels of cuda:${gpu.ordinal} (${gpu.name}) cannot be made, so it is not used`;
+    throw new DiffuseError('ERR_DEVICE', `${problem}: ${unchecked.problem}`);
+  }
   const named = failed.slice(0, namedKernels).map(({ kernel, format, problem }) => `${kernel} (${format}): ${problem}`);
   if (failed.length > named.length) named.push('…');
   throw new DiffuseError(

@@ -89,6 +89,28 @@ describeOnGpu('what can be found', (name) => {
     expect(cuda).toMatchObject({ code: 'ERR_DEVICE', message: expect.stringMatching(reason) });
   });
 
+  test.each([
+    [
+      'is busy',
+      { FAIL_CALL: 'cuDevicePrimaryCtxRetain:1:CUDA_ERROR_DEVICE_UNAVAILABLE' },
+      /^computing on the CPU: cuda:0 \(NVIDIA A100.*\) cannot be opened: CUDA: .* CUDA_ERROR_DEVICE_UNAVAILABLE/,
+    ],
+    ['has no memory left', { MEMORY: '64K' }, /cuda:0 \(NVIDIA A100.*\) cannot be opened: .*CUDA_ERROR_OUT_OF_MEMORY/],
+    [
+      'has no memory for the check of its kernels',
+      { MEMORY: '300K', SELF_CHECK: 'on' },
+      /the check of the kernels of cuda:0 \(NVIDIA A100.*\) cannot be made, so it is not used: cuda:0 has no .* memory left/,
+    ],
+  ])('a GPU that %s: the CPU, and the reason', async (what, { SELF_CHECK = 'off', ...variables }, reason) => {
+    const simulator = Object.entries(variables).map(([key, value]) => [`CUDA_SIMULATOR_${key}`, value]);
+    const { auto, warnings } = await probe({
+      ...{ PROBE_SELF_CHECK: SELF_CHECK, DIFFUSE_CACHE: join(folder, what), CUDA_SIMULATOR_DEVICES: 'a100' },
+      ...Object.fromEntries(simulator),
+    });
+    expect(auto.name).toMatch(/^cpu /);
+    expect(warnings).toEqual([expect.stringMatching(reason)]);
+  });
+
   test('a GPU that cannot be used is passed over for one that can', async () => {
     const { auto, warnings, cuda, devices } = await simulated({ DEVICES: 't4,a100' });
     expect(devices.map(({ device, reason }) => [device, reason === ''])).toEqual([
@@ -133,7 +155,7 @@ describeOnGpu('what can be found', (name) => {
       `computing: ERR_DEVICE ${fault}`,
       `again: ERR_DEVICE cuda:0 is closed since an error, and must be opened anew: ${fault}`,
       expect.stringMatching(
-        /^beside it: ERR_DEVICE .*; every device of cuda:0 that an error has closed must be disposed/,
+        /^beside it: ERR_DEVICE cuda:0 \(NVIDIA A100.*\) cannot be opened: .*; devices of it that .* be disposed/,
       ),
       'anew: 2 2 2',
     ]);

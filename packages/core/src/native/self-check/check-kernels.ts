@@ -1,4 +1,5 @@
 import type { NativeDevice } from '../bindings.ts';
+import type { DiffuseError } from '../errors.ts';
 import type { KernelName } from '../kernels.ts';
 import { hasImages, type KernelCall, kernelCalls } from './kernel-calls.ts';
 import { type LastingDevice, lastingDevice } from './lasting-device.ts';
@@ -6,7 +7,8 @@ import { type CallOutputs, runCall } from './run-call.ts';
 
 /**
  * What came of a kernel's calls: they `agree` with the CPU's, one of them `differs`, one `failed` (the kernel could not be launched or did
- * something forbidden), or they were `unchecked`, since the device could not be opened again after another kernel had failed.
+ * something forbidden), or they were `unchecked`: there was no memory for them, or the device could not be opened again after another kernel
+ * had failed.
  */
 export type KernelOutcome = 'agree' | 'differs' | 'failed' | 'unchecked';
 
@@ -95,8 +97,7 @@ async function checkKernel(kernel: string, calls: readonly KernelCall[], pair: P
   try {
     device = await pair.device.get();
   } catch (error) {
-    const problem = `the device could not be opened again: ${(error as Error).message}`;
-    return { ...nothing, outcome: 'unchecked', problem };
+    return { ...nothing, outcome: 'unchecked', problem: (error as Error).message };
   }
   let worst: Difference | undefined;
   try {
@@ -107,7 +108,8 @@ async function checkKernel(kernel: string, calls: readonly KernelCall[], pair: P
       }
     }
   } catch (error) {
-    return { ...nothing, outcome: 'failed', problem: (error as Error).message };
+    const { code, message } = error as DiffuseError;
+    return { ...nothing, outcome: code === 'ERR_OUT_OF_MEMORY' ? 'unchecked' : 'failed', problem: message };
   }
   const { name = '', error = Number.NaN, tolerance = 0 } = worst ?? {};
   if (error <= tolerance) return { kernel, format, ok: true, outcome: 'agree', error, tolerance, problem: '' };
