@@ -31,6 +31,12 @@ uint64_t sum_of(uint64_t a, uint64_t b, Type type) {
   }
 }
 
+// Of float32 in global memory, where subnormals are flushed; in shared memory they are not.
+uint64_t flushed_sum(uint64_t a, uint64_t b) {
+  const auto flushed = [](uint64_t bits) { return without_subnormals(float_of(static_cast<uint32_t>(bits))); };
+  return bits_of(without_subnormals(flushed(a) + flushed(b)));
+}
+
 bool less(uint64_t a, uint64_t b, Type type) {
   if (type == Type::s32) return static_cast<int32_t>(a) < static_cast<int32_t>(b);
   if (type == Type::s64) return static_cast<int64_t>(a) < static_cast<int64_t>(b);
@@ -81,6 +87,7 @@ void Execution::atomic(Warp& warp, const Instruction& instruction, uint32_t mask
       if (space == ptx::Space::global) note_global(warp, group, where, bytes, true);
       if (space == ptx::Space::shared) note_shared(warp, group, where, bytes, true);
     }
+    const bool flushes = space == ptx::Space::global && instruction.type == Type::f32;
     for_each_lane(group, [&](int lane) {
       const Region region = region_of(warp, space, where[lane], bytes, lane);
       if (region.read_only || !region.cells)
@@ -92,7 +99,8 @@ void Execution::atomic(Warp& warp, const Instruction& instruction, uint32_t mask
       const uint64_t b = source(instruction.sources[0], lane);
       const uint64_t c = instruction.sources_count > 1 ? source(instruction.sources[1], lane) : 0;
       const uint64_t result =
-          atomic_result(static_cast<AtomicOperation>(instruction.mode), instruction.type, old, b, c);
+          flushes ? flushed_sum(old, b)
+                  : atomic_result(static_cast<AtomicOperation>(instruction.mode), instruction.type, old, b, c);
       std::memcpy(region.data + offset, &result, bytes);
       if (instruction.destination == kNoSlot) return;
       if (bytes == 8)

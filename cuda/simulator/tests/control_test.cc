@@ -1,4 +1,6 @@
 // Threads that part and meet, and the other instructions that are no function of their lanes.
+#include <algorithm>
+
 #include "tests/harness.h"
 
 namespace simulator::tests {
@@ -118,6 +120,71 @@ TEST(shuffles) {
   shuffle("idx.b32 %r1|%p1, %tid, 2, 0x181f, 0xffffffff", [](uint32_t lane) { return (lane & 24) + 102; });
   shuffle("down.b32 %r1|%p1, %tid, 1, 0x181f, 0xffffffff",
           [](uint32_t lane) { return lane % 8 == 7 ? lane : lane + 101; });
+}
+
+// The pseudo-code of shfl.sync in the manual.
+TEST(shuffles_go_by_the_pseudo_code) {
+  const auto source_of = [](const std::string& mode, int lane, int b, int c) {
+    const int segment = c >> 8 & 31, clamp = c & 31;
+    const int last = (lane & segment) | (clamp & ~segment), first = lane & segment;
+    const int from = mode == "up"     ? lane - b
+                     : mode == "down" ? lane + b
+                     : mode == "bfly" ? lane ^ b
+                                      : first | (b & ~segment);
+    const bool inside = mode == "up" ? from >= last : from <= last;
+    return std::pair{inside ? from : lane, inside};
+  };
+  for (const std::string mode : {"up", "down", "bfly", "idx"})
+    for (const int b : {0, 1, 3, 8, 15, 31})
+      for (const int c : {0, 31, 0x181f, 0x1c1f, 0x1800, 0x0f03, 0x1010})
+        expect_words("shfl.sync." + mode + ".b32 %r1|%p1, %tid, " + std::to_string(b) + ", " + std::to_string(c) +
+                         ", -1;\nselp.u32 %r2, 100, 0, %p1;\nadd.u32 %r1, %r1, %r2;\n" + kStore,
+                     [&](uint32_t lane) {
+                       const auto [from, inside] = source_of(mode, static_cast<int>(lane), b, c);
+                       return static_cast<uint32_t>(from + (inside ? 100 : 0));
+                     });
+}
+
+// Of the odd lanes alone.
+TEST(warp_operations_of_some_lanes) {
+  constexpr uint32_t kMembers = 0xaaaaaaaa;
+  const std::string members = "0xaaaaaaaa", head = "and.b32 %r2, %tid, 1;\nsetp.eq.u32 %p1, %r2, 1;\nmov.b32 %r1, 7;\n";
+  const auto expect_members = [&](const std::string& operation, const std::function<uint32_t(uint32_t)>& expected) {
+    expect_words(head + "@!%p1 bra L;\n" + operation + "L:\n" + kStore,
+                 [&](uint32_t lane) { return kMembers >> lane & 1 ? expected(lane) : 7; });
+  };
+  const auto value = [](uint32_t lane) { return lane * 0x9e3779b9u; };
+  const std::string given = "mul.lo.u32 %r3, %tid, 0x9e3779b9;\n";
+  for (const auto& [name, combine] : std::vector<std::pair<std::string, std::function<uint32_t(uint32_t, uint32_t)>>>{
+           {"add.u32", [](uint32_t a, uint32_t b) { return a + b; }},
+           {"add.s32", [](uint32_t a, uint32_t b) { return a + b; }},
+           {"min.u32", [](uint32_t a, uint32_t b) { return std::min(a, b); }},
+           {"max.u32", [](uint32_t a, uint32_t b) { return std::max(a, b); }},
+           {"min.s32", [](uint32_t a, uint32_t b) { return uint32_t(std::min(int32_t(a), int32_t(b))); }},
+           {"max.s32", [](uint32_t a, uint32_t b) { return uint32_t(std::max(int32_t(a), int32_t(b))); }},
+           {"and.b32", [](uint32_t a, uint32_t b) { return a & b; }},
+           {"or.b32", [](uint32_t a, uint32_t b) { return a | b; }},
+           {"xor.b32", [](uint32_t a, uint32_t b) { return a ^ b; }}}) {
+    uint32_t wanted = value(1);
+    for (uint32_t lane = 3; lane < 32; lane += 2) wanted = combine(wanted, value(lane));
+    expect_members(given + "redux.sync." + name + " %r1, %r3, " + members + ";\n", [&](uint32_t) { return wanted; });
+  }
+  const std::string below = "setp.lt.u32 %p2, %tid, ";
+  for (const uint32_t limit : {0u, 9u, 32u}) {
+    const uint32_t yes = kMembers & (limit == 32 ? ~0u : (1u << limit) - 1);
+    const std::string holds = below + std::to_string(limit) + ";\n";
+    expect_members(holds + "vote.sync.ballot.b32 %r1, %p2, " + members + ";\n", [&](uint32_t) { return yes; });
+    for (const auto& [mode, wanted] :
+         {std::pair{"all", yes == kMembers}, {"any", yes != 0}, {"uni", !yes || yes == kMembers}})
+      expect_members(holds + "vote.sync." + mode + ".pred %p3, %p2, " + members + ";\nselp.u32 %r1, 1, 0, %p3;\n",
+                     [wanted = wanted](uint32_t) { return uint32_t(wanted); });
+  }
+  expect_members("shr.u32 %r4, %tid, 3;\ncvt.u64.u32 %d1, %r4;\nshl.b64 %d1, %d1, 40;\nmatch.any.sync.b64 %r1, %d1, " +
+                     members + ";\n",
+                 [](uint32_t lane) { return kMembers & 0xffu << lane / 8 * 8; });
+  expect_members("match.all.sync.b64 %r1|%p3, 5, " + members + ";\nselp.u32 %r1, %r1, 0, %p3;\n",
+                 [](uint32_t) { return kMembers; });
+  expect_members("activemask.b32 %r1;\n", [](uint32_t) { return kMembers; });
 }
 
 TEST(votes_matches_and_reductions) {
