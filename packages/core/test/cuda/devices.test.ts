@@ -101,8 +101,9 @@ describeOnGpu('what can be found', (name) => {
       { MEMORY: '300K', SELF_CHECK: 'on' },
       /the check of the kernels of cuda:0 \(NVIDIA A100.*\) cannot be made, so it is not used: cuda:0 has no .* memory left/,
     ],
-  ])('a GPU that %s: the CPU, and the reason', async (what, { SELF_CHECK = 'off', ...variables }, reason) => {
-    const simulator = Object.entries(variables).map(([key, value]) => [`CUDA_SIMULATOR_${key}`, value]);
+  ])('a GPU that %s: the CPU, and the reason', async (what, variables, reason) => {
+    const { SELF_CHECK = 'off', ...others }: Record<string, string> = variables;
+    const simulator = Object.entries(others).map(([key, value]) => [`CUDA_SIMULATOR_${key}`, value]);
     const { auto, warnings } = await probe({
       ...{ PROBE_SELF_CHECK: SELF_CHECK, DIFFUSE_CACHE: join(folder, what), CUDA_SIMULATOR_DEVICES: 'a100' },
       ...Object.fromEntries(simulator),
