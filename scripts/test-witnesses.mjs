@@ -145,6 +145,6 @@ const counts = stdout.trimEnd().split('\n').at(-1);
 process.stdout.write((status === 0 ? stdout : output).replace(`${counts}\n`, ''));
 if (status !== 0 && !/\d+ failed/.test(stdout)) console.error(`${program} ended with ${status}, without its counts`);
 
-if (ready.length > 0) tellInstructions();
+if (ready.length > 0 && filter === '') tellInstructions();
 console.log(counts);
 process.exit(status === 0 ? 0 : 1);

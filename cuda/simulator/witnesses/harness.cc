@@ -103,9 +103,10 @@ Values Array::values() const {
   return values;
 }
 
-// The mangled name: _Z, the length of the name, the name, and what follows of parameters and of a template's arguments.
+// The mangled name: _Z, namespaces, the length of the name, the name, and what follows of parameters and of a
+// template's arguments.
 static std::string entry_of(const Kernel& kernel) {
-  const std::regex entry("\\.entry (_Z" + std::to_string(kernel.name.size()) + kernel.name + "[IP]\\w*)");
+  const std::regex entry("\\.entry (_Z(?:N\\w+)?" + std::to_string(kernel.name.size()) + kernel.name + "[EIP]\\w*)");
   std::vector<std::string> found;
   for (std::sregex_iterator at(image_text.begin(), image_text.end(), entry), end; at != end; ++at)
     if ((*at)[1].str().find(kernel.instance) != std::string::npos) found.push_back((*at)[1]);

@@ -2,6 +2,7 @@
 // them.
 //
 //   gau-nernst/learn-cuda, 02b_matmul_sm80 and 07_attention       bf16, float32 sums
+//   m96-chan/PyGPUkit, native/ops/matmul/gemm/f32_f32              tf32, float32 sums
 //   xlite-dev/LeetCUDA, kernels/hgemm and kernels/flash-attn      f16, f16 sums
 //   tspeterkim/flash-attention-minimal                            float32
 #include <cmath>
@@ -50,6 +51,17 @@ WITNESS(learn_cuda_attention_v2, attention_v2_kernel) { check_attention("attenti
 WITNESS(learn_cuda_attention_v3, attention_v3_kernel) { check_attention("attention_v3_kernel", 64, 128); }
 WITNESS(learn_cuda_attention_v4, attention_v4_kernel) { check_attention("attention_v4_kernel", 64, 128); }
 WITNESS(learn_cuda_attention_v5, attention_v5_kernel) { check_attention("attention_v5_kernel", 64, 192); }
+
+// --- PyGPUkit: a (m, k), b (k, n) ---
+
+// Numbers that tf32 holds too: only the sums are rounded.
+WITNESS(pygpukit_tf32_mma, sgemm_tf32_v2_kernel) {
+  constexpr int kM = 256, kN = 128, kK = 96;
+  const Values a = random_values(kM * kK, 1), b = random_values(kN * kK, 2);
+  const Array x(Format::f32, a), w(Format::f32, b), out(Format::f32, kM * kN);
+  launch({"sgemm_tf32_v2_kernel", ""}, {kN / 128, kM / 128}, {256}, 0, {x, w, out, kM, kN, kK});
+  expect_near(out.values(), matrix_product(a, b, kM, kN, kK, false), 1e-6);
+}
 
 // --- LeetCUDA ---
 
