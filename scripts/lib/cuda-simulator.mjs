@@ -20,14 +20,15 @@ const resources = join(imageFolder, 'resources.json');
  * Builds, as far as anything has changed.
  *
  * @param tests also the simulator's own test programs
+ * @param sanitizer builds the simulator itself with one, `address` or `thread`, in a folder of its own
  * @returns `{ environment }`: the variables by which the addon finds simulator and kernels; or `{ missing }`: why there is none
  * @throws when compiling fails
  */
-export async function buildSimulator({ tests = false } = {}) {
+export async function buildSimulator({ tests = false, sanitizer = '' } = {}) {
   const compiler = findCompiler();
   if (compiler.missing) return { missing: compiler.missing };
   if (!has('cmake')) return { missing: 'cmake was not found' };
-  const driver = buildDriver(tests ? [] : ['--target', 'cuda_driver_simulator']);
+  const driver = buildDriver(tests ? [] : ['--target', 'cuda_driver_simulator'], sanitizer);
   await buildPtx(compiler);
   const environment = {
     DIFFUSE_CUDA_DRIVER: driver,
@@ -57,12 +58,14 @@ export function takeFindings() {
   return lines;
 }
 
-function buildDriver(target) {
+function buildDriver(target, sanitizer = '') {
+  const into = sanitizer ? `${folder}-${sanitizer}` : folder;
+  const settings = ['-DCMAKE_BUILD_TYPE=Release', `-DSIMULATOR_SANITIZE=${sanitizer}`];
   const generator = has('ninja') ? ['-G', 'Ninja'] : [];
-  buildWith('cmake', ['-S', 'cuda/simulator', '-B', folder, '-DCMAKE_BUILD_TYPE=Release', ...generator]);
-  buildWith('cmake', ['--build', folder, ...target, '--parallel', String(availableParallelism())]);
-  const [driver] = filesIn(folder, /^libcuda\.so\.1$/);
-  if (driver === undefined) throw new Error(`building cuda/simulator left no libcuda.so.1 in ${folder}`);
+  buildWith('cmake', ['-S', 'cuda/simulator', '-B', into, ...settings, ...generator]);
+  buildWith('cmake', ['--build', into, ...target, '--parallel', String(availableParallelism())]);
+  const [driver] = filesIn(into, /^libcuda\.so\.1$/);
+  if (driver === undefined) throw new Error(`building cuda/simulator left no libcuda.so.1 in ${into}`);
   return join(root, driver);
 }
 
