@@ -26,15 +26,18 @@ TEST(cuda_refuses_data_in_the_words_of_the_cpu) {
   const Numbers of_many = noise({40, 4}, 1), forty{{40}}, level{{1}, {0.5}};
   for (int schedule = 0; schedule < 16; schedule++) {
     const double first = schedule % 2 ? -1 : 4, second = schedule % 2 ? 4 : -1;
-    const int64_t at = schedule % 4 < 2 ? 1 : 33;
+    const int64_t begin = schedule / 4 % 2, at = schedule % 4 < 2 ? begin + 1 : 33;
     const Numbers many = generate(
-        {40}, [&](int64_t n) { return n == 0    ? first
-                                      : n == at ? second
-                                                : 0; }, DType::i32);
+        {40}, [&](int64_t n) { return n == begin ? first
+                                      : n == at  ? second
+                                                 : 0; }, DType::i32);
     expect_refused_as_on_cpu({"embedding_forward", {{{40, 256}}, noise({4, 256}, 2), many}, {}});
     expect_refused_as_on_cpu({"embedding_backward", {{{4, 4}}, of_many, many}, {}});
     expect_refused_as_on_cpu({"softmax_cross_entropy_forward", {one, forty, forty, of_many, many}, {}});
     expect_refused_as_on_cpu({"softmax_cross_entropy_backward", {{{40, 4}}, given, of_many, many}, {}});
+    const Numbers images = noise({40, 1}, 1), levels{{40}, many.values};
+    expect_refused_as_on_cpu(
+        {"noising", {images, images, forty, forty, kAbsent, images, noise({4, 6}, 3), levels}, {1, 2, 3, 4, 0, 0}});
     const Numbers sequence{{1, 40}, many.values, DType::i32};
     expect_refused_as_on_cpu({"token_noising", {{{1, 40, 4}}, one, sequence, level}, {-1, 1, 2, 3, 4}});
   }
@@ -123,6 +126,7 @@ TEST(cuda_refuses_data_in_the_words_of_the_cpu) {
   expect_refused_as_on_cpu({"dynamic_threshold", {y, x, x}, {1, 1, 0.5, 0.5}});
   expect_refused_as_on_cpu({"time_embedding_forward", {{{3, 4}}, {{3}, {1, 2, 3}}}, {0, 0, 0}});
   expect_refused_as_on_cpu({"time_embedding_forward", {{{3, 4}}, {{3}, {1, 2, 3}}}, {2, 0, 10000}});
+  expect_refused_as_on_cpu({"time_embedding_forward", {{{3, 2}}, {{3}, {1, 2, 3}}}, {1, 0, 10000}});
   const Numbers flat = noise({5}, 6, 0.5, 1.5);
   expect_refused_as_on_cpu({"adamw_ema", {flat, flat, flat, kAbsent, flat, given}, {1, 1, 1, 1, 1, 0, 1, 1, 1, 1}});
   expect_refused_as_on_cpu({"adamw_ema", {flat, flat, flat, kAbsent, flat, given}, {1, 1, 1, 1, 1, 1, 1, -1, 1, 1}});
