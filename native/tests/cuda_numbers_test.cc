@@ -47,7 +47,7 @@ TEST(cuda_noise_has_the_bits_of_the_cpu) {
     const Numbers no, states{{3, 40, 140}},
         tokens = generate(
             {3, 40}, [](int64_t i) { return static_cast<double>(i % 5); }, DType::i32);
-    for (const double mask : {-1.0, 4.0})
+    for (const double mask : {-1.0, 0.0, 4.0})
       expect_as_on_cpu({"token_noising", {states, each, tokens, {{4}, {0.9, 0.6, 0.3, 0.1}}}, with({mask}, {})}, "any",
                        0);
     for (const double strength : {0.0, 0.7})

@@ -348,6 +348,8 @@ void add_tokens(Cases& cases) {
                      tokens{{3, 5}, Values::indices, false, 1};
     cases.add("token_noising", {states, dense({3}), tokens, keep}, {double(C), 1, 2, 3, 4});
     cases.add("token_noising", {states, dense({3}), tokens, keep}, {-1, 1, 2, 3, 4});
+    cases.add("token_noising", {noise({3, 1, C + 1}), dense({3}), {{3, 1}, Values::indices, false, 1}, keep},
+              {double(C), 1, 2, 3, 4});
     // As many as a warp has lanes.
     cases.add("token_noising", {noise({4, 8, C}), dense({4}), {{4, 8}, Values::indices, false, int(C)}, keep},
               {-1, 1, 2, 3, 4});
