@@ -14,7 +14,7 @@
 // a step is shorter and memory as far away. Narrow, 128 x 16, for the few channels of an image. tf32 has the same
 // tiles, half as deep.
 //
-// With patches (gemm/convolution_patch.h), of bf16, the same tiles. Of an image 32 wide a wide tile reads 192 pixels
+// With patches (gemm/convolution_patch.h) the same tiles. In bf16, of an image 32 wide a wide tile reads 192 pixels
 // for its 128: a chunk of 32 channels takes 84 KB of L2 for nine taps instead of 144, 19 bytes a cycle of an A100. What
 // they stand for takes 6144 exponentials and as many divisions, 768 cycles of the 16 special functions and some 900 of
 // the 64 general cores of a cycle, spread between nine taps whose products take 4608: 8 numbers of a thread behind its
@@ -23,8 +23,9 @@
 // channels of 128 x 32 x 32 pixels take to and fro. Two patches of 12 KB and two stages of weights of 8 are 41 KB, of
 // an image 64 wide 49, so that two blocks fit 100 KB. Steps of square and narrow tiles are shorter: three stages.
 //
-// Float32 keeps the way through scratch, on either unit: its SiLU takes an exact exponential and division, some 40
-// operations a number, and as tf32 a chunk is half as deep.
+// As tf32 a chunk has 16 channels, whose products take as long; an exact exponential and division are some 40
+// operations a number, 1920 cycles of the general cores. Float32 on the general cores, which have no time to spare,
+// keeps the way through scratch.
 //
 // Wide, 128 x 64, on the general cores: 8 x 8 sums a thread, 168 registers, three blocks. A step of depth 16 takes 12
 // KB for 2^17 multiply-adds, 12 bytes a cycle at their rate of 128.
@@ -60,6 +61,9 @@ CONVOLUTION(conv2d_tf32_narrow_f32, NarrowMatrix<float>, kNarrowTile, 3, convolv
 CONVOLUTION(conv2d_wide_f32, WideScalar, kWideScalarTile, 3, convolve)
 CONVOLUTION(conv2d_square_f32, SquareScalar, kSquareTile, 3, convolve)
 CONVOLUTION(conv2d_narrow_f32, NarrowScalar, kNarrowTile, 3, convolve)
+CONVOLUTION(conv2d_tf32_patch_wide_f32, WideMatrix<float>, kWidePatchTile, 2, convolve_patches)
+CONVOLUTION(conv2d_tf32_patch_square_f32, SquareMatrix<float>, kSquarePatchTile, 3, convolve_patches)
+CONVOLUTION(conv2d_tf32_patch_narrow_f32, NarrowMatrix<float>, kNarrowPatchTile, 3, convolve_patches)
 CONVOLUTION(conv2d_patch_wide_bf16, WideMatrix<bf16>, kWidePatchTile, 2, convolve_patches)
 CONVOLUTION(conv2d_patch_square_bf16, SquareMatrix<bf16>, kSquarePatchTile, 3, convolve_patches)
 CONVOLUTION(conv2d_patch_narrow_bf16, NarrowMatrix<bf16>, kNarrowPatchTile, 3, convolve_patches)

@@ -166,8 +166,8 @@ TEST(cuda_classes_beyond_a_warp_are_counted_as_on_the_cpu) {
   expect_as_on_cpu({"embedding_backward", {{{6, 200}}, noise({75, 200}, 1), index}, {}}, "many samples", 0);
 }
 
-// Small integers, whose products and sums bf16 holds, so that one number that a tap reads in a wrong place is seen:
-// patches of every width and at every edge of tiles, and shapes that have none.
+// Small integers, whose products and sums bf16 and tf32 hold, so that one number that a tap reads in a wrong place is
+// seen: patches of every width and at every edge of tiles, and shapes that have none.
 TEST(cuda_convolutions_of_integers_are_exact) {
   uint64_t seed = 0;
   const auto integers_of = [&](std::vector<int64_t> shape, DType dtype) {
@@ -178,41 +178,52 @@ TEST(cuda_convolutions_of_integers_are_exact) {
   struct Shape {
     int64_t N, H, W, C, K, window, stride;
   };
-  for (const auto& [N, H, W, C, K, window, stride] :
-       {Shape{2, 1, 1, 32, 32, 3, 1}, Shape{5, 2, 2, 64, 32, 3, 1}, Shape{9, 4, 4, 32, 130, 3, 1},
-        Shape{3, 5, 9, 62, 96, 3, 1}, Shape{1, 9, 16, 128, 3, 3, 1}, Shape{2, 8, 32, 64, 32, 3, 1},
-        Shape{1, 3, 64, 96, 64, 3, 1}, Shape{1, 2, 65, 32, 32, 3, 1}, Shape{1, 11, 31, 32, 48, 3, 1},
-        Shape{2, 7, 7, 32, 64, 5, 1}, Shape{2, 5, 7, 32, 32, 1, 1}, Shape{2, 6, 7, 64, 32, 3, 2}}) {
+  const auto test = [&](const Shape& shape, bool tf32) {
+    const auto& [N, H, W, C, K, window, stride] = shape;
+    const DType dtype = tf32 ? DType::f32 : DType::bf16;
     const double pad = window / 2;
     const int64_t OH = (H - 1) / stride + 1, OW = (W - 1) / stride + 1;
     const std::vector<double> attributes{static_cast<double>(stride), pad, pad, 0};
     const std::vector<int64_t> in{N, H, W, C}, out{N, OH, OW, K};
-    const auto image = [&](const std::vector<int64_t>& shape) { return integers_of(shape, DType::bf16); };
+    const auto image = [&](const std::vector<int64_t>& shape) { return integers_of(shape, dtype); };
     const auto numbers = [&](std::vector<int64_t> shape) { return integers_of(std::move(shape), DType::f32); };
-    const Numbers y{out, {}, DType::bf16}, dx{in, {}, DType::bf16}, moments{{N, (OH + 3) / 4, 3, K}}, no;
+    const Numbers y{out, {}, dtype}, dx{in, {}, dtype}, moments{{N, (OH + 3) / 4, 3, K}}, no;
     const Numbers x = image(in), dy = image(out), weight = numbers({window, window, C, K});
     const std::string what = text("%lld x %lld pixels of %lld channels", static_cast<long long>(H),
-                                  static_cast<long long>(W), static_cast<long long>(C));
+                                  static_cast<long long>(W), static_cast<long long>(C)) +
+                             (tf32 ? " as tf32" : "");
     const Numbers mean = numbers({N, 2}), rstd{{N, 2}, std::vector<double>(static_cast<size_t>(2 * N), 1)};
     for (const Numbers& taken : {no, moments}) {
-      expect_as_on_cpu({"conv2d_forward", {y, taken, x, weight, no, no, no, no, no, no, no}, attributes}, what, 1e-5);
-      expect_as_on_cpu(
-          {"conv2d_forward", {y, taken, x, weight, no, mean, rstd, numbers({C}), numbers({C}), no, no}, attributes},
-          what + ", normalised", 1e-5);
+      expect_as_on_cpu({"conv2d_forward", {y, taken, x, weight, no, no, no, no, no, no, no}, attributes, tf32}, what,
+                       1e-5);
+      expect_as_on_cpu({"conv2d_forward",
+                        {y, taken, x, weight, no, mean, rstd, numbers({C}), numbers({C}), no, no},
+                        attributes,
+                        tf32},
+                       what + ", normalised", 1e-5);
     }
-    expect_as_on_cpu({"conv2d_data_gradient", {dx, no, dy, weight, no, no, no, no, no, no, no, no}, attributes}, what,
-                     1e-5);
+    expect_as_on_cpu({"conv2d_data_gradient", {dx, no, dy, weight, no, no, no, no, no, no, no, no}, attributes, tf32},
+                     what, 1e-5);
     expect_as_on_cpu({"conv2d_data_gradient",
                       {dx, no, dy, weight, image(out), numbers({N, 4, K}), no, no, no, no, no, no},
-                      attributes},
+                      attributes,
+                      tf32},
                      what + ", gradient of a normalisation", 1e-5);
     const Numbers dweight{weight.shape}, dbias{{K}};
-    expect_as_on_cpu({"conv2d_weight_gradient", {dweight, dbias, x, dy, no, no, no, no, no, no}, attributes}, what,
-                     1e-5);
-    expect_as_on_cpu(
-        {"conv2d_weight_gradient", {dweight, dbias, x, dy, mean, rstd, numbers({C}), numbers({C}), no, no}, attributes},
-        what + ", normalised", 1e-5);
-  }
+    expect_as_on_cpu({"conv2d_weight_gradient", {dweight, dbias, x, dy, no, no, no, no, no, no}, attributes, tf32},
+                     what, 1e-5);
+    expect_as_on_cpu({"conv2d_weight_gradient",
+                      {dweight, dbias, x, dy, mean, rstd, numbers({C}), numbers({C}), no, no},
+                      attributes,
+                      tf32},
+                     what + ", normalised", 1e-5);
+  };
+  for (const Shape& shape :
+       {Shape{2, 1, 1, 32, 32, 3, 1}, Shape{5, 2, 2, 64, 32, 3, 1}, Shape{9, 4, 4, 32, 130, 3, 1},
+        Shape{3, 5, 9, 62, 96, 3, 1}, Shape{1, 9, 16, 128, 3, 3, 1}, Shape{2, 8, 32, 64, 32, 3, 1},
+        Shape{1, 3, 64, 96, 64, 3, 1}, Shape{1, 2, 65, 32, 32, 3, 1}, Shape{1, 11, 31, 32, 48, 3, 1},
+        Shape{2, 7, 7, 32, 64, 5, 1}, Shape{2, 5, 7, 32, 32, 1, 1}, Shape{2, 6, 7, 64, 32, 3, 2}})
+    for (const bool tf32 : {false, true}) test(shape, tf32);
 }
 
 TEST(cuda_embeddings_of_many_turns_are_those_of_the_cpu) {

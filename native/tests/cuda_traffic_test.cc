@@ -44,6 +44,8 @@ constexpr Exception kExceptions[] = {
     {"matmul_", "cuda/ops/matmul.cu:", false},
     // As tf32, outputs pass through shared memory once, at the end, two neighbours a lane.
     {"attention_", "cuda/common/image.h:", true},
+    {"conv2d_tf32_narrow_f32", "cuda/gemm/convolution_outputs.h:", true},
+    {"conv2d_tf32_patch_narrow_f32", "cuda/gemm/convolution_outputs.h:", true},
     // A block sums a group's few numbers once.
     {"group_norm_gradient", "cuda/common/line_sums.h:", true},
     // Elements of the same size count in the same place.
@@ -120,41 +122,51 @@ std::string waste_of(const std::string& line) {
 
 // Of an image 8 rows high. Windows of 3 x 3 are read by patches, which work out what the source stands for; of 1 x 1
 // pixel by pixel.
-void add_convolution(std::vector<KernelCall>& calls, int64_t columns, int64_t K, int64_t window) {
+void add_convolution(std::vector<KernelCall>& calls, int64_t columns, int64_t K, int64_t window, bool tf32) {
   constexpr int64_t C = 64, H = 8;
+  const DType dtype = tf32 ? DType::f32 : DType::bf16;
   const std::vector<int64_t> in{1, H, columns, C}, out{1, H, columns, K};
-  const Numbers x = image(in, 1), dy = image(out, 2), weight = noise({window, window, C, K}, 3), &no = kNone;
+  const Numbers x = image(in, 1, dtype), dy = image(out, 2, dtype), weight = noise({window, window, C, K}, 3),
+                &no = kNone;
   const Numbers mean = noise({1, 8}, 4), rstd = noise({1, 8}, 5, 0.5, 1), c = noise({C}, 6);
   const double pad = window == 3 ? 1 : 0;
   const std::vector<double> attributes{1, pad, pad, 0}, with_silu{1, pad, pad, 1};
   calls.push_back(
       {"conv2d_forward",
-       {empty_image(out), {{1, H / 4, 3, K}}, x, weight, noise({K}, 4), no, no, no, no, noise({1, K}, 5), dy},
-       attributes});
-  calls.push_back({"conv2d_forward", {empty_image(out), no, x, weight, no, no, no, no, no, no, no}, attributes});
-  calls.push_back({"conv2d_forward", {empty_image(out), no, x, weight, no, mean, rstd, c, c, no, no}, with_silu});
-  calls.push_back({"conv2d_data_gradient",
-                   {empty_image(in), {{1, H / 4, 2, C}}, dy, weight, no, no, x, mean, rstd, c, c, no},
-                   attributes});
-  calls.push_back({"conv2d_data_gradient",
-                   {empty_image(in), no, dy, weight, image(out, 7), noise({1, 4, K}, 8), no, no, no, no, no, no},
-                   attributes});
+       {empty_image(out, dtype), {{1, H / 4, 3, K}}, x, weight, noise({K}, 4), no, no, no, no, noise({1, K}, 5), dy},
+       attributes,
+       tf32});
   calls.push_back(
-      {"conv2d_weight_gradient", {{{window, window, C, K}}, {{K}}, x, dy, no, no, no, no, no, no}, attributes});
+      {"conv2d_forward", {empty_image(out, dtype), no, x, weight, no, no, no, no, no, no, no}, attributes, tf32});
   calls.push_back(
-      {"conv2d_weight_gradient", {{{window, window, C, K}}, no, x, dy, mean, rstd, c, c, no, no}, with_silu});
+      {"conv2d_forward", {empty_image(out, dtype), no, x, weight, no, mean, rstd, c, c, no, no}, with_silu, tf32});
+  calls.push_back({"conv2d_data_gradient",
+                   {empty_image(in, dtype), {{1, H / 4, 2, C}}, dy, weight, no, no, x, mean, rstd, c, c, no},
+                   attributes,
+                   tf32});
+  calls.push_back(
+      {"conv2d_data_gradient",
+       {empty_image(in, dtype), no, dy, weight, image(out, 7, dtype), noise({1, 4, K}, 8), no, no, no, no, no, no},
+       attributes,
+       tf32});
+  calls.push_back(
+      {"conv2d_weight_gradient", {{{window, window, C, K}}, {{K}}, x, dy, no, no, no, no, no, no}, attributes, tf32});
+  calls.push_back(
+      {"conv2d_weight_gradient", {{{window, window, C, K}}, no, x, dy, mean, rstd, c, c, no, no}, with_silu, tf32});
 }
 
 std::vector<KernelCall> measured_calls() {
   std::vector<KernelCall> calls = aligned_calls();
-  for (int64_t window : {1, 3}) {
-    add_convolution(calls, 16, 128, window);
-    add_convolution(calls, 8, 64, window);
-    add_convolution(calls, 8, 16, window);
+  for (const bool tf32 : {false, true}) {
+    for (int64_t window : {1, 3}) {
+      add_convolution(calls, 16, 128, window, tf32);
+      add_convolution(calls, 8, 64, window, tf32);
+      add_convolution(calls, 8, 16, window, tf32);
+    }
+    // As wide as patches are, and several samples in a tile.
+    add_convolution(calls, 64, 32, 3, tf32);
+    add_convolution(calls, 4, 32, 3, tf32);
   }
-  // As wide as patches are, and several samples in a tile.
-  add_convolution(calls, 64, 32, 3);
-  add_convolution(calls, 4, 32, 3);
   return calls;
 }
 
@@ -271,9 +283,10 @@ TEST(cuda_kernels_use_whole_sectors_and_all_banks) {
     }
   }
   for (const char* kernel : {"conv2d_wide_bf16", "conv2d_square_bf16", "conv2d_narrow_bf16", "conv2d_patch_wide_bf16",
-                             "conv2d_patch_square_bf16", "conv2d_patch_narrow_bf16", "conv2d_weight_gradient_bf16",
-                             "conv2d_weight_gradient_narrow_bf16", "conv2d_weight_gradient_patch_bf16",
-                             "conv2d_weight_gradient_patch_narrow_bf16"})
+                             "conv2d_patch_square_bf16", "conv2d_patch_narrow_bf16", "conv2d_tf32_patch_wide_f32",
+                             "conv2d_tf32_patch_square_f32", "conv2d_tf32_patch_narrow_f32",
+                             "conv2d_weight_gradient_bf16", "conv2d_weight_gradient_narrow_bf16",
+                             "conv2d_weight_gradient_patch_bf16", "conv2d_weight_gradient_patch_narrow_bf16"})
     check(seen.count(kernel) == 1, std::string(kernel) + " did not run");
   for (const std::string& kernel : entries_of_images()) check(seen.count(kernel) == 1, kernel + " did not run");
   check(wasteful == 0, text("%d launches waste sectors or wavefronts", wasteful));

@@ -19,16 +19,18 @@ constexpr bool kWithoutGaps = (std::has_unique_object_representations_v<Argument
 static_assert(kWithoutGaps<PackWeightsArguments, ConvolutionArguments, MergeSegmentsArguments>,
               "arrays of structs may have no bytes between members (cuda/kernel.h)");
 
-ConvolutionPlan forward_plan(const Call& call) {
+bool is_scalar(const Tensor& image, bool tf32) { return image.dtype == DType::f32 && !tf32; }
+
+ConvolutionPlan forward_plan(const Call& call, bool tf32) {
   const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
-  return plan_convolution("conv2d_forward", conv2d_shape(call, x, y, weight), false, x, norm.mean.data, y,
-                          moments.data ? kMoments : 0);
+  return plan_convolution("conv2d_forward", conv2d_shape(call, x, y, weight), false, is_scalar(x, tf32), x,
+                          norm.mean.data, y, moments.data ? kMoments : 0);
 }
 
-ConvolutionPlan data_gradient_plan(const Call& call) {
+ConvolutionPlan data_gradient_plan(const Call& call, bool tf32) {
   const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
-  return plan_convolution("conv2d_data_gradient", conv2d_shape(call, dx, dy, weight), true, dy, normalised.data, dx,
-                          sums.data ? kSums : 0);
+  return plan_convolution("conv2d_data_gradient", conv2d_shape(call, dx, dy, weight), true, is_scalar(dy, tf32), dy,
+                          normalised.data, dx, sums.data ? kSums : 0);
 }
 
 void pack_weights(const ConvolutionPlan& plan, const Tensor& weight, bool tf32, const char* suffix,
@@ -76,7 +78,7 @@ void merge_segments(const ConvolutionPlan& plan, const Tensor& chunks, Launcher&
 void convolve(const ConvolutionPlan& plan, ConvolutionArguments a, const Tensor& source, const Tensor& weight,
               const Tensor& to, const Tensor& chunks, Launcher& launcher) {
   const char* suffix = image_suffix(to);
-  const bool scalar = to.dtype == DType::f32 && !launcher.tf32(), tf32 = to.dtype == DType::f32 && !scalar;
+  const bool scalar = is_scalar(to, launcher.tf32()), tf32 = to.dtype == DType::f32 && !scalar;
   pack_weights(plan, weight, tf32, suffix, launcher);
 
   a.source = source.data;
@@ -98,11 +100,14 @@ void convolve(const ConvolutionPlan& plan, ConvolutionArguments a, const Tensor&
 
 }  // namespace
 
-size_t conv2d_forward_scratch(const Call& call, const Limits&) { return forward_plan(call).bytes; }
+// Enough whether float32 is multiplied as tf32 or not.
+size_t conv2d_forward_scratch(const Call& call, const Limits&) {
+  return std::max(forward_plan(call, false).bytes, forward_plan(call, true).bytes);
+}
 
 void conv2d_forward(const Call& call, Launcher& launcher) {
   const auto& [y, moments, x, weight, bias, norm, shift, residual] = conv2d_forward_args(call);
-  const ConvolutionPlan plan = forward_plan(call);
+  const ConvolutionPlan plan = forward_plan(call, launcher.tf32());
   const bool silu = call.attributes[3] != 0;
   const Tensor source = plan.fused ? x : multiplied_x(x, norm, silu, launcher.scratch() + plan.source, launcher);
   ConvolutionArguments a = plan.sizes;
@@ -114,11 +119,13 @@ void conv2d_forward(const Call& call, Launcher& launcher) {
   convolve(plan, a, source, weight, y, moments, launcher);
 }
 
-size_t conv2d_data_gradient_scratch(const Call& call, const Limits&) { return data_gradient_plan(call).bytes; }
+size_t conv2d_data_gradient_scratch(const Call& call, const Limits&) {
+  return std::max(data_gradient_plan(call, false).bytes, data_gradient_plan(call, true).bytes);
+}
 
 void conv2d_data_gradient(const Call& call, Launcher& launcher) {
   const auto& [dx, sums, dy, weight, normalised, coefficients, x, norm, residual] = conv2d_data_gradient_args(call);
-  const ConvolutionPlan plan = data_gradient_plan(call);
+  const ConvolutionPlan plan = data_gradient_plan(call, launcher.tf32());
   const Tensor source =
       plan.fused ? dy : multiplied_dy(dy, normalised, coefficients, launcher.scratch() + plan.source, launcher);
   ConvolutionArguments a = plan.sizes;

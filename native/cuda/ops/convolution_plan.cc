@@ -64,20 +64,20 @@ ConvolutionPatch patch_of(const Extent& down, const Extent& across, int64_t samp
 
 // Whether patches are worth it. That follows from the shape alone, since products are summed in another order.
 bool reads_patches(const Tensor& source, const ConvolutionPatch& patch, int64_t taps) {
-  if (source.dtype != DType::bf16 || taps > kMostPatchTaps) return false;
-  // All of a part's chunk are multiplied: at most a quarter of them may be zeros that fill it up.
+  if (taps > kMostPatchTaps) return false;
+  // Chunks are multiplied whole: at most a quarter more than there is may be zeros that fill up the last.
   const int64_t C = channels(source), chunk = kTileRowBytes / element_bytes(source);
   if (4 * round_up(C, chunk) > 5 * whole_chunks(source, C)) return false;
-  // A part follows a tap, and is finished behind the next one. So at most twice as many numbers are normalised as a
-  // tile of 3 x 3 taps has.
+  // A part is fetched with every tap and finished behind the next. So patches of 3 x 3 taps have 256 pixels at most,
+  // twice those of a tile.
   if (blocks_of(patch_pixels(patch, kWidePatchTile.rows), kPatchPart) > taps - 1) return false;
   return shared_bytes(kWidePatchTile, patch) <= kPatchSharedBytes;
 }
 
 }  // namespace
 
-ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, bool data_gradient, const Tensor& source,
-                                 bool stands_for_another, const Tensor& to, int64_t numbers) {
+ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, bool data_gradient, bool scalar,
+                                 const Tensor& source, bool stands_for_another, const Tensor& to, int64_t numbers) {
   const auto expect_numbers = [&](int64_t pixels) {
     if (pixels <= kMostPixels) return;
     fail("ERR_SHAPE", kernel, "%lld pixels are more than a GPU numbers here, %lld at most",
@@ -113,7 +113,7 @@ ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, b
     return data_gradient ? data_gradient_extent(shape.W, shape.kw, step, shape.pad_left, parity)
                          : forward_extent(shape.OW, shape.kw, shape.pad_left);
   };
-  if (shape.stride == 1 && source.shape[1] == to.shape[1] && source.shape[2] == to.shape[2]) {
+  if (!scalar && shape.stride == 1 && source.shape[1] == to.shape[1] && source.shape[2] == to.shape[2]) {
     const int64_t pixels = to.shape[1] * to.shape[2];
     a.patch = patch_of(down_of(0), across_of(0), shape.N, numbers ? round_up(pixels, a.unit_pixels) : pixels);
     plan.patches = reads_patches(source, a.patch, shape.kh * shape.kw);

@@ -23,9 +23,10 @@ struct ConvolutionPlan {
   size_t source, weights, segments, bytes;
 };
 
-// From `source`, which may stand for another, to `to`; takes statistics of `numbers` (3, 2 or 0) a channel.
-ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, bool data_gradient, const Tensor& source,
-                                 bool stands_for_another, const Tensor& to, int64_t numbers);
+// From `source`, which may stand for another, to `to`; takes statistics of `numbers` (3, 2 or 0) a channel. `scalar`:
+// without the matrix unit.
+ConvolutionPlan plan_convolution(const char* kernel, const Conv2dShape& shape, bool data_gradient, bool scalar,
+                                 const Tensor& source, bool stands_for_another, const Tensor& to, int64_t numbers);
 
 struct NamedTile {
   const char* name;
