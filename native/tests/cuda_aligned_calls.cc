@@ -102,8 +102,14 @@ void add_vectors(std::vector<KernelCall>& calls) {
   const Numbers logits = noise({8, 32}, 8), rows{{8}};
   calls.push_back({"softmax_cross_entropy_forward", {number, rows, rows, logits, index}, {}});
   calls.push_back({"softmax_cross_entropy_backward", {{{8, 32}}, noise({1}, 4), logits, index}, {}});
-  calls.push_back({"matmul", {{{128, 128}}, noise({128, 64}, 9), noise({64, 128}, 10)}, {0, 0}});
-  calls.push_back({"matmul", {{{128, 128}}, noise({64, 128}, 9), noise({128, 64}, 10)}, {1, 1}});
+  // Small products, and some that are not.
+  for (const int64_t C : {64, 576}) {
+    calls.push_back({"matmul", {{{C, C}}, noise({C, 64}, 9), noise({64, C}, 10)}, {0, 0}});
+    calls.push_back({"matmul", {{{C, C}}, noise({64, C}, 9), noise({C, 64}, 10)}, {1, 1}});
+  }
+  const Numbers x64 = noise({64, 64}, 11), y64{{64, 64}};
+  calls.push_back({"linear_forward", {y64, x64, noise({64, 64}, 12), noise({64}, 13), x64}, {}});
+  calls.push_back({"linear_weight_gradient", {y64, {{64}}, x64, noise({64, 64}, 12)}, {}});
 }
 
 // What diffusion draws and asks of latents [N, 8, 8, 4], which may be encoded images.

@@ -41,7 +41,7 @@ constexpr Exception kExceptions[] = {
     {"noising_levels", "cuda/ops/noising.cu:", false},
     {"token_noising_", "cuda/ops/token_noising.cu:", false},
     // Accumulators lie in registers as the general core multiplies them; bound by operations.
-    {"matmul_", "cuda/ops/matmul.cu:", false},
+    {"matmul_f32", "cuda/ops/matmul.cu:", false},
     // As tf32, outputs pass through shared memory once, at the end, two neighbours a lane.
     {"attention_", "cuda/common/image.h:", true},
     {"conv2d_tf32_narrow_f32", "cuda/gemm/convolution_outputs.h:", true},

@@ -106,6 +106,19 @@ void add_products(Cases& cases) {
     cases.add("linear_weight_gradient", {weight, absent, x, y});
     cases.add("matmul", {noise({67, 131}), noise({67, 33}), noise({33, 131})}, {0, 0});
     cases.add("matmul", {noise({67, 131}), noise({33, 67}), noise({131, 33})}, {1, 1});
+    // Too large for a GPU's kernels of small products: by their output, and by what is summed.
+    TensorCase wide = noise({600, 520}), narrow = noise({600, 9}), tall = noise({2100, 20});
+    for (int transposed = 0; transposed < 4; transposed++) {
+      const bool a = transposed & 1, b = transposed & 2;
+      const int64_t inner = 17 - 3 * transposed;
+      cases.add(
+          "matmul",
+          {wide, noise(a ? Shape{inner, 600} : Shape{600, inner}), noise(b ? Shape{520, inner} : Shape{inner, 520})},
+          {double(a), double(b)});
+    }
+    cases.add("linear_forward", {wide, narrow, dense({9, 520}), dense({520}), wide});
+    cases.add("linear_data_gradient", {wide, narrow, dense({520, 9}), wide});
+    cases.add("linear_weight_gradient", {dense({20, 9}), dense({9}), tall, noise({2100, 9})});
     // One product, products that end with each of the lines that a thread reads, fewer than a step sums, and as many.
     for (int64_t inner : {1, 3, 6, 10, 14})
       for (int transposed = 0; transposed < 4; transposed++) {

@@ -1,7 +1,9 @@
-// Linear maps on the GPU (ops/linear.h): convolutions with a window of 1 x 1 over one image that is a row high.
+// Linear maps on the GPU (ops/linear.h): convolutions with a window of 1 x 1 over one image that is a row high. Those
+// of few rows of float32, which tell a network of time and classes, are small matrix products.
 #include "ops/linear.h"
 
 #include "cuda/ops/kernels.h"
+#include "cuda/ops/small_matmul.h"
 
 namespace diffuse::cuda {
 namespace {
@@ -38,28 +40,54 @@ auto as_weight_gradient(const Call& call, Use&& use) {
   return use(Call{tensors, kAttributes, nullptr, nullptr});
 }
 
+bool is_small(const Tensor& image, const Tensor& output, int64_t inner) {
+  return image.dtype == DType::f32 && is_small_product(rows(output), channels(output), inner);
+}
+
 }  // namespace
 
 size_t linear_forward_scratch(const Call& call, const Limits& limits) {
+  const auto& [y, x, weight, bias, residual] = linear_forward_args(call);
+  if (is_small(x, y, channels(x))) return 0;
   return as_forward(call, [&](const Call& convolution) { return conv2d_forward_scratch(convolution, limits); });
 }
 void linear_forward(const Call& call, Launcher& launcher) {
+  const auto& [y, x, weight, bias, residual] = linear_forward_args(call);
+  if (is_small(x, y, channels(x)))
+    return launch_small_product({{view(y), view(x), view(weight), channels(x), false, false},
+                                 bias.data ? f32(bias) : nullptr,
+                                 view(residual),
+                                 nullptr},
+                                launcher);
   as_forward(call, [&](const Call& convolution) { conv2d_forward(convolution, launcher); });
 }
 
 size_t linear_data_gradient_scratch(const Call& call, const Limits& limits) {
+  const auto& [dx, dy, weight, residual] = linear_data_gradient_args(call);
+  if (is_small(dy, dx, channels(dy))) return 0;
   return as_data_gradient(call,
                           [&](const Call& convolution) { return conv2d_data_gradient_scratch(convolution, limits); });
 }
 void linear_data_gradient(const Call& call, Launcher& launcher) {
+  const auto& [dx, dy, weight, residual] = linear_data_gradient_args(call);
+  if (is_small(dy, dx, channels(dy)))
+    return launch_small_product(
+        {{view(dx), view(dy), view(weight), channels(dy), false, true}, nullptr, view(residual), nullptr}, launcher);
   as_data_gradient(call, [&](const Call& convolution) { conv2d_data_gradient(convolution, launcher); });
 }
 
 size_t linear_weight_gradient_scratch(const Call& call, const Limits& limits) {
+  const auto& [dweight, dbias, x, dy] = linear_weight_gradient_args(call);
+  if (is_small(x, dweight, rows(x))) return 0;
   return as_weight_gradient(
       call, [&](const Call& convolution) { return conv2d_weight_gradient_scratch(convolution, limits); });
 }
 void linear_weight_gradient(const Call& call, Launcher& launcher) {
+  const auto& [dweight, dbias, x, dy] = linear_weight_gradient_args(call);
+  if (is_small(x, dweight, rows(x)))
+    return launch_small_product(
+        {{view(dweight), view(x), view(dy), rows(x), true, false}, nullptr, {}, dbias.data ? f32(dbias) : nullptr},
+        launcher);
   as_weight_gradient(call, [&](const Call& convolution) { conv2d_weight_gradient(convolution, launcher); });
 }
 

@@ -92,6 +92,8 @@ function addProducts(): void {
       add('matmul', { c: noise(rows, K), a, b: transposeB ? noise(K, C) : weight }, { transposeA, transposeB });
     }
   }
+  // More than a GPU's kernel of small products takes.
+  add('matmul', { c: noise(600, 520), a: noise(600, 9), b: noise(9, 520) }, { transposeA: 0, transposeB: 0 });
   for (const [N, S, heads, D] of [
     [2, 7, 3, 5],
     [1, 67, 2, 32],
