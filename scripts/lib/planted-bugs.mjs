@@ -32,13 +32,13 @@ const bugs = [
     ],
   },
   {
-    name: 'block_sum_without_first_barrier',
+    name: 'block_sum_without_barrier',
     file: 'cuda/common/reduce.h',
-    from: '  __syncthreads();\n  if (threadIdx.x % kWarp == 0)',
-    to: '  if (threadIdx.x % kWarp == 0)',
+    from: '  __syncthreads();\n  T sum = shared[0];',
+    to: '  T sum = shared[0];',
     source: 'cuda/ops/group_norm.cu',
     test: 'group_norm_statistics',
-    kinds: ['race'],
+    kinds: ['race', 'uninitialised'],
     lines: ['shared[threadIdx.x / kWarp] = value;', 'sum += shared[warp];', 'T sum = shared[0];'],
   },
   {
@@ -59,7 +59,12 @@ const bugs = [
     source: 'cuda/ops/attention.cu',
     test: 'attention_forward',
     kinds: ['race', 'uninitialised'],
-    lines: [matricesLoaded, '"cp.async'],
+    lines: [
+      matricesLoaded,
+      '"cp.async',
+      '*reinterpret_cast<Pack<T, N>*>(to) = pack;',
+      'tile[r * kMatrixStride<T, D> + c] =',
+    ],
   },
   {
     name: 'convolution_that_waits_for_too_few',
@@ -89,7 +94,7 @@ const bugs = [
     source: 'cuda/ops/reductions.cu',
     test: 'sum_pixels',
     kinds: ['race', 'uninitialised'],
-    lines: ['shared[threadIdx.x] = sum;', 'sum += shared[other];'],
+    lines: ['shared[threadIdx.x] = sum;', 'sum += shared['],
   },
   {
     name: 'optimizer_beyond_the_end',
