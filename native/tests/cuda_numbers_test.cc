@@ -281,16 +281,17 @@ TEST(cuda_sums_of_many_chunks_are_those_of_the_cpu) {
 }
 
 TEST(cuda_steps_are_clipped_as_on_the_cpu) {
-  const Numbers flat = noise({37}, 1, 0.5, 1.5), tiny = noise({37}, 2, 1e-7, 2e-7);
-  const auto expect = [&](const Numbers& gradient, double norm, double clip) {
+  const Numbers flat = noise({37}, 1, 0.5, 1.5), tiny = noise({37}, 2, 1e-7, 2e-7), zeros = noise({37}, 3, 0, 0);
+  const auto expect = [&](const Numbers& gradient, const Numbers& moments, double norm, double clip) {
     expect_as_on_cpu({"adamw_ema",
-                      {flat, flat, flat, flat, gradient, {{1}, {norm}}},
+                      {flat, moments, moments, flat, gradient, {{1}, {norm}}},
                       {0.1, 0.9, 0.9, 1e-8, 0.5, 0.1, 0.1, clip, 0.9, 1}},
                      text("clipped to %g", clip), 1e-6);
   };
   // 0: not at all.
-  for (const double clip : {0.0, 0.3, 5.0}) expect(flat, 2, clip);
-  expect(tiny, 1e-6, 1.5e-6);
+  for (const double clip : {0.0, 0.3, 5.0}) expect(flat, flat, 2, clip);
+  // What keeps the divisor from 0 counts here.
+  expect(tiny, zeros, 1e-6, 1.5e-6);
 }
 
 TEST(cuda_steps_are_skipped_where_the_gradient_is_not_finite) {
