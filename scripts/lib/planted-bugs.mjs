@@ -11,9 +11,9 @@ const loaded = '*reinterpret_cast<const Pack<T, N>*>(from)';
 const matricesLoaded = '"r"(address)';
 
 /**
- * `file` is changed where it has the text `from`, exactly once; `source` is compiled, `test` run (on few
- * shapes; with `whole` on all). The first finding is of one of `kinds`;
- * its line, and of a race also that of the access before, has one of the texts `lines`.
+ * `file` is changed where it has the text `from`, exactly once, `source` is compiled and `test` run, on few shapes or, with `whole`, on all. The
+ * first finding is of one of `kinds`; its line, and of a race also that of the access before, has one of the texts `lines`. Whoever changes such
+ * a place in a kernel plants the bug anew.
  */
 const bugs = [
   {
