@@ -174,6 +174,7 @@ __device__ __forceinline__ void write_rows(const Accumulator (&c)[Tiles][Columns
   constexpr int kRows = 16 * Tiles, kColumns = 8 * Columns, kStride = kMatrixStride<T, D>;
   const int lane = threadIdx.x % kWarp;
   const int32_t rows = min(kRows, shape.positions - first), columns = min(kColumns, shape.head_channels - first_column);
+  if (rows <= 0) return;
   __syncwarp();
 #pragma unroll
   for (int i = 0; i < Tiles; i++) {
