@@ -120,6 +120,10 @@ void add_products(Cases& cases) {
     cases.add("linear_data_gradient", {wide, narrow, dense({520, 9}), wide});
     cases.add("linear_weight_gradient", {dense({20, 9}), dense({9}), tall, noise({2100, 9})});
     // One product, products that end with each of the lines that a thread reads, fewer than a step sums, and as many.
+    // A GPU takes those of 4100 rows in large tiles.
+    if (!quick())
+      for (int64_t inner : {1, 10})
+        cases.add("matmul", {noise({4100, 9}), noise({4100, inner}), noise({9, inner})}, {0, 1});
     for (int64_t inner : {1, 3, 6, 10, 14})
       for (int transposed = 0; transposed < 4; transposed++) {
         const bool a = transposed & 1, b = transposed & 2;
