@@ -2,8 +2,7 @@ import { Graph, type Value } from '@diffuse/core';
 import { expect } from 'vitest';
 import { kernelSignature } from '../../core/src/native/kernels.ts';
 import { type CaseResult, type OpCase, opCases } from '../src/index.ts';
-import { describeOnCpus } from './on-cpus.ts';
-import { describeOnGpus } from './on-gpus.ts';
+import { describeOnCpus, describeOnGpus } from './op-suite.ts';
 
 /**
  * Rounding to bf16 changes a number by 2^-8 of itself at most. What the matrix unit multiplies (weights, attention's probabilities)

@@ -1,7 +1,6 @@
 import { expect } from 'vitest';
 import { type CaseResult, type OpCase, opCases } from '../src/index.ts';
-import { describeOnCpus } from './on-cpus.ts';
-import { describeOnGpus } from './on-gpus.ts';
+import { describeOnCpus, describeOnGpus } from './op-suite.ts';
 
 function judge({ tolerance = 2e-6 }: OpCase, { outputErrors, gradientErrors }: CaseResult, views: boolean): void {
   for (const [name, error] of Object.entries(outputErrors)) {
