@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const project = (name: string, include: string[], more: object = {}) => ({
@@ -15,6 +16,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['@diffuse/source', 'module', 'node', 'development|production'] } },
   test: {
     pool: 'forks',
+    // Of few cores none can be spared for the process that only gives out files.
+    maxWorkers: availableParallelism(),
     reporters: ['default', './scripts/summary-reporter.ts'],
     coverage: { provider: 'v8', include: ['packages/*/src/**/*.ts'], reporter: ['text'] },
     projects: [
