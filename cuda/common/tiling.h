@@ -25,9 +25,8 @@ __device__ __forceinline__ Walk walk_of(const Tiling& t, int32_t channels) {
   walk.channel = (column_block * t.columns + threadIdx.x % t.columns) * t.width;
   const int64_t pixel = walk.block * t.block_pixels;
   walk.begin = walk.sample * t.pixels + pixel;
-  walk.first = walk.begin + line;
   walk.last = walk.begin + min(t.pixels - pixel, t.block_pixels);
-  if (line >= t.height || walk.channel >= channels || walk.first > walk.last) walk.first = walk.last;
+  walk.first = line < t.height && walk.channel < channels ? min(walk.begin + line, walk.last) : walk.last;
   return walk;
 }
 

@@ -228,7 +228,11 @@ void add_turns(Cases& cases) {
   cases.add("cast", {x, half});
   cases.add("embedding_forward", {noise({1300, 40}), dense({4, 40}), indices(1300, 4)});
   cases.of_views = false;
-  // The same of four elements at a time of samples.
+  // Pixels of a block that are a multiple of those that its threads take at once.
+  TensorCase whole = noise({2, 16, 16, 64}), numbers = noise({2, 128});
+  cases.add("scale_shift_forward", {whole, whole, numbers});
+  cases.add("scale_shift_backward", {whole, numbers, whole, whole, numbers});
+  // Several turns of four elements at a time of samples.
   TensorCase samples = noise({7, 40, 55, 2});
   cases.add("dropout", {samples, samples}, {0.3, 1, 2, 3, 4, 5});
   cases.add("random_normal", {samples}, {1, 2, 3, 4, 5});
