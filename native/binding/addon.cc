@@ -228,7 +228,8 @@ struct Classes {
 };
 
 // Devices without a handle, whose last jobs still go on: a process that ends waits for them, so that drivers are left
-// in order. Not for those that have handles: process.exit() in the midst of something shall end it.
+// in order. Not for those that have handles, nor for programs and buffers that were left to the collector:
+// process.exit() in the midst of something shall end it.
 class ClosingDevices {
  public:
   static ClosingDevices& instance() {
@@ -236,22 +237,37 @@ class ClosingDevices {
     static ClosingDevices devices;
     return devices;
   }
-  void add(std::shared_future<void> ended) {
+  void add(const std::shared_ptr<Device>& device) {
     std::lock_guard lock(mutex_);
-    const auto is_ready = [](const auto& other) { return other.wait_for(std::chrono::seconds(0)) == kReady; };
-    ended_.erase(std::remove_if(ended_.begin(), ended_.end(), is_ready), ended_.end());
-    ended_.push_back(std::move(ended));
+    const auto has_ended = [](const Closing& other) {
+      return other.ended.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+    };
+    closing_.erase(std::remove_if(closing_.begin(), closing_.end(), has_ended), closing_.end());
+    closing_.push_back({device, device->executor().ended()});
   }
   ~ClosingDevices() {
     // A GPU that hangs shall not keep the process.
     const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    for (const auto& ended : ended_) ended.wait_until(latest);
+    for (const Closing& closing : closing_) {
+      if (auto device = closing.device.lock()) {
+        // Kept behind the last job; where that takes the device down it is dropped, which ends the waiting too.
+        auto last = std::make_shared<std::promise<void>>();
+        const std::future<void> done = last->get_future();
+        device->executor().submit([last = std::move(last)] { last->set_value(); });
+        device.reset();
+        done.wait_until(latest);
+      }
+      if (closing.device.expired()) closing.ended.wait_until(latest);
+    }
   }
 
  private:
-  static constexpr std::future_status kReady = std::future_status::ready;
+  struct Closing {
+    std::weak_ptr<Device> device;
+    std::shared_future<void> ended;
+  };
   std::mutex mutex_;
-  std::vector<std::shared_future<void>> ended_;
+  std::vector<Closing> closing_;
 };
 
 class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
@@ -271,7 +287,7 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
  private:
   void drop() {
     if (!device_) return;
-    ClosingDevices::instance().add(device_->executor().ended());
+    ClosingDevices::instance().add(device_);
     device_.reset();
   }
   Device& device() const {

@@ -119,6 +119,21 @@ describe('life and death', () => {
     expect(JSON.parse(stdout).grown).toBeLessThan(64 * 2 ** 20);
   });
 
+  test('a process that exits does not wait for what is held of a closed device', async () => {
+    const script = `import { openDevice } from '@diffuse/core';
+      openDevice('cpu').then((device) => {
+        globalThis.kept = device.allocate(64);
+        device.dispose();
+        process.on('exit', () => console.log(Date.now()));
+        process.exit();
+      });`;
+    const { stdout } = await run('npx', ['tsx', '--conditions=@diffuse/source', '-e', script], {
+      cwd: join(here, '../../../..'),
+    });
+    // It would wait for ten seconds.
+    expect(Date.now() - Number(stdout)).toBeLessThan(8000);
+  });
+
   // The worker is the first and only one in its process to load the addon, so that its exit would unmap it.
   test.each(['idle', 'busy'])('an addon loaded in a worker survives the exit of the worker (%s)', async (when) => {
     const { stdout } = await run('node', [join(here, 'worker-exit.mjs'), addonPath(), when]);
