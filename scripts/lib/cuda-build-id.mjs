@@ -1,6 +1,6 @@
 // The id by which the addon and the images of its CUDA kernels know that they belong together. The build of the addon and the build of the
 // images both take it from here (scripts/cuda-build-id.mjs, scripts/lib/cuda.mjs); the addon compares them before it loads an image
-// (native/cuda/images.cc), since a kernel that is launched with the arguments of another build reads and writes anywhere.
+// (native/cuda/image_folder.cc), since a kernel that is launched with the arguments of another build reads and writes anywhere.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

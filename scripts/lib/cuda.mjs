@@ -36,7 +36,7 @@ export const ptxFolder = join(root, 'build/cuda/ptx');
 /** Where the addon of this checkout looks for images. */
 export const imageFolder = join(root, 'build/Release/cuda');
 
-/** Beside the images: which build of the addon they are for, and what they were made of; read by native/cuda/images.cc. */
+/** Beside the images: which build of the addon they are for, and what they were made of; read by native/cuda/image_folder.cc. */
 export const factsFile = 'images.txt';
 
 /** The device code, one path from the root for each image. */
