@@ -233,7 +233,9 @@ function report(image) {
   console.log(
     `${name}: ${noticed} of ${chosen.length} mutants noticed, ${explained.length} explained, ${unexplained.length} not (${possible.length} possible)`,
   );
-  for (const mutant of unexplained.sort((a, b) => a.index - b.index)) console.log(`  survived: ${describe(mutant)}`);
+  const inOrder = (mutants) => mutants.sort((a, b) => a.index - b.index);
+  for (const mutant of inOrder(explained)) console.log(`  explained: ${describe(mutant)}`);
+  for (const mutant of inOrder(unexplained)) console.log(`  survived: ${describe(mutant)}`);
 }
 for (const image of images) if (image.waiting === 0) report(image);
 await inParallel(

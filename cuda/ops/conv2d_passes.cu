@@ -1,4 +1,6 @@
 // What is done before and after the products of convolutions (ops/conv2d.h). All of it is bound by bytes.
+#include <type_traits>
+
 #include "common/image.h"
 #include "common/instructions.h"
 #include "cuda/arguments/conv2d.h"
@@ -11,9 +13,9 @@ namespace diffuse::cuda {
 __device__ __forceinline__ float weight_at(const PackWeightsArguments& arguments, const ConvolutionLattice& lattice,
                                            int32_t depth, int32_t output) {
   const int32_t tap = depth / arguments.padded_channels, source = depth % arguments.padded_channels;
-  const int32_t existing = arguments.data_gradient ? arguments.weight.channels : arguments.channels;
-  if (output >= arguments.output_channels || source >= existing || tap >= lattice.window_rows * lattice.window_columns)
-    return 0;
+  const int32_t sources = arguments.data_gradient ? arguments.weight.channels : arguments.channels;
+  const int32_t outputs = arguments.data_gradient ? arguments.channels : arguments.weight.channels;
+  if (output >= outputs || source >= sources || tap >= lattice.window_rows * lattice.window_columns) return 0;
   const int32_t a = lattice.weight_row + tap / lattice.window_columns * arguments.tap_step;
   const int32_t b = lattice.weight_column + tap % lattice.window_columns * arguments.tap_step;
   const int64_t place = static_cast<int64_t>(a * arguments.window_columns + b) * arguments.channels;
@@ -32,18 +34,20 @@ __device__ __forceinline__ void pack(const PackWeightsArguments& arguments) {
   const int lane = threadIdx.x % kPackTile, first = threadIdx.x / kPackTile;
   constexpr int kStep = kPassThreads / kPackTile;
   if (!arguments.data_gradient) {
-    for (int i = first; i < kPackTile; i += kStep)
-      tile[i][lane] = weight_at(arguments, lattice, first_depth + i, first_output + lane);
+#pragma unroll
+    for (int i = 0; i < kPackTile; i += kStep)
+      tile[first + i][lane] = weight_at(arguments, lattice, first_depth + first + i, first_output + lane);
     __syncthreads();
   }
   if (first_depth + lane >= lattice.depth) return;
-  for (int i = first; i < kPackTile; i += kStep) {
+#pragma unroll
+  for (int i = 0; i < kPackTile; i += kStep) {
+    const int32_t output = first_output + first + i;
     const float value =
-        arguments.data_gradient ? weight_at(arguments, lattice, first_depth + lane, first_output + i) : tile[lane][i];
-    if (first_output + i >= arguments.padded_outputs) return;
-    T* to =
-        static_cast<T*>(arguments.to) + lattice.first_weight + static_cast<int64_t>(first_output + i) * lattice.depth;
-    to[first_depth + lane] = from_float<T>(arguments.tf32 ? __uint_as_float(to_tf32(value)) : value);
+        arguments.data_gradient ? weight_at(arguments, lattice, first_depth + lane, output) : tile[lane][first + i];
+    T* to = static_cast<T*>(arguments.to) + lattice.first_weight + static_cast<int64_t>(output) * lattice.depth;
+    to[first_depth + lane] =
+        from_float<T>(std::is_same_v<T, float> && arguments.tf32 ? __uint_as_float(to_tf32(value)) : value);
   }
 }
 

@@ -15,9 +15,9 @@ namespace {
 struct Moments {
   float count = 0, mean = 0, squares = 0;
 
-  // Chan, Golub and LeVeque 1979.
+  // Chan, Golub and LeVeque 1979. Counts are whole numbers, and of two that are 0 the share is 0.
   __device__ __forceinline__ void merge(const Moments& other) {
-    const float all = count + other.count, share = all > 0 ? other.count / all : 0, delta = other.mean - mean;
+    const float all = count + other.count, share = other.count / fmaxf(all, 1), delta = other.mean - mean;
     squares += other.squares + delta * delta * count * share;
     mean += delta * share;
     count = all;
@@ -52,7 +52,7 @@ __device__ __forceinline__ void channel_moments(const ChannelMomentsArguments& a
 #pragma unroll
   for (int k = 0; k < Width; k++) {
     Moments own{count, mean[k], squares[k]};
-    for (int distance = t.columns; distance < kWarp; distance *= 2)
+    for (int distance = t.columns; distance != kWarp; distance *= 2)
       own.merge({__shfl_xor_sync(kAllLanes, own.count, distance), __shfl_xor_sync(kAllLanes, own.mean, distance),
                  __shfl_xor_sync(kAllLanes, own.squares, distance)});
     if (lane < t.columns) of_warp[warp][line_place<float>(lane * Width + k)] = own;

@@ -188,13 +188,10 @@ extern "C" __global__ void __launch_bounds__(kTokenDenoisingLossThreads, kBlocks
     if (q != 0) others += q * at.forward(k) * (1 - at.before) * at.limit_of(k) / model(at, p, totals, k);
   }
   others = warp_sum(others);
-  double mean = 0;
-  for (int32_t x = lane; x < at.K; x += kWarp) mean += p.probability(x) * slope_of(at, p, totals, others, x);
-  mean = warp_sum(mean);
   float* dx = row<float>(arguments.dlogits, m);
   for (int32_t x = lane; x < at.K; x += kWarp) {
     const double probability = p.probability(x);
-    const double bound = arguments.levels * probability * (slope_of(at, p, totals, others, x) - mean);
+    const double bound = arguments.levels * probability * slope_of(at, p, totals, others, x);
     dx[x] = static_cast<float>(factor * (bound + weight * (probability - (x == at.token ? 1.0 : 0.0))));
   }
 }

@@ -4,13 +4,12 @@
 #include <napi.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <future>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <vector>
 
+#include "binding/closing_devices.h"
 #include "binding/convert.h"
 #include "cpu/cpu_device.h"
 #include "cpu/dispatch.h"
@@ -227,49 +226,6 @@ struct Classes {
   Napi::FunctionReference buffer, program, device;
 };
 
-// Devices without a handle, whose last jobs still go on: a process that ends waits for them, so that drivers are left
-// in order. Not for those that have handles, nor for programs and buffers that were left to the collector:
-// process.exit() in the midst of something shall end it.
-class ClosingDevices {
- public:
-  static ClosingDevices& instance() {
-    // Made when the first device is closed, and so destroyed before the drivers that devices have loaded.
-    static ClosingDevices devices;
-    return devices;
-  }
-  void add(const std::shared_ptr<Device>& device) {
-    std::lock_guard lock(mutex_);
-    const auto has_ended = [](const Closing& other) {
-      return other.ended.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-    };
-    closing_.erase(std::remove_if(closing_.begin(), closing_.end(), has_ended), closing_.end());
-    closing_.push_back({device, device->executor().ended()});
-  }
-  ~ClosingDevices() {
-    // A GPU that hangs shall not keep the process.
-    const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    for (const Closing& closing : closing_) {
-      if (auto device = closing.device.lock()) {
-        // Kept behind the last job; where that takes the device down it is dropped, which ends the waiting too.
-        auto last = std::make_shared<std::promise<void>>();
-        const std::future<void> done = last->get_future();
-        device->executor().submit([last = std::move(last)] { last->set_value(); });
-        device.reset();
-        done.wait_until(latest);
-      }
-      if (closing.device.expired()) closing.ended.wait_until(latest);
-    }
-  }
-
- private:
-  struct Closing {
-    std::weak_ptr<Device> device;
-    std::shared_future<void> ended;
-  };
-  std::mutex mutex_;
-  std::vector<Closing> closing_;
-};
-
 class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -286,9 +242,7 @@ class DeviceHandle : public Napi::ObjectWrap<DeviceHandle> {
 
  private:
   void drop() {
-    if (!device_) return;
-    ClosingDevices::instance().add(device_);
-    device_.reset();
+    if (device_) let_go(std::move(device_));
   }
   Device& device() const {
     if (!device_) disposed("this device");

@@ -16,7 +16,8 @@
 // bound = mean over tokens of T kl, an estimate of the variational bound in nats a token, but for its constant
 // crossEntropy = mean of -ln p_i     loss = bound + crossEntropyWeight crossEntropy; only loss is differentiated:
 //   g_x = d(T kl)/dp_x = T (1/Z - (q_x F_x b / P_x + Σ_k q_k F_k (1 - b) m_k / P_k) / e_x) where e_x > 0, else 0
-//   dlogits_x = dloss / (N L) (p_x (g_x - Σ_y p_y g_y) + crossEntropyWeight (p_x - [x = i]))
+//   dlogits_x = dloss / (N L) (p_x g_x + crossEntropyWeight (p_x - [x = i]))
+// The softmax's own gradient would take Σ_y p_y g_y off g_x; it is 0, for kl stays as it is where all p grow alike.
 // A masked state's kl is the weighted cross-entropy (b - a) / (1 - a) (-ln p_i); a state that is no mask has kl 0 where
 // nothing else can have led to it. Computed in float64. Tokens and timesteps out of range fail with ERR_ARGUMENT, as
 // does a state that the token cannot have become.

@@ -120,7 +120,7 @@ TEST(cuda_hybrid_losses_of_every_kind_are_those_of_the_cpu) {
 
 TEST(cuda_token_losses_are_those_of_the_cpu) {
   // More kinds than a warp has lanes.
-  for (const int64_t K : {int64_t{2}, int64_t{5}, int64_t{70}})
+  for (const int64_t K : {int64_t{1}, int64_t{2}, int64_t{5}, int64_t{70}})
     for (const bool masks : {false, true}) {
       const int64_t N = 4, L = 6, S = K + (masks ? 1 : 0);
       const Numbers tokens = generate(

@@ -66,12 +66,12 @@ TEST(cuda_refuses_data_in_the_words_of_the_cpu) {
   denoise(integers({1, 3}, {0, 4, 9}), 1, 4);
   denoise(integers({1, 3}, {2, 2, 1}), 1, 2);
   denoise(integers({1, 3}, {0, 1, 2}), 1, -1);
-  // The last token alone, of the second sample; those before it are right.
+  // The last token alone, of the second sample; those before it are right, of which one has changed its state.
   const auto denoise_last = [&](int64_t states_of_token, double token, int64_t state) {
     const Numbers last = integers({2, 3}, {0, 1, 2, 3, 0, token}), level{{2}, {0, 1}}, logits = noise({2, 3, 4}, 4);
     const Numbers told = generate({2, 3, states_of_token}, [&](int64_t i) {
       const int64_t m = i / states_of_token;
-      return i % states_of_token == (m < 5 ? m % 4 : state) ? 1.0 : 0.0;
+      return i % states_of_token == (m == 1 ? states_of_token - 1 : m < 5 ? m % 4 : state) ? 1.0 : 0.0;
     });
     expect_refused_as_on_cpu({"token_denoising_loss_forward", {one, one, one, logits, last, told, level, keep}, {0}});
     expect_refused_as_on_cpu(

@@ -219,6 +219,8 @@ std::vector<KernelCall> calls_of_packs(DType dtype) {
            {"weighted_mse_forward", {one, two, a, b, weight}, {}},
            {"weighted_mse_backward", {y, given, a, b, weight}, {}},
            {"add_channels", {y, a, noise({2, 64}, 5)}, {}},
+           {"matmul", {{{16, 32}}, noise({16, 128}, 6), noise({128, 32}, 7)}, {0, 0}},
+           {"matmul", {{{16, 32}}, noise({128, 16}, 6), noise({32, 128}, 7)}, {1, 1}},
            {"random_normal", {y}, {1, 2, 3, 4, 5}},
            {"random_uniform", {y}, {1, 2, 3, 4, 5, -1, 1}},
            {"gradient_norm", {one, noise({4096}, 1)}, {}},

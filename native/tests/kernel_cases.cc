@@ -110,7 +110,7 @@ void add_products(Cases& cases) {
     TensorCase wide = noise({600, 520}), narrow = noise({600, 9}), tall = noise({2100, 20});
     for (int transposed = 0; transposed < 4; transposed++) {
       const bool a = transposed & 1, b = transposed & 2;
-      const int64_t inner = 17 - 3 * transposed;
+      const int64_t inner = 35 - 3 * transposed;
       cases.add(
           "matmul",
           {wide, noise(a ? Shape{inner, 600} : Shape{600, inner}), noise(b ? Shape{520, inner} : Shape{inner, 520})},
@@ -119,11 +119,19 @@ void add_products(Cases& cases) {
     cases.add("linear_forward", {wide, narrow, dense({9, 520}), dense({520}), wide});
     cases.add("linear_data_gradient", {wide, narrow, dense({520, 9}), wide});
     cases.add("linear_weight_gradient", {dense({20, 9}), dense({9}), tall, noise({2100, 9})});
-    // One product, products that end with each of the lines that a thread reads, fewer than a step sums, and as many.
-    // A GPU takes those of 4100 rows in large tiles.
-    if (!quick())
-      for (int64_t inner : {1, 10})
-        cases.add("matmul", {noise({4100, 9}), noise({4100, inner}), noise({9, inner})}, {0, 1});
+    // Sums that end with each of the lines that a thread of a GPU reads, in the first step and in the second. It takes
+    // 4100 rows in large tiles.
+    cases.of_views = true;
+    for (int64_t inner : quick() ? std::vector<int64_t>{} : std::vector<int64_t>{1, 6, 10, 14, 17, 22, 26, 30})
+      for (int transposed = 0; transposed < 4; transposed++) {
+        const bool a = transposed & 1, b = transposed & 2;
+        cases.add("matmul",
+                  {noise({4100, 9}), noise(a ? Shape{inner, 4100} : Shape{4100, inner}),
+                   noise(b ? Shape{9, inner} : Shape{inner, 9})},
+                  {double(a), double(b)});
+      }
+    cases.of_views = false;
+    // One product, fewer products than a step sums, and as many.
     for (int64_t inner : {1, 3, 6, 10, 14})
       for (int transposed = 0; transposed < 4; transposed++) {
         const bool a = transposed & 1, b = transposed & 2;
@@ -187,7 +195,7 @@ void add_normalisation(Cases& cases) {
                                  {2, 13, 64, 4},
                                  {9, 1, 8, 2}}) {
     TensorCase x = noise({N, H, H, C}), mean = dense({N, groups}), rstd = positive({N, groups}), c = dense({C});
-    for (int64_t chunk : {int64_t{1}, 4 * H, int64_t{64}}) {
+    for (int64_t chunk : {int64_t{1}, 4 * H, int64_t{144}}) {
       const int64_t chunks = (H * H + chunk - 1) / chunk;
       TensorCase sums = noise({N, chunks, 2, C}), moments = positive({N, chunks, 3, C});
       cases.add("channel_moments", {moments, x}, {double(chunk)});

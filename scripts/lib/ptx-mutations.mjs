@@ -72,6 +72,78 @@ const changes = [
   },
 ];
 
+/** The lines that add to the address of the only array of shared memory of an entry, which is 0. */
+function additionsToNothing(lines) {
+  const found = new Set();
+  let arrays = new Set();
+  let addresses = new Map();
+  let additions = [];
+  const close = () => {
+    if (arrays.size === 1) for (const index of additions) found.add(index);
+    arrays = new Set();
+    addresses = new Map();
+    additions = [];
+  };
+  for (const [index, line] of lines.entries()) {
+    if (/\.entry\s/.test(line)) close();
+    const [, register, name] = /^\s*mov\.u(?:32|64)\s+(%\w+), ([A-Za-z_$][\w$]*);/.exec(line) ?? [];
+    if (register !== undefined) {
+      addresses.set(register, name);
+      arrays.add(name);
+    }
+    const [, addend] = /^\s*mad\.lo\.[su]\d+\s.*, (%\w+);/.exec(line) ?? [];
+    if (addend !== undefined && addresses.has(addend)) additions.push(index);
+  }
+  close();
+  return found;
+}
+
+const integerWork =
+  /^\s*(?:@!?%p\d+\s+)?(setp|add|sub|and|or|xor|shl|shr|mad|mul|min|max|selp|mov)\.[\w.]+\s+(%\w+), (.*);/;
+
+/** The lines that compute with a half of a float64: kernels take none apart, functions of the library do. */
+function workOnHalves(lines) {
+  const found = new Set();
+  let halves = new Set();
+  for (const [index, line] of lines.entries()) {
+    if (/\.entry\s/.test(line)) halves = new Set();
+    const [, low, high] = /^\s*mov\.b64\s+\{(%\w+), (%\w+)\}, %fd\d+;/.exec(line) ?? [];
+    if (low !== undefined) for (const half of [low, high]) if (half !== '%temp') halves.add(half);
+    const [, operation, result, operands] = integerWork.exec(line) ?? [];
+    if (operands === undefined || !operands.split(', ').some((register) => halves.has(register))) continue;
+    found.add(index);
+    if (operation !== 'setp') halves.add(result);
+  }
+  return found;
+}
+
+/**
+ * Whether a comparison of two integers does nothing but choose between the two, with other conditions or without: where they are equal the
+ * choice is none.
+ */
+function choosesOne(lines, index) {
+  const comparison = /^\s*setp\.(?:l[te]|g[te]|hi|hs|lo|ls)\.[su]\d+\s+(%p\d+), ([^,]+), ([^,]+);/.exec(lines[index]);
+  if (!comparison) return false;
+  const [, compared, ...numbers] = comparison;
+  const onlyUse = (from, predicate) => {
+    const pattern = new RegExp(`${predicate}\\b`);
+    const uses = [];
+    for (let i = from + 1; i < lines.length && !/\.entry\s/.test(lines[i]); i++)
+      if (pattern.test(lines[i])) uses.push(i);
+    return uses.length === 1 ? uses[0] : undefined;
+  };
+  let at = index;
+  for (let predicate = compared; ; ) {
+    at = onlyUse(at, predicate);
+    if (at === undefined) return false;
+    const [, joined] = /^\s*(?:and|or)\.pred\s+(%p\d+),/.exec(lines[at]) ?? [];
+    if (joined === undefined) break;
+    predicate = joined;
+  }
+  const [, ...choices] = /^\s*selp\.b\d+\s+%\w+, ([^,]+), ([^,]+), %p\d+;/.exec(lines[at]) ?? [];
+  return choices.length === 2 && choices.every((choice) => numbers.includes(choice)) && choices[0] !== choices[1];
+}
+
 /**
  * The indices of lines by which the compiler chooses between two ways to the same result, or guards against numbers that do not occur.
  * What the source says is not in them.
@@ -82,7 +154,10 @@ function choicesOfTheCompiler(lines) {
     const at = lines.slice(from + 1, from + 1 + most).findIndex((line) => pattern.test(line));
     return at < 0 ? undefined : from + 1 + at;
   };
+  for (const index of [...workOnHalves(lines), ...additionsToNothing(lines)]) found.add(index);
   for (const [index, line] of lines.entries()) {
+    // Is it a number?
+    if (/^\s*setp\.(?:gtu|leu)\.f64\s+%p\d+, %fd\d+, 0d7FF0000000000000;/.test(line)) found.add(index);
     // Divisions of 64 bits are done in 32 where both numbers fit.
     const [, halves] = /^\s*and\.b64\s+(%rd\d+), %rd\d+, -4294967296;/.exec(line) ?? [];
     if (halves !== undefined) {
@@ -162,7 +237,10 @@ export function mutantsOf(ptx) {
       add('flipped predicate', `${flipped}${instruction}`);
     }
     for (const change of changes) {
-      for (const [name, to] of change(instruction)) add(name, to === '' ? '' : `${guard}${to}`);
+      for (const [name, to] of change(instruction)) {
+        const isComparison = to.startsWith('setp.') && name !== 'shifted bound';
+        if (!isComparison || !choosesOne(lines, index)) add(name, to === '' ? '' : `${guard}${to}`);
+      }
     }
   }
   return mutants;

@@ -172,11 +172,9 @@ void token_denoising_loss_backward(const Call& call) {
       double* slope = p + K;
       softmax(row(in.logits, m), K, at.token, p);
       divergence(at, K, in.S, p, slope);
-      double mean = 0;
-      for (int64_t x = 0; x < K; x++) mean += p[x] * slope[x];
       float* dx = row(dlogits, m);
       for (int64_t x = 0; x < K; x++) {
-        const double bound = static_cast<double>(in.T) * p[x] * (slope[x] - mean);
+        const double bound = static_cast<double>(in.T) * p[x] * slope[x];
         dx[x] = static_cast<float>(factor * (bound + weight * (p[x] - (x == at.token ? 1.0 : 0.0))));
       }
     }

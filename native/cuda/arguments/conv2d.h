@@ -34,15 +34,13 @@ constexpr int kPackTile = 32;
 constexpr int kTileRowBytes = 64;
 
 // conv2d_pack: float32 weights [kh, kw, C, K] as rows of `depth` elements, one a channel of the outputs: tap by tap
-// the channels of the source. Zeros fill both up to whole tiles.
+// the channels of the source. Zeros fill both up; rows are written by whole tiles.
 struct PackWeightsArguments {
   View weight;
   void* to;
   int32_t window_columns;   // of the weights
   int32_t channels;         // C
   int32_t padded_channels;  // of the source, to whole 128 bits
-  int32_t output_channels;  // rows that exist
-  int32_t padded_outputs;   // rows that are written
   int32_t tap_step;         // 1, or -1 and -2 where the window is flipped
   int32_t data_gradient;    // sources are K, outputs are C
   int32_t tf32;             // rounded to tf32

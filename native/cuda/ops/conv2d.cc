@@ -42,8 +42,6 @@ void pack_weights(const ConvolutionPlan& plan, const Tensor& weight, bool tf32, 
   a.window_columns = static_cast<int32_t>(weight.shape[1]);
   a.channels = static_cast<int32_t>(weight.shape[2]);
   a.padded_channels = sizes.padded_channels;
-  a.output_channels = sizes.to.channels;
-  a.padded_outputs = plan.padded_outputs;
   a.tap_step = plan.tap_step;
   a.data_gradient = plan.data_gradient;
   a.tf32 = tf32;
@@ -54,8 +52,7 @@ void pack_weights(const ConvolutionPlan& plan, const Tensor& weight, bool tf32, 
   }
   if (depth == 0) return;
   launcher.launch("conv2d_passes", std::string("conv2d_pack_") + suffix,
-                  {blocks_of(depth, kPackTile), blocks_of(a.padded_outputs, kPackTile), plan.lattices}, kPassThreads,
-                  a);
+                  {blocks_of(depth, kPackTile), plan.padded_outputs / kPackTile, plan.lattices}, kPassThreads, a);
 }
 
 void merge_segments(const ConvolutionPlan& plan, const Tensor& chunks, Launcher& launcher) {

@@ -13,6 +13,7 @@ constexpr int64_t kScratchAlignment = 256;
 constexpr int64_t kChunkRows = 4;
 // Columns of the widest tile.
 constexpr int64_t kOutputStep = 128;
+static_assert(kOutputStep % kPackTile == 0);
 // Pixels are numbered in 31 bits, and the rows of a tile and its patch may reach over their end.
 constexpr int64_t kMostPixels = INT_MAX - 512;
 // Patches leave room for two blocks where a multiprocessor has 100 KB, 1 KB of a block for the system.

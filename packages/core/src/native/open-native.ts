@@ -44,7 +44,10 @@ export async function openGpu(ordinal: number, options: OpenNativeOptions): Prom
   return openUnchecked(gpu, options.tf32);
 }
 
-/** The first GPU that can be used, else the CPU; says why a GPU that there is, or a driver, is passed over. */
+/**
+ * The first GPU that can be used, else the CPU; says why a GPU that there is, or a driver, is passed over. Of a GPU that this build never
+ * could use, such as an old one for the screen, nothing is said where another one serves.
+ */
 export async function openBest(options: OpenNativeOptions): Promise<NativeDevice> {
   if (options.isa !== '') return openCpu(options);
   const status = loadAddon().cudaDevices();
@@ -52,15 +55,18 @@ export async function openBest(options: OpenNativeOptions): Promise<NativeDevice
     if (expectsGpu(status)) options.warn(`computing on the CPU: ${status.reason}`);
     return openCpu(options);
   }
-  const problems: string[] = [];
-  for (const { ordinal } of status.devices) {
+  const unsuitable: string[] = [];
+  const failed: string[] = [];
+  for (const { ordinal, reason } of status.devices) {
     try {
-      return await openGpu(ordinal, options);
+      const gpu = await openGpu(ordinal, options);
+      if (failed.length > 0) options.warn(`computing on ${gpu.name}: ${failed.join('; ')}`);
+      return gpu;
     } catch (error) {
-      problems.push((error as Error).message);
+      (reason === '' ? failed : unsuitable).push((error as Error).message);
     }
   }
-  options.warn(`computing on the CPU: ${problems.join('; ')}`);
+  options.warn(`computing on the CPU: ${[...failed, ...unsuitable].join('; ')}`);
   return openCpu(options);
 }
 

@@ -124,6 +124,18 @@ describeOnGpu('what can be found', (name) => {
     expect(cuda.code).toBe('ERR_DEVICE');
   });
 
+  test('a GPU that is busy is passed over for another, and the reason', async () => {
+    const busy = 'cuDevicePrimaryCtxRetain:1:CUDA_ERROR_DEVICE_UNAVAILABLE';
+    const { auto, warnings } = await simulated({ DEVICES: 't4,a100,h100', FAIL_CALL: busy });
+    expect(auto.name).toMatch(/^cuda:2 .*H100/);
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /^computing on cuda:2 .*H100.*: cuda:1 \(NVIDIA A100.*\) cannot be opened: .*DEVICE_UNAVAILABLE/,
+      ),
+    ]);
+    expect(warnings[0]).not.toContain('T4');
+  });
+
   test('without compiled kernels: the CPU, and how they are made', async () => {
     const images = join(folder, 'none');
     await mkdir(images);
