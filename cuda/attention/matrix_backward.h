@@ -46,7 +46,7 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
 
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warp_row = warp % kRowWarps * kWarpRows;
   for (T*& tile : own) tile += warp_row * kStride;
-  const int32_t depth = padded_depth<T>(shape), slice = warp / kRowWarps * kSlice;
+  const int32_t depth = padded_depth<T>(shape), slice = kSlice < D ? warp / kRowWarps * kSlice : 0;
   const int32_t own_row = place.first + warp_row + lane / 4;
   const float binary_scale = LogitScale(shape).binary;
   const HeadQueries queries(arguments, place);
@@ -79,7 +79,7 @@ __device__ __forceinline__ void matrix_backward(const AttentionBackwardArguments
             const QueryNumbers& query = OwnsKeys ? of_column : of_rows[i][half];
             float &p = x[i][j][2 * half + e], &dx = dp[i][j][2 * half + e];
             p = fast_exp2(fmaf(p, binary_scale, -query.log_sum_exp));
-            if (!OwnsKeys && first + kStreamed > shape.positions && column >= shape.positions) p = 0;
+            if (!OwnsKeys && column >= shape.positions) p = 0;
             dx = p * (dx - query.delta);
           }
         }

@@ -40,7 +40,7 @@ struct OnlineSoftmax {
           for (int e = 0; e < 2; e++) {
             float& logit = x[i][j][2 * half + e];
             logit *= scale;
-            if (keys < 8 * Columns && j * 8 + column + e >= keys) logit = -INFINITY;
+            if (j * 8 + column + e >= keys) logit = -INFINITY;
             largest = fmaxf(largest, logit);
           }
         }

@@ -17,7 +17,7 @@ constexpr int kMatrixStride = matrix_stride(D, sizeof(T));
 
 template <typename T>
 __device__ __forceinline__ int padded_depth(const AttentionShape& shape) {
-  return (shape.head_channels + kProductDepth<T> - 1) / kProductDepth<T> * kProductDepth<T>;
+  return (static_cast<unsigned>(shape.head_channels) + kProductDepth<T> - 1) / kProductDepth<T> * kProductDepth<T>;
 }
 
 // Copies Rows rows of a head from `first` on, by all Threads of the block; what lies beyond S or D, up to the depth,
@@ -26,12 +26,13 @@ template <int Threads, int Rows, int D, typename T>
 __device__ __forceinline__ void fetch_tile(T* tile, const HeadRows<const T>& from, int32_t first,
                                            const AttentionShape& shape) {
   constexpr int kPacks = D / kWide<T>;
+  static_assert(Rows * kPacks % Threads == 0, "every thread copies as much");
   const int32_t depth = padded_depth<T>(shape);
   if (shape.wide) {
     const uint32_t address = shared_address(tile);
 #pragma unroll
-    for (int i = threadIdx.x; i < Rows * kPacks; i += Threads) {
-      const int r = i / kPacks, c = i % kPacks * kWide<T>;
+    for (int part = 0; part < Rows * kPacks / Threads; part++) {
+      const int i = threadIdx.x + part * Threads, r = i / kPacks, c = i % kPacks * kWide<T>;
       if (c >= depth) continue;
       const bool exists = first + r < shape.positions && c < shape.head_channels;
       copy_async(address + sizeof(T) * (r * kMatrixStride<T, D> + c),
@@ -39,8 +40,9 @@ __device__ __forceinline__ void fetch_tile(T* tile, const HeadRows<const T>& fro
     }
     return;
   }
-  for (int i = threadIdx.x; i < Rows * D; i += Threads) {
-    const int r = i / D, c = i % D;
+#pragma unroll 1
+  for (int part = 0; part < Rows * D / Threads; part++) {
+    const int i = threadIdx.x + part * Threads, r = i / D, c = i % D;
     if (c >= depth) continue;
     const bool exists = first + r < shape.positions && c < shape.head_channels;
     tile[r * kMatrixStride<T, D> + c] = exists ? from.row(first + r)[c] : from_float<T>(0);
@@ -106,7 +108,7 @@ __device__ __forceinline__ void multiply_rows(Accumulator (&c)[Tiles][Columns], 
 }
 
 // c[16 Tiles x 8 Columns] += p right, where p[16 Tiles x 8 Rows] comes from accumulators, rounded as operands are, and
-// right is a tile of 8 Rows rows, from a column on; columns from `columns` on are left out.
+// right is a tile of 8 Rows rows, from a column on; columns from `columns` on, of which there is one, are left out.
 template <int D, int Tiles, int Rows, int Columns>
 __device__ __forceinline__ void multiply_columns(Accumulator (&c)[Tiles][Columns], const Accumulator (&p)[Tiles][Rows],
                                                  const bf16* right, int columns) {
@@ -124,7 +126,7 @@ __device__ __forceinline__ void multiply_columns(Accumulator (&c)[Tiles][Columns
     }
 #pragma unroll
     for (int j = 0; j < Columns; j += 2) {
-      if (j * 8 >= columns) continue;
+      if (j > 0 && j * 8 >= columns) continue;
       uint32_t b[4];
       load_matrices_transposed(b, address + sizeof(bf16) * (k * 8 * kStride + j * 8));
       const uint32_t first[2] = {b[0], b[1]}, second[2] = {b[2], b[3]};
@@ -157,7 +159,7 @@ __device__ __forceinline__ void multiply_columns(Accumulator (&c)[Tiles][Columns
     }
 #pragma unroll
     for (int j = 0; j < Columns; j++) {
-      if (j * 8 >= columns) continue;
+      if (j > 0 && j * 8 >= columns) continue;
       const float* at = own + k * 8 * kStride + j * 8;
       const uint32_t b[2] = {to_tf32(at[0]), to_tf32(at[kStride])};
 #pragma unroll
@@ -189,16 +191,17 @@ __device__ __forceinline__ void write_rows(const Accumulator (&c)[Tiles][Columns
   if (shape.wide) {
     constexpr int kPacks = kColumns / kWide<T>;
 #pragma unroll
-    for (int i = lane; i < kRows * kPacks; i += kWarp) {
-      const int r = i / kPacks, column = i % kPacks * kWide<T>;
+    for (int part = 0; part < kRows * kPacks / kWarp; part++) {
+      const int i = lane + part * kWarp, r = i / kPacks, column = i % kPacks * kWide<T>;
       if (r < rows && column < columns)
         *reinterpret_cast<uint4*>(to.row(first + r) + first_column + column) =
             *reinterpret_cast<const uint4*>(shared + r * kStride + column);
     }
     return;
   }
-  for (int i = lane; i < kRows * kColumns; i += kWarp) {
-    const int r = i / kColumns, column = i % kColumns;
+#pragma unroll 1
+  for (int part = 0; part < kRows * kColumns / kWarp; part++) {
+    const int i = lane + part * kWarp, r = i / kColumns, column = i % kColumns;
     if (r < rows && column < columns) to.row(first + r)[first_column + column] = shared[r * kStride + column];
   }
 }

@@ -40,6 +40,7 @@ __device__ __forceinline__ void vector_backward(const AttentionBackwardArguments
     if constexpr (OwnsKeys) {
       put(shared, x);
       multiply_columns<Slices, T>(out1, shared, streamed1, first, first_column, shape);
+      __syncthreads();
     }
     put(shared, dp);
     multiply_columns<Slices, T>(out0, shared, streamed0, first, first_column, shape);

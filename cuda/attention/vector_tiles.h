@@ -39,8 +39,8 @@ __device__ __forceinline__ void fetch_slice(float (&to)[Rows][Stride], const Hea
   constexpr int kPacks = Columns / 4;
   static_assert(Rows * kPacks % kVectorThreads == 0, "every thread copies as many numbers");
 #pragma unroll
-  for (int i = threadIdx.x; i < Rows * kPacks; i += kVectorThreads) {
-    const int r = i / kPacks, c = i % kPacks * 4;
+  for (int part = 0; part < Rows * kPacks / kVectorThreads; part++) {
+    const int i = threadIdx.x + part * kVectorThreads, r = i / kPacks, c = i % kPacks * 4;
     const int32_t row = first_row + r, column = first_column + c;
     float values[4] = {};
     if (row < shape.positions) {
@@ -86,10 +86,9 @@ __device__ __forceinline__ void multiply_rows(float (&c)[kPart][kPart], VectorSh
   }
 }
 
-// Puts p where multiply_columns finds it.
+// Puts p where multiply_columns finds it. A barrier lies behind the last product that read the p before it.
 __device__ __forceinline__ void put(VectorShared& shared, const float (&p)[kPart][kPart]) {
   const VectorPlace own;
-  __syncthreads();
 #pragma unroll
   for (int i = 0; i < kPart; i++)
 #pragma unroll
@@ -100,7 +99,7 @@ __device__ __forceinline__ void put(VectorShared& shared, const float (&p)[kPart
 template <int Slices>
 using VectorOutputs = float[Slices][kPart][4];
 
-// c[i][column] += Σ_j p[i][j] right[row + j][first_column + column]
+// c[i][column] += Σ_j p[i][j] right[row + j][first_column + column], for a block whose first slice exists.
 template <int Slices, typename T>
 __device__ __forceinline__ void multiply_columns(VectorOutputs<Slices>& c, VectorShared& shared,
                                                  const HeadRows<const T>& right, int32_t row, int32_t first_column,
@@ -109,7 +108,7 @@ __device__ __forceinline__ void multiply_columns(VectorOutputs<Slices>& c, Vecto
 #pragma unroll
   for (int s = 0; s < Slices; s++) {
     const int32_t column = first_column + kVectorRows * s;
-    if (column >= shape.head_channels) continue;
+    if (s > 0 && column >= shape.head_channels) continue;
 #pragma unroll 1
     for (int j = 0; j < kVectorRows; j += kSliceDepth) {
       __syncthreads();

@@ -88,6 +88,7 @@ void add_products(Cases& cases) {
   add_convolution(cases, 1, 5, 13, 8, 72, 1, 1, true);
   add_convolution(cases, 2, 6, 7, 24, 16, Window{2, 3, 2, 0, 1, 1, 1}, true);
   add_convolution(cases, 3, 5, 6, 8, 8, 1, 2, false);
+  add_convolution(cases, 2, 5, 6, 72, 24, 1, 1, true);
   add_convolution(cases, 1, 11, 1, 5, 3, 3, 2, true);
   add_convolution(cases, 1, 3, 6, 3, 18, Window{3, 7, 1, 2, 5, 0, 1}, false);
   // Patches of a GPU, of 32 channels and a little fewer: rows of an odd length, several samples in a tile and the last
@@ -170,7 +171,10 @@ void add_products(Cases& cases) {
                                 {1, 130, 1, 64},
                                 {1, 70, 1, 128},
                                 {1, 67, 1, 256},
-                                {1, 140, 1, 150},
+                                {2, 19, 3, 136},
+                                {2, 21, 2, 100},
+                                {2, 18, 3, 102},
+                                {1, 140, 2, 150},
                                 {1, 20, 1, 300},
                                 {1, 290, 1, 70},
                                 {1, 1030, 1, 3}}) {

@@ -144,6 +144,20 @@ function choosesOne(lines, index) {
   return choices.length === 2 && choices.every((choice) => numbers.includes(choice)) && choices[0] !== choices[1];
 }
 
+/** The comparisons of arguments with 0: sizes of tensors are 1 or more, so that a loop over one has a turn. */
+function comparisonsOfSizes(lines) {
+  const found = new Set();
+  let parameters = new Set();
+  for (const [index, line] of lines.entries()) {
+    if (/\.entry\s/.test(line)) parameters = new Set();
+    const [, loaded] = /^\s*ld\.param\.(?:v[24]\.)?[us]\d+\s+\{?([^[]+?)\}?, \[/.exec(line) ?? [];
+    for (const register of loaded?.split(', ') ?? []) parameters.add(register);
+    const [, compared] = /^\s*setp\.(?:gt|le)\.s\d+\s+%p\d+, (%\w+), 0;/.exec(line) ?? [];
+    if (parameters.has(compared)) found.add(index);
+  }
+  return found;
+}
+
 /**
  * The indices of lines by which the compiler chooses between two ways to the same result, or guards against numbers that do not occur.
  * What the source says is not in them.
@@ -182,7 +196,7 @@ function choicesOfTheCompiler(lines) {
     const [, sign] = /^\s*shr\.s(?:32|64)\s+(%\w+), %\w+, (?:31|63);/.exec(line) ?? [];
     const correction = sign && next(index, new RegExp(`^\\s*shr\\.u(?:32|64)\\s+%\\w+, ${sign}, `), 1);
     if (correction !== undefined) {
-      found.add(correction);
+      found.add(index).add(correction);
       const register = /%\w+/.exec(lines[correction])[0];
       const sum = next(correction, new RegExp(`^\\s*add\\.s(?:32|64)\\s+%\\w+, %\\w+, ${register};`));
       if (sum !== undefined) found.add(sum);
@@ -219,6 +233,7 @@ export function mutantsOf(ptx) {
   for (const [, number, path] of ptx.matchAll(/^\s*\.file\s+(\d+)\s+"([^"]+)"/gm)) files.set(number, path);
   const mutants = [];
   const left = choicesOfTheCompiler(lines);
+  const ofSizes = comparisonsOfSizes(lines);
   let entry;
   let place = { file: '', sourceLine: 0 };
   for (const [index, text] of lines.entries()) {
@@ -238,8 +253,9 @@ export function mutantsOf(ptx) {
     }
     for (const change of changes) {
       for (const [name, to] of change(instruction)) {
-        const isComparison = to.startsWith('setp.') && name !== 'shifted bound';
-        if (!isComparison || !choosesOne(lines, index)) add(name, to === '' ? '' : `${guard}${to}`);
+        const isOfEquals = to.startsWith('setp.') && name !== 'shifted bound';
+        if (isOfEquals && (ofSizes.has(index) || choosesOne(lines, index))) continue;
+        add(name, to === '' ? '' : `${guard}${to}`);
       }
     }
   }
