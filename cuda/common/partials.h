@@ -6,23 +6,18 @@
 
 namespace diffuse::cuda {
 
-// Every `step`th of `count` numbers, in every lane of a warp.
-__device__ __forceinline__ double warp_total(const double* partials, int64_t count, int step = 1) {
+// Every `step`th of `count` numbers, summed by a warp; in its first lane.
+__device__ __forceinline__ double fold_partials(const double* partials, int64_t count, int step = 1) {
   double sum = 0;
   for (int64_t i = threadIdx.x % kWarp; i < count; i += kWarp) sum += partials[i * step];
-  return warp_sum(sum);
+  return fold_warp(sum);
 }
 
-// The same by a block of kFinishThreads; in every thread.
-__device__ __forceinline__ double finish_total(const double* partials, int64_t count, int step, double* shared) {
+// The same by a block of kFinishThreads; in its first thread.
+__device__ __forceinline__ double finish_partials(const double* partials, int64_t count, int step, double* shared) {
   double sum = 0;
   for (int64_t i = threadIdx.x; i < count; i += kFinishThreads) sum += partials[i * step];
-  return block_sum<kFinishThreads>(sum, shared);
-}
-
-// The sum of what the lanes 0 of a block's warps hold; in every thread.
-__device__ __forceinline__ double finish_leaders(double value, double* shared) {
-  return block_sum<kFinishThreads>(threadIdx.x % kWarp == 0 ? value : 0.0, shared);
+  return fold_block<kFinishThreads>(sum, shared);
 }
 
 constexpr int kFinishWarps = kFinishThreads / kWarp;

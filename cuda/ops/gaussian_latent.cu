@@ -29,14 +29,14 @@ extern "C" __global__ void __launch_bounds__(kGaussianLatentThreads)
     row<float>(z, m)[c] = static_cast<float>(mean + deviation * row<const float>(arguments.noise, m)[c]);
     sum += (mean * mean + deviation * deviation - 1 - l) / 2;
   }
-  sum = block_sum<kGaussianLatentThreads>(sum, shared);
+  sum = fold_block<kGaussianLatentThreads>(sum, shared);
   if (threadIdx.x == 0) arguments.partials[blockIdx.x] = sum;
 }
 
 extern "C" __global__ void __launch_bounds__(kFinishThreads)
     gaussian_latent_finish(const __grid_constant__ GaussianLatentArguments arguments) {
   __shared__ double shared[kFinishWarps];
-  const double sum = finish_total(arguments.partials, arguments.chunks.count, 1, shared);
+  const double sum = finish_partials(arguments.partials, arguments.chunks.count, 1, shared);
   if (threadIdx.x == 0) *arguments.kl = static_cast<float>(sum / static_cast<double>(arguments.samples));
 }
 

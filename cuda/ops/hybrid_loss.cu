@@ -127,8 +127,8 @@ extern "C" __global__ void __launch_bounds__(kHybridLossThreads, kBlocks)
     squares += element.error * element.error;
     nats += element.term.nats;
   }
-  squares = block_sum<kHybridLossThreads>(squares, shared[0]);
-  nats = block_sum<kHybridLossThreads>(nats, shared[1]);
+  squares = fold_block<kHybridLossThreads>(squares, shared[0]);
+  nats = fold_block<kHybridLossThreads>(nats, shared[1]);
   if (threadIdx.x > 0) return;
   arguments.partials[2 * blockIdx.x] = squares;
   arguments.partials[2 * blockIdx.x + 1] = nats;
@@ -145,15 +145,15 @@ extern "C" __global__ void __launch_bounds__(kFinishThreads)
   double total = 0, total_bound = 0;
   for (int64_t n = threadIdx.x / kWarp; n < arguments.samples.count; n += kFinishWarps) {
     const double* partials = arguments.partials + 2 * n * chunks;
-    const double squares = warp_total(partials, chunks, 2), nats = warp_total(partials + 1, chunks, 2);
+    const double squares = fold_partials(partials, chunks, 2), nats = fold_partials(partials + 1, chunks, 2);
     const double own_bound = bound_scale * nats / elements;
     const double own = simple_weight * arguments.weight[n] * squares / elements + bound_weight * own_bound;
     if (threadIdx.x % kWarp == 0) arguments.per_sample[n] = static_cast<float>(own);
     total += importance_of(arguments, n) * own;
     total_bound += importance_of(arguments, n) * own_bound;
   }
-  total = finish_leaders(total, shared[0]);
-  total_bound = finish_leaders(total_bound, shared[1]);
+  total = fold_leaders<kFinishThreads>(total, shared[0]);
+  total_bound = fold_leaders<kFinishThreads>(total_bound, shared[1]);
   if (threadIdx.x > 0) return;
   *arguments.loss = static_cast<float>(total / samples);
   *arguments.bound = static_cast<float>(total_bound / samples);

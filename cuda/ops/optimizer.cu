@@ -40,14 +40,14 @@ extern "C" __global__ void __launch_bounds__(kOptimizerThreads)
 #pragma unroll
     for (int v = 0; v < N; v++) sum += static_cast<double>(values[v]) * values[v];
   });
-  sum = block_sum<kOptimizerThreads>(sum, shared);
+  sum = fold_block<kOptimizerThreads>(sum, shared);
   if (threadIdx.x == 0) arguments.partials[blockIdx.x] = sum;
 }
 
 extern "C" __global__ void __launch_bounds__(kFinishThreads)
     gradient_norm_finish(const __grid_constant__ GradientNormArguments arguments) {
   __shared__ double shared[kFinishWarps];
-  const double sum = finish_total(arguments.partials, arguments.chunks.count, 1, shared);
+  const double sum = finish_partials(arguments.partials, arguments.chunks.count, 1, shared);
   if (threadIdx.x == 0) *arguments.norm = static_cast<float>(sqrt(sum));
 }
 

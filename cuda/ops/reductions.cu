@@ -71,7 +71,7 @@ extern "C" __global__ void __launch_bounds__(kTilingThreads)
     sum_samples_parts(const __grid_constant__ SumSamplesArguments arguments) {
   __shared__ double shared[kTilingThreads / kWarp];
   const double own = is_wide<kWide<float>>(arguments.x) ? sum_piece<kWide<float>>(arguments) : sum_piece<1>(arguments);
-  const double sum = block_sum<kTilingThreads>(own, shared);
+  const double sum = fold_block<kTilingThreads>(own, shared);
   if (threadIdx.x == 0) arguments.parts[blockIdx.x] = sum;
 }
 
@@ -82,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(kTilingThreads)
   const int64_t count = arguments.row_pieces * arguments.column_pieces;
   double own = 0;
   for (int64_t i = threadIdx.x; i < count; i += kTilingThreads) own += arguments.parts[blockIdx.x * count + i];
-  const double sum = block_sum<kTilingThreads>(own, shared);
+  const double sum = fold_block<kTilingThreads>(own, shared);
   if (threadIdx.x == 0) arguments.y[blockIdx.x] = static_cast<float>(sum);
 }
 

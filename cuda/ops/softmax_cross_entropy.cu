@@ -50,14 +50,14 @@ extern "C" __global__ void __launch_bounds__(kSoftmaxCrossEntropyThreads, kBlock
       arguments.correct[m] = first_largest ? 1.0f : 0.0f;
     }
   }
-  const double sum = block_sum<kSoftmaxCrossEntropyThreads>(lane == 0 ? exact : 0.0, shared);
+  const double sum = fold_leaders<kSoftmaxCrossEntropyThreads>(exact, shared);
   if (threadIdx.x == 0) arguments.partials[blockIdx.x] = sum;
 }
 
 extern "C" __global__ void __launch_bounds__(kFinishThreads)
     softmax_cross_entropy_finish(const __grid_constant__ SoftmaxCrossEntropyArguments arguments) {
   __shared__ double shared[kFinishWarps];
-  const double sum = finish_total(arguments.partials, arguments.blocks, 1, shared);
+  const double sum = finish_partials(arguments.partials, arguments.blocks, 1, shared);
   if (threadIdx.x == 0) *arguments.loss = static_cast<float>(sum / static_cast<double>(arguments.logits.rows));
 }
 

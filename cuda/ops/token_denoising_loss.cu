@@ -153,9 +153,8 @@ extern "C" __global__ void __launch_bounds__(kTokenDenoisingLossThreads, kBlocks
     entropy = p.largest + log(p.sum) - p.x[at.token];
     kl = divergence(at, p);
   }
-  const bool leads = threadIdx.x % kWarp == 0;
-  kl = block_sum<kTokenDenoisingLossThreads>(leads ? kl : 0.0, shared[0]);
-  entropy = block_sum<kTokenDenoisingLossThreads>(leads ? entropy : 0.0, shared[1]);
+  kl = fold_leaders<kTokenDenoisingLossThreads>(kl, shared[0]);
+  entropy = fold_leaders<kTokenDenoisingLossThreads>(entropy, shared[1]);
   if (threadIdx.x > 0) return;
   arguments.partials[2 * blockIdx.x] = kl;
   arguments.partials[2 * blockIdx.x + 1] = entropy;
@@ -165,8 +164,8 @@ extern "C" __global__ void __launch_bounds__(kFinishThreads)
     token_denoising_loss_finish(const __grid_constant__ TokenDenoisingLossArguments arguments) {
   __shared__ double shared[2][kFinishWarps];
   const double tokens = static_cast<double>(arguments.logits.rows);
-  const double kl = finish_total(arguments.partials, arguments.blocks, 2, shared[0]) * (arguments.levels / tokens),
-               entropy = finish_total(arguments.partials + 1, arguments.blocks, 2, shared[1]) / tokens;
+  const double kl = finish_partials(arguments.partials, arguments.blocks, 2, shared[0]) * (arguments.levels / tokens),
+               entropy = finish_partials(arguments.partials + 1, arguments.blocks, 2, shared[1]) / tokens;
   if (threadIdx.x > 0) return;
   *arguments.bound = static_cast<float>(kl);
   *arguments.cross_entropy = static_cast<float>(entropy);

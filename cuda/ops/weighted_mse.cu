@@ -29,7 +29,7 @@ extern "C" __global__ void __launch_bounds__(kWeightedMseThreads)
       sum += error * error;
     }
   }
-  sum = block_sum<kWeightedMseThreads>(sum, shared);
+  sum = fold_block<kWeightedMseThreads>(sum, shared);
   if (threadIdx.x == 0) arguments.partials[blockIdx.x] = sum;
 }
 
@@ -41,11 +41,11 @@ extern "C" __global__ void __launch_bounds__(kFinishThreads)
   const int32_t chunks = arguments.chunks.count;
   double sum = 0;
   for (int64_t n = threadIdx.x / kWarp; n < samples; n += kFinishWarps) {
-    const double mean = warp_total(arguments.partials + n * chunks, chunks) / arguments.samples.elements;
+    const double mean = fold_partials(arguments.partials + n * chunks, chunks) / arguments.samples.elements;
     if (threadIdx.x % kWarp == 0) arguments.per_sample[n] = static_cast<float>(mean);
     sum += arguments.weight[n] * mean;
   }
-  sum = finish_leaders(sum, shared);
+  sum = fold_leaders<kFinishThreads>(sum, shared);
   if (threadIdx.x == 0) *arguments.loss = static_cast<float>(sum / static_cast<double>(samples));
 }
 

@@ -226,48 +226,51 @@ TEST(cuda_convolutions_of_integers_are_exact) {
     for (const bool tf32 : {false, true}) test(shape, tf32);
 }
 
-// Logits of which exponentials are infinite or nothing, but for differences from the largest; as many positions as no
-// tile has.
+// Logits of which exponentials are infinite or nothing, but for differences from the largest. Where all are low a key
+// that does not exist would have more weight than those that do: numbers of positions that end with each of those that
+// a thread has of a tile.
 TEST(cuda_attention_over_logits_far_apart) {
-  const int64_t N = 2, S = 21;
-  for (const int64_t D : {40, 72, 136, 264}) {
-    const std::vector<int64_t> shape{N, S, D};
-    const auto test = [&](DType dtype, bool tf32) {
-      for (const double offset : {-150.0, 0.0, 150.0}) {
-        // The products of q and k: `offset` and noise. Of numbers that tf32 holds, or it would be off by a tenth.
-        const auto tensor = [&](uint64_t seed, const std::function<double(int64_t)>& number) {
-          Noise source(seed);
-          return generate(
-              shape, [&](int64_t i) { return number(i % D) + std::floor(32 * source.next()) / 32 - 0.5; }, dtype);
-        };
-        const auto zero = [](int64_t) { return 0.0; };
-        const Numbers q = tensor(1, [](int64_t d) { return d == 0 ? 20.0 : d < 3 ? 8.0 : 0.0; });
-        const Numbers k = tensor(2, [&](int64_t d) { return d == 0 ? offset / 20 : 0.0; });
-        const Numbers v = tensor(3, zero), dy = tensor(4, zero), empty{shape, {}, dtype};
-        const std::vector<double> attributes{1, 1};
-        const std::string what = text("%lld channels, logits about %g", static_cast<long long>(D), offset) +
-                                 (tf32                   ? ", tf32"
-                                  : dtype == DType::bf16 ? ", bf16"
-                                                         : "");
-        const KernelCall forward{"attention_forward", {empty, {{N, 1, S}}, q, k, v}, attributes, tf32};
-        const double tolerance = dtype == DType::f32 && !tf32 ? 1e-4 : 1.0 / 16;
-        expect_as_on_cpu(forward, what, tolerance);
-        const std::vector<std::vector<float>> found = outputs_on_cpu(forward);
-        const auto values = [](const std::vector<float>& numbers) {
-          return std::vector<double>(numbers.begin(), numbers.end());
-        };
-        expect_as_on_cpu(
-            {"attention_backward",
-             {empty, empty, empty, dy, {shape, values(found[0]), dtype}, {{N, 1, S}, values(found[1])}, q, k, v},
-             attributes,
-             tf32},
-            what, tolerance);
-      }
+  const auto test = [](int64_t D, int64_t S, double offset, DType dtype, bool tf32) {
+    const std::vector<int64_t> shape{1, S, D};
+    // The products of even rows of q with k are `offset`, give or take 80, and those of odd rows small, so that
+    // gradients are not all 0; of numbers that tf32 holds, or they would be off.
+    const auto tensor = [&](uint64_t seed, const std::function<double(int64_t, double)>& first) {
+      Noise source(seed);
+      return generate(
+          shape,
+          [&](int64_t i) {
+            const double noise = std::floor(32 * source.next()) / 32 - 0.5;
+            return i % D == 0 ? first(i / D, noise) : noise;
+          },
+          dtype);
     };
-    test(DType::f32, false);
-    test(DType::f32, true);
-    test(DType::bf16, false);
-  }
+    const auto itself = [](int64_t, double noise) { return noise; };
+    const Numbers q = tensor(1, [](int64_t row, double noise) { return row % 2 ? noise : 20 + noise; });
+    const Numbers k = tensor(2, [&](int64_t, double noise) { return offset / 20 + 8 * noise; });
+    const Numbers v = tensor(3, itself), dy = tensor(4, itself);
+    const Numbers empty{shape, {}, dtype};
+    const std::vector<double> attributes{1, 1};
+    const std::string what = text("%lld positions of %lld channels, logits about %g", static_cast<long long>(S),
+                                  static_cast<long long>(D), offset) +
+                             (tf32                   ? ", tf32"
+                              : dtype == DType::bf16 ? ", bf16"
+                                                     : "");
+    const KernelCall forward{"attention_forward", {empty, {{1, 1, S}}, q, k, v}, attributes, tf32};
+    const double tolerance = dtype == DType::f32 && !tf32 ? 1e-3 : 1.0 / 16;
+    expect_as_on_cpu(forward, what, tolerance);
+    const std::vector<std::vector<float>> found = outputs_on_cpu(forward);
+    const std::vector<double> y(found[0].begin(), found[0].end()), log_sum_exp(found[1].begin(), found[1].end());
+    expect_as_on_cpu({"attention_backward",
+                      {empty, empty, empty, dy, {shape, y, dtype}, {{1, 1, S}, log_sum_exp}, q, k, v},
+                      attributes,
+                      tf32},
+                     what, tolerance);
+  };
+  for (const int64_t D : {40, 72, 136, 264})
+    for (const auto& [dtype, tf32] : {std::pair{DType::f32, false}, {DType::f32, true}, {DType::bf16, false}}) {
+      for (const double offset : {0.0, 150.0}) test(D, 21, offset, dtype, tf32);
+      for (const int64_t S : {5, 20, 21, 28, 29, 36, 52, 53, 60, 61}) test(D, S, -150, dtype, tf32);
+    }
 }
 
 TEST(cuda_embeddings_of_many_turns_are_those_of_the_cpu) {
