@@ -17,16 +17,16 @@ __device__ __forceinline__ void wave(double angle, double& sine, double& cosine)
   sincospi(fma(-turns, kTwoPiRest, fma(-turns, kTwoPi, angle)) * kInversePi, &sine, &cosine);
 }
 
-// y[n] = sines and cosines of angle(n, i), i in [0, K).
-template <typename Angle>
+// y[n] = sines and cosines of angle(n, i), i in [0, K), and 0 in the last channel where their number may be odd.
+template <bool MayBeOdd, typename Angle>
 __device__ __forceinline__ void write_waves(const View& y, bool cosines_first, Angle&& angle) {
-  const int32_t K = y.channels / 2, columns = K + y.channels % 2;
+  const int32_t K = y.channels / 2, columns = MayBeOdd ? K + y.channels % 2 : K;
   const int64_t threads = gridDim.x * blockDim.x;
   for (int64_t at = blockIdx.x * blockDim.x + threadIdx.x; at < y.rows * columns; at += threads) {
     const int64_t n = at / columns;
     const int32_t i = static_cast<int32_t>(at % columns);
     float* to = row<float>(y, n);
-    if (i == K) {
+    if (MayBeOdd && i == K) {
       to[2 * K] = 0;
       continue;
     }
@@ -48,13 +48,13 @@ extern "C" __global__ void __launch_bounds__(kTimeEmbeddingThreads)
     if (K > 0 && !(shift < K)) report(arguments.reporter, kShiftTooLarge, shift, arguments.y.channels, 0);
   }
   const double slope = -log(period), steps = K - shift;
-  write_waves(arguments.y, arguments.attributes[1] != 0,
-              [&](int64_t n, int32_t i) { return exp(slope * i / steps) * arguments.t[n]; });
+  write_waves<true>(arguments.y, arguments.attributes[1] != 0,
+                    [&](int64_t n, int32_t i) { return exp(slope * i / steps) * arguments.t[n]; });
 }
 
 extern "C" __global__ void __launch_bounds__(kTimeEmbeddingThreads)
     fourier_embedding_forward_f32(const __grid_constant__ TimeEmbeddingArguments arguments) {
-  write_waves(arguments.y, arguments.attributes[0] != 0, [&](int64_t n, int32_t i) {
+  write_waves<false>(arguments.y, arguments.attributes[0] != 0, [&](int64_t n, int32_t i) {
     return kTwoPi * arguments.frequencies[i] * log(static_cast<double>(arguments.t[n]));
   });
 }

@@ -15,7 +15,8 @@ TEST(cuda_refuses_data_in_the_words_of_the_cpu) {
   const Numbers one{{1}}, x = noise({3, 4}, 1), y{{3, 4}}, three{{3}}, given{{1}, {1}};
   const Numbers wrong = integers({3}, {1, 5, -2}), table{{5, 4}, noise({5, 4}, 2).values};
   expect_refused_as_on_cpu({"embedding_forward", {y, table, wrong}, {}});
-  expect_refused_as_on_cpu({"embedding_forward", {{{3, 3}}, noise({5, 3}, 2), wrong}, {}});
+  for (const int64_t channels : {1, 3})
+    expect_refused_as_on_cpu({"embedding_forward", {{{3, channels}}, noise({5, channels}, 2), wrong}, {}});
   expect_refused_as_on_cpu({"embedding_backward", {{{5, 4}}, x, wrong}, {}});
   const Numbers negative = integers({3}, {-2, 1, 5});
   expect_refused_as_on_cpu({"embedding_forward", {y, table, negative}, {}});
@@ -129,6 +130,7 @@ TEST(cuda_refuses_data_in_the_words_of_the_cpu) {
   expect_refused_as_on_cpu({"time_embedding_forward", {{{3, 2}}, {{3}, {1, 2, 3}}}, {1, 0, 10000}});
   const Numbers flat = noise({5}, 6, 0.5, 1.5);
   expect_refused_as_on_cpu({"adamw_ema", {flat, flat, flat, kAbsent, flat, given}, {1, 1, 1, 1, 1, 0, 1, 1, 1, 1}});
+  expect_refused_as_on_cpu({"adamw_ema", {flat, flat, flat, kAbsent, flat, given}, {1, 1, 1, 1, 1, 1, 0, 1, 1, 1}});
   expect_refused_as_on_cpu({"adamw_ema", {flat, flat, flat, kAbsent, flat, given}, {1, 1, 1, 1, 1, 1, 1, -1, 1, 1}});
 }
 

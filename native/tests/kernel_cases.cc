@@ -111,11 +111,13 @@ void add_products(Cases& cases) {
     TensorCase wide = noise({600, 520}), narrow = noise({600, 9}), tall = noise({2100, 20});
     for (int transposed = 0; transposed < 4; transposed++) {
       const bool a = transposed & 1, b = transposed & 2;
+      // Ends in either half of a tile.
+      const int64_t rows = transposed == 2 ? 616 : 600, columns = transposed == 2 ? 552 : 520;
       const int64_t inner = 35 - 3 * transposed;
-      cases.add(
-          "matmul",
-          {wide, noise(a ? Shape{inner, 600} : Shape{600, inner}), noise(b ? Shape{520, inner} : Shape{inner, 520})},
-          {double(a), double(b)});
+      cases.add("matmul",
+                {noise({rows, columns}), noise(a ? Shape{inner, rows} : Shape{rows, inner}),
+                 noise(b ? Shape{columns, inner} : Shape{inner, columns})},
+                {double(a), double(b)});
     }
     cases.add("linear_forward", {wide, narrow, dense({9, 520}), dense({520}), wide});
     cases.add("linear_data_gradient", {wide, narrow, dense({520, 9}), wide});
@@ -287,7 +289,7 @@ void add_elementwise(Cases& cases) {
     cases.add("weighted_mse_backward", {x, dense({1}), x, x, positive({3})});
   }
   // Factors that differ from side to side.
-  for (const Shape& large : {Shape{1, 4, 3, 6, 8}, {1, 4, 9, 2, 8}}) {
+  for (const Shape& large : {Shape{1, 4, 3, 6, 8}, {1, 4, 9, 2, 8}, {1, 2, 3, 10, 8}}) {
     cases.add("upsample_nearest_forward", {noise(large), noise({1, 2, 3, 2, 8})});
     cases.add("upsample_nearest_backward", {noise({1, 2, 3, 2, 8}), noise(large)});
   }
@@ -314,6 +316,13 @@ void add_elementwise(Cases& cases) {
   cases.add("dropout", {large, large}, {0.3, 1, 2, 3, 4, 5});
   cases.add("sum", {dense({1}), large});
   cases.add("sum_pixels", {noise({5, 7}), large});
+  // More channels than a block of a GPU sums, and fewer than it has threads for.
+  for (int64_t C : {136, 24}) {
+    TensorCase x = noise({2, 5, C}), numbers = noise({2, 2 * C});
+    cases.add("sum_pixels", {noise({2, C}), x});
+    cases.add("scale_shift_backward", {x, numbers, x, x, numbers});
+    cases.add("channel_moments", {positive({2, 2, 3, C}), x}, {3});
+  }
   cases.add("sum_samples", {dense({5}), large});
   cases.add("weighted_mse_forward", {dense({1}), dense({5}), large, large, positive({5})});
 }
@@ -392,7 +401,9 @@ void add_randomness(Cases& cases) {
         cases.add("noising", {x, x, dense({3}), dense({3}), absent, images, positive({11, 6}), absent}, attributes);
       // Noise has no integers, so the level that is given is the only one.
       const TensorCase level{{3}, Values::zeros, false, 0};
-      cases.add("noising", {x, x, dense({3}), dense({3}), dense({3, 2}), x, positive({1, 8}), level}, attributes);
+      for (int64_t extra : {1, 2})
+        cases.add("noising", {x, x, dense({3}), dense({3}), dense({3, extra}), x, positive({1, 6 + extra}), level},
+                  attributes);
     }
     cases.add("self_conditioning", {x, x, x, positive({3, 2})}, {1, 1, 2, 3, 4});
     // Samples that end one, two and three elements after a counter's; which of them are told is chance.

@@ -72,36 +72,30 @@ const changes = [
   },
 ];
 
-/** The lines that add to the address of the only array of shared memory of an entry, which is 0. */
+/** The lines that add to the address of the first array of shared memory of an entry, which is 0. */
 function additionsToNothing(lines) {
   const found = new Set();
-  let arrays = new Set();
-  let addresses = new Map();
-  let additions = [];
-  const close = () => {
-    if (arrays.size === 1) for (const index of additions) found.add(index);
-    arrays = new Set();
-    addresses = new Map();
-    additions = [];
-  };
+  let first;
+  let ofNothing = new Set();
   for (const [index, line] of lines.entries()) {
-    if (/\.entry\s/.test(line)) close();
-    const [, register, name] = /^\s*mov\.u(?:32|64)\s+(%\w+), ([A-Za-z_$][\w$]*);/.exec(line) ?? [];
-    if (register !== undefined) {
-      addresses.set(register, name);
-      arrays.add(name);
+    if (/\.entry\s/.test(line)) {
+      first = undefined;
+      ofNothing = new Set();
     }
+    first ??= /^\s*\.shared\s.*\s([\w$]+)\[\d+\];/.exec(line)?.[1];
+    const [, register, name] = /^\s*mov\.u(?:32|64)\s+(%\w+), ([A-Za-z_$][\w$]*);/.exec(line) ?? [];
+    // Memory of a size that the launch says lies behind all arrays.
+    if (register !== undefined && name === (first ?? name)) ofNothing.add(register);
     const [, addend] = /^\s*mad\.lo\.[su]\d+\s.*, (%\w+);/.exec(line) ?? [];
-    if (addend !== undefined && addresses.has(addend)) additions.push(index);
+    if (ofNothing.has(addend)) found.add(index);
   }
-  close();
   return found;
 }
 
 const integerWork =
-  /^\s*(?:@!?%p\d+\s+)?(setp|add|sub|and|or|xor|shl|shr|mad|mul|min|max|selp|mov)\.[\w.]+\s+(%\w+), (.*);/;
+  /^\s*(?:@!?%p\d+\s+)?(?:setp|add|sub|and|or|xor|shl|shr|mad|mul|min|max|selp|mov)\.[\w.]+\s+(%\w+), (.*);/;
 
-/** The lines that compute with a half of a float64: kernels take none apart, functions of the library do. */
+/** The lines that compute with a half of a float64, or branch by one: kernels take none apart, functions of the library do. */
 function workOnHalves(lines) {
   const found = new Set();
   let halves = new Set();
@@ -109,10 +103,11 @@ function workOnHalves(lines) {
     if (/\.entry\s/.test(line)) halves = new Set();
     const [, low, high] = /^\s*mov\.b64\s+\{(%\w+), (%\w+)\}, %fd\d+;/.exec(line) ?? [];
     if (low !== undefined) for (const half of [low, high]) if (half !== '%temp') halves.add(half);
-    const [, operation, result, operands] = integerWork.exec(line) ?? [];
-    if (operands === undefined || !operands.split(', ').some((register) => halves.has(register))) continue;
+    const [, branches] = /^\s*@!?(%p\d+)\s+bra/.exec(line) ?? [];
+    const [, result, operands] = integerWork.exec(line) ?? [];
+    if (![branches, ...(operands?.split(', ') ?? [])].some((register) => halves.has(register))) continue;
     found.add(index);
-    if (operation !== 'setp') halves.add(result);
+    if (result !== undefined) halves.add(result);
   }
   return found;
 }
@@ -152,6 +147,8 @@ function comparisonsOfSizes(lines) {
     if (/\.entry\s/.test(line)) parameters = new Set();
     const [, loaded] = /^\s*ld\.param\.(?:v[24]\.)?[us]\d+\s+\{?([^[]+?)\}?, \[/.exec(line) ?? [];
     for (const register of loaded?.split(', ') ?? []) parameters.add(register);
+    const [, converted, from] = /^\s*cvt\.[us]\d+\.[us]\d+\s+(%\w+), (%\w+);/.exec(line) ?? [];
+    if (parameters.has(from)) parameters.add(converted);
     const [, compared] = /^\s*setp\.(?:gt|le)\.s\d+\s+%p\d+, (%\w+), 0;/.exec(line) ?? [];
     if (parameters.has(compared)) found.add(index);
   }
@@ -216,8 +213,12 @@ function choicesOfTheCompiler(lines) {
       const end = next(index, /bra/);
       for (let i = index; i <= end; i++) found.add(i);
     }
-    // sincospi, where there is no whole turn left to take off:
-    if (/^\s*setp\.lt\.u32\s+%p\d+, %r\d+, -2038431743;/.test(line)) found.add(index).add(index + 1);
+    // sincospi, where no whole turn is left to take off:
+    if (/^\s*setp\.lt\.u32\s+%p\d+, %r\d+, -2038431743;/.test(line)) {
+      const [, label] = /bra\s+(\$\w+);/.exec(lines[next(index, /bra/)]) ?? [];
+      const end = lines.findIndex((text, i) => i > index && text.startsWith(`${label}:`));
+      for (let i = index; i < end; i++) found.add(i);
+    }
   }
   return found;
 }
