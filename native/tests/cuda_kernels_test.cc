@@ -32,8 +32,8 @@ constexpr Layout kPlain{"", 0, false, 0, 0};
 constexpr Layout kLayouts[] = {kPlain,
                                {", views", kGap, true, 1, 1},
                                {", wide views", 16, true, 0, 0},
-                               {", even tensors displaced", 0, true, 1, 0},
-                               {", odd tensors displaced", 0, true, 0, 1}};
+                               {", even tensors displaced", 0, true, 3, 0},
+                               {", odd tensors displaced", 0, true, 0, 6}};
 
 size_t element_size(DType dtype) { return dtype == DType::u8 ? 1 : dtype == DType::bf16 ? 2 : 4; }
 

@@ -88,7 +88,9 @@ void add_products(Cases& cases) {
   add_convolution(cases, 1, 5, 13, 8, 72, 1, 1, true);
   add_convolution(cases, 2, 6, 7, 24, 16, Window{2, 3, 2, 0, 1, 1, 1}, true);
   add_convolution(cases, 3, 5, 6, 8, 8, 1, 2, false);
-  add_convolution(cases, 2, 5, 6, 72, 24, 1, 1, true);
+  // Columns of wide tiles, of a GPU that has few multiprocessors: no patches.
+  add_convolution(cases, 2, 16, 8, 120, 128, 1, 1, true);
+  add_convolution(cases, 1, 6, 7, 5, 72, 3, 1, true);
   add_convolution(cases, 1, 11, 1, 5, 3, 3, 2, true);
   add_convolution(cases, 1, 3, 6, 3, 18, Window{3, 7, 1, 2, 5, 0, 1}, false);
   // Patches of a GPU, of 32 channels and a little fewer: rows of an odd length, several samples in a tile and the last
@@ -98,6 +100,7 @@ void add_products(Cases& cases) {
   add_convolution(cases, 5, 2, 3, 64, 6, 3, 1, true);
   add_convolution(cases, 1, 3, 64, 32, 30, 3, 1, true);
   add_convolution(cases, 2, 6, 7, 64, 27, 5, 1, false);
+  add_convolution(cases, 2, 5, 6, 72, 24, 3, 1, true);
   add_convolution(cases, 2, 5, 6, 32, 32, Window{3, 2, 1, 2, 1, 0, 0}, true);
   {
     TensorCase x = noise({130, 67}), y = noise({130, 131}), weight = dense({67, 131});
