@@ -90,7 +90,8 @@ void add_products(Cases& cases) {
   add_convolution(cases, 3, 5, 6, 8, 8, 1, 2, false);
   // Columns of wide tiles, of a GPU that has few multiprocessors: no patches.
   add_convolution(cases, 2, 16, 8, 120, 128, 1, 1, true);
-  add_convolution(cases, 1, 6, 7, 5, 72, 3, 1, true);
+  add_convolution(cases, 1, 12, 13, 5, 72, 3, 2, true);
+  add_convolution(cases, 2, 6, 7, 5, 72, 3, 1, true);
   add_convolution(cases, 1, 11, 1, 5, 3, 3, 2, true);
   add_convolution(cases, 1, 3, 6, 3, 18, Window{3, 7, 1, 2, 5, 0, 1}, false);
   // Patches of a GPU, of 32 channels and a little fewer: rows of an odd length, several samples in a tile and the last
@@ -100,7 +101,7 @@ void add_products(Cases& cases) {
   add_convolution(cases, 5, 2, 3, 64, 6, 3, 1, true);
   add_convolution(cases, 1, 3, 64, 32, 30, 3, 1, true);
   add_convolution(cases, 2, 6, 7, 64, 27, 5, 1, false);
-  add_convolution(cases, 2, 5, 6, 72, 24, 3, 1, true);
+  add_convolution(cases, 2, 8, 8, 120, 28, 3, 1, true);
   add_convolution(cases, 2, 5, 6, 32, 32, Window{3, 2, 1, 2, 1, 0, 0}, true);
   {
     TensorCase x = noise({130, 67}), y = noise({130, 131}), weight = dense({67, 131});
@@ -171,7 +172,7 @@ void add_products(Cases& cases) {
        {Attention{1, 1, 1, 1}, {2, 7, 3, 5},    {1, 67, 2, 8},   {4, 17, 2, 33},  {1, 150, 1, 20}, {2, 64, 2, 32},
         {1, 130, 1, 64},       {1, 70, 1, 128}, {1, 67, 1, 256}, {2, 19, 3, 136}, {2, 21, 2, 100}, {2, 18, 3, 102},
         {1, 16, 1, 40},        {1, 32, 1, 40},  {1, 16, 2, 72},  {1, 32, 1, 72},  {1, 16, 1, 130}, {1, 140, 2, 150},
-        {1, 20, 1, 300},       {1, 290, 1, 70}, {1, 1030, 1, 3}}) {
+        {2, 67, 1, 260},       {1, 20, 1, 300}, {1, 290, 1, 70}, {1, 1030, 1, 3}}) {
     // Minutes in an emulator.
     if (quick() && S > 150) continue;
     TensorCase t = noise({N, S, heads * D}), log_sum_exp = dense({N, heads, S});

@@ -63,7 +63,10 @@ export interface DeviceOptions {
    * compute on small tensors what the CPU does.
    */
   readonly selfCheck?: boolean | undefined;
-  /** Is told, in a sentence, why `auto` passes over a GPU or a driver that is there; default `process.emitWarning`, once. */
+  /**
+   * Is told, in a sentence, why `auto` passes over a driver or a GPU that should serve: one that is busy, broken or computes wrongly. Default
+   * `process.emitWarning`, once.
+   */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
