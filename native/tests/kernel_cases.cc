@@ -68,6 +68,16 @@ void add_convolution(Cases& cases, int64_t N, int64_t H, int64_t W, int64_t C, i
   add_convolution(cases, N, H, W, C, K, Window{window, window, stride, pad, pad, pad, pad}, bias);
 }
 
+// A product [rows, columns] of sums over `inner`, of operands that lie as they are multiplied or transposed: bit
+// 0 of the way says so of a, bit 1 of b.
+void add_matmul(Cases& cases, int64_t rows, int64_t columns, int64_t inner, int way) {
+  const bool a = way & 1, b = way & 2;
+  cases.add("matmul",
+            {noise({rows, columns}), noise(a ? Shape{inner, rows} : Shape{rows, inner}),
+             noise(b ? Shape{columns, inner} : Shape{inner, columns})},
+            {double(a), double(b)});
+}
+
 void add_products(Cases& cases) {
   add_convolution(cases, 1, 1, 1, 1, 1, 1, 1, false);
   add_convolution(cases, 2, 5, 7, 3, 33, 3, 1, true);
@@ -113,16 +123,8 @@ void add_products(Cases& cases) {
     cases.add("matmul", {noise({67, 131}), noise({33, 67}), noise({131, 33})}, {1, 1});
     // Too large for a GPU's kernels of small products: by their output, and by what is summed.
     TensorCase wide = noise({600, 520}), narrow = noise({600, 9}), tall = noise({2100, 20});
-    for (int transposed = 0; transposed < 4; transposed++) {
-      const bool a = transposed & 1, b = transposed & 2;
-      // Ends in either half of a tile.
-      const int64_t rows = transposed == 2 ? 616 : 600, columns = transposed == 2 ? 552 : 520;
-      const int64_t inner = 35 - 3 * transposed;
-      cases.add("matmul",
-                {noise({rows, columns}), noise(a ? Shape{inner, rows} : Shape{rows, inner}),
-                 noise(b ? Shape{columns, inner} : Shape{inner, columns})},
-                {double(a), double(b)});
-    }
+    // Ends in either half of a tile.
+    for (int way = 0; way < 4; way++) add_matmul(cases, way == 2 ? 616 : 600, way == 2 ? 552 : 520, 35 - 3 * way, way);
     cases.add("linear_forward", {wide, narrow, dense({9, 520}), dense({520}), wide});
     cases.add("linear_data_gradient", {wide, narrow, dense({520, 9}), wide});
     cases.add("linear_weight_gradient", {dense({20, 9}), dense({9}), tall, noise({2100, 9})});
@@ -130,23 +132,11 @@ void add_products(Cases& cases) {
     // 4100 rows in large tiles.
     cases.of_views = true;
     for (int64_t inner : quick() ? std::vector<int64_t>{} : std::vector<int64_t>{1, 6, 10, 14, 17, 22, 26, 30})
-      for (int transposed = 0; transposed < 4; transposed++) {
-        const bool a = transposed & 1, b = transposed & 2;
-        cases.add("matmul",
-                  {noise({4100, 9}), noise(a ? Shape{inner, 4100} : Shape{4100, inner}),
-                   noise(b ? Shape{9, inner} : Shape{inner, 9})},
-                  {double(a), double(b)});
-      }
+      for (int way = 0; way < 4; way++) add_matmul(cases, 4100, 9, inner, way);
     cases.of_views = false;
     // One product, fewer products than a step sums, and as many.
     for (int64_t inner : {1, 3, 6, 10, 14})
-      for (int transposed = 0; transposed < 4; transposed++) {
-        const bool a = transposed & 1, b = transposed & 2;
-        cases.add("matmul",
-                  {noise({40, 9}), noise(a ? Shape{inner, 40} : Shape{40, inner}),
-                   noise(b ? Shape{9, inner} : Shape{inner, 9})},
-                  {double(a), double(b)});
-      }
+      for (int way = 0; way < 4; way++) add_matmul(cases, 40, 9, inner, way);
     cases.add("matmul", {noise({5, 6}), noise({5, 11}), noise({6, 11})}, {0, 1});
     cases.add("matmul", {noise({8, 6}), noise({16, 8}), noise({16, 6})}, {1, 0});
   }
@@ -158,12 +148,7 @@ void add_products(Cases& cases) {
     cases.add("linear_data_gradient", {x, y, weight, x});
     cases.add("linear_weight_gradient", {weight, dense({19}), x, y});
     cases.add("linear_weight_gradient", {weight, absent, x, y});
-    for (int transposed = 0; transposed < 4; transposed++) {
-      bool a = transposed & 1, b = transposed & 2;
-      cases.add("matmul",
-                {noise({13, C}), noise(a ? Shape{21, 13} : Shape{13, 21}), noise(b ? Shape{C, 21} : Shape{21, C})},
-                {double(a), double(b)});
-    }
+    for (int way = 0; way < 4; way++) add_matmul(cases, 13, C, 21, way);
   }
   struct Attention {
     int64_t N, S, heads, D;
