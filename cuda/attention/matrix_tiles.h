@@ -40,7 +40,7 @@ __device__ __forceinline__ void fetch_tile(T* tile, const HeadRows<const T>& fro
     }
     return;
   }
-#pragma unroll 1
+#pragma unroll 4
   for (int part = 0; part < Rows * D / Threads; part++) {
     const int i = threadIdx.x + part * Threads, r = i / D, c = i % D;
     if (c >= depth) continue;
@@ -199,7 +199,7 @@ __device__ __forceinline__ void write_rows(const Accumulator (&c)[Tiles][Columns
     }
     return;
   }
-#pragma unroll 1
+#pragma unroll 4
   for (int part = 0; part < kRows * kColumns / kWarp; part++) {
     const int i = lane + part * kWarp, r = i / kColumns, column = i % kColumns;
     if (r < rows && column < columns) to.row(first + r)[first_column + column] = shared[r * kStride + column];

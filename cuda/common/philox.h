@@ -26,6 +26,12 @@ __device__ __forceinline__ Stream make_stream(const double* attributes, int firs
           word(attributes, first + 3, to)};
 }
 
+// That stream where an earlier kernel of the call has looked at the words.
+__device__ __forceinline__ Stream known_stream(const double* attributes, int first, uint32_t purpose) {
+  const auto word = [&](int index) { return static_cast<uint32_t>(attributes[first + index]); };
+  return {word(0), word(1), word(2), purpose, word(3)};
+}
+
 // The words of the elements 4 block … 4 block + 3 of a sample: ten rounds. About 60 integer instructions, so that
 // kernels of noise are bound by these, not by bytes, where elements are bf16.
 __device__ __forceinline__ uint4 philox(const Stream& stream, uint32_t sample, uint32_t block) {

@@ -178,6 +178,8 @@ __device__ __forceinline__ void write_outputs(const Core& core, const Convolutio
                                               uint32_t first_column, std::byte* shared) {
   using T = typename Core::T;
   constexpr int kVectors = Core::kColumns / kWide<T>, kPitch = output_pitch(Core::kColumns);
+  constexpr int kRowsAtOnce = Core::kThreads / kVectors;
+  static_assert(kFinishedRows <= Core::kThreads && kFinishedRows % kRowsAtOnce == 0);
   float* table = reinterpret_cast<float*>(shared);
   OutputPlace* places = reinterpret_cast<OutputPlace*>(table + kFinishedRows * kPitch);
   const int column = threadIdx.x % kVectors * kWide<T>;
@@ -186,15 +188,17 @@ __device__ __forceinline__ void write_outputs(const Core& core, const Convolutio
   for (int first = 0; first < Core::kRows; first += kFinishedRows) {
     __syncthreads();
     if (Core::first_row() / kFinishedRows == first / kFinishedRows) core.template store<kPitch>(table, first);
-    for (int r = threadIdx.x; r < kFinishedRows; r += Core::kThreads) {
-      const OutputPixel at = locate(arguments, lattice, first_row + first + r);
+    if (threadIdx.x < kFinishedRows) {
+      const OutputPixel at = locate(arguments, lattice, first_row + first + threadIdx.x);
       const int32_t y = at.row * arguments.output_step + lattice.first_row;
       const int32_t x = at.column * arguments.output_step + lattice.first_column;
-      places[r] = {(at.sample * arguments.output_rows + y) * arguments.output_columns + x, at.sample, at.segment};
+      places[threadIdx.x] = {(at.sample * arguments.output_rows + y) * arguments.output_columns + x, at.sample,
+                             at.segment};
     }
     __syncthreads();
     if (channels.exist()) {
-      for (int r = threadIdx.x / kVectors; r < kFinishedRows; r += Core::kThreads / kVectors) {
+      for (int part = 0; part < kFinishedRows / kRowsAtOnce; part++) {
+        const int r = threadIdx.x / kVectors + part * kRowsAtOnce;
         const OutputPlace place = places[r];
         if (place.sample < 0) continue;
         float values[kWide<T>];

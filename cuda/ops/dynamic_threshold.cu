@@ -70,7 +70,9 @@ __device__ __forceinline__ Selected select(const Sample& sample, Shared& shared,
   uint32_t bits = 0, decided = 0, before = 0, same = 0;
   for (int shift = 20; shift >= 0; shift -= 10) {
     const uint32_t mask = shift == 20 ? kCounters - 1 : kCounters / 2 - 1;
-    for (int i = static_cast<int>(threadIdx.x); i < kCounters; i += kDynamicThresholdThreads) shared.counts[i] = 0;
+#pragma unroll
+    for (int part = 0; part < kCounters / kDynamicThresholdThreads; part++)
+      shared.counts[threadIdx.x + part * kDynamicThresholdThreads] = 0;
     __syncthreads();
     sample.each_magnitude([&](uint32_t element) {
       if ((element & decided) == bits) atomicAdd(&shared.counts[element >> shift & mask], 1u);

@@ -177,8 +177,10 @@ extern "C" __global__ void __launch_bounds__(kMatmulThreads)
   const int column = threadIdx.x % kSmallColumns;
   const int64_t to_column = first_column + column;
   if (to_column >= product.c.channels) return;
+  constexpr int kRowsAtOnce = kMatmulThreads / kSmallColumns;
 #pragma unroll
-  for (int r = threadIdx.x / kSmallColumns; r < kSmallRows; r += kMatmulThreads / kSmallColumns) {
+  for (int part = 0; part < kSmallRows / kRowsAtOnce; part++) {
+    const int r = threadIdx.x / kSmallColumns + part * kRowsAtOnce;
     if (first_row + r >= product.c.rows) continue;
     float sum = arguments.bias ? arguments.bias[to_column] : 0.0f;
 #pragma unroll

@@ -11,9 +11,6 @@ namespace {
 constexpr int kTableColumns = 6;
 
 // Attributes: seedLow, seedHigh, step, sampleOffset, flip, offsetNoise.
-__device__ __forceinline__ Stream stream_of(const NoisingArguments& arguments, uint32_t purpose) {
-  return make_stream(arguments.attributes, 0, purpose, arguments.reporter);
-}
 __device__ __forceinline__ bool flips(const NoisingArguments& arguments) { return arguments.attributes[4] != 0; }
 __device__ __forceinline__ float offset_noise(const NoisingArguments& arguments) {
   return static_cast<float>(arguments.attributes[5]);
@@ -65,7 +62,7 @@ __device__ __forceinline__ void noise_elements(const NoisingArguments& arguments
   __shared__ Stream noises;
   __shared__ float strength;
   if (threadIdx.x == 0) {
-    noises = stream_of(arguments, arguments.noise_purpose);
+    noises = known_stream(arguments.attributes, 0, arguments.noise_purpose);
     strength = offset_noise(arguments);
   }
   __syncthreads();
@@ -96,7 +93,7 @@ __device__ __forceinline__ void noise_elements(const NoisingArguments& arguments
 extern "C" __global__ void __launch_bounds__(kNoisingThreads, 2)
     noising_levels(const __grid_constant__ NoisingArguments arguments) {
   __shared__ Stream stream;
-  if (threadIdx.x == 0) stream = stream_of(arguments, 0);
+  if (threadIdx.x == 0) stream = make_stream(arguments.attributes, 0, 0, arguments.reporter);
   __syncthreads();
   const auto with_purpose = [&](uint32_t purpose) {
     return Stream{stream.seed_low, stream.seed_high, stream.step, purpose, stream.sample_offset};

@@ -84,6 +84,10 @@ TEST(cuda_refuses_data_in_the_words_of_the_cpu) {
     denoise_last(states_of_token, 1, -1);
   }
   denoise_last(5, 1, 2);
+  // One class, which the token before it has.
+  const Numbers last_of_two = integers({1, 2}, {0, 1}), only_state{{1, 2, 1}, {1, 1}}, one_class = noise({1, 2, 1}, 4);
+  expect_refused_as_on_cpu(
+      {"token_denoising_loss_forward", {one, one, one, one_class, last_of_two, only_state, level, keep}, {0}});
 
   const Numbers half_y{{3, 4}, {}, DType::bf16}, half_x{{3, 4}, x.values, DType::bf16};
   struct Words {

@@ -221,6 +221,12 @@ std::vector<KernelCall> calls_of_packs(DType dtype) {
            {"add_channels", {y, a, noise({2, 64}, 5)}, {}},
            {"matmul", {{{16, 32}}, noise({16, 128}, 6), noise({128, 32}, 7)}, {0, 0}},
            {"matmul", {{{16, 32}}, noise({128, 16}, 6), noise({32, 128}, 7)}, {1, 1}},
+           {"embedding_forward",
+            {{{64, 64}},
+             noise({5, 64}, 1),
+             generate(
+                 {64}, [](int64_t n) { return double(n % 5); }, DType::i32)},
+            {}},
            {"random_normal", {y}, {1, 2, 3, 4, 5}},
            {"random_uniform", {y}, {1, 2, 3, 4, 5, -1, 1}},
            {"gradient_norm", {one, noise({4096}, 1)}, {}},

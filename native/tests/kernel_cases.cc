@@ -93,6 +93,8 @@ void add_products(Cases& cases) {
   add_convolution(cases, 1, 9, 5, 6, 7, 7, 1, false);
   // Tiles of a GPU: channels over the edge of the second tile, sums over pixels in two parts that do not fill theirs.
   add_convolution(cases, 2, 17, 16, 13, 136, 1, 1, true);
+  // One pixel in all.
+  add_convolution(cases, 1, 1, 1, 32, 30, 3, 1, true);
   // One pixel and eight channels over the edge of tiles; windows of uneven sides and padding; outputs of a stride that
   // no tap reaches, or that are one column alone.
   add_convolution(cases, 1, 5, 13, 8, 72, 1, 1, true);
@@ -105,7 +107,8 @@ void add_products(Cases& cases) {
   add_convolution(cases, 1, 11, 1, 5, 3, 3, 2, true);
   add_convolution(cases, 1, 3, 6, 3, 18, Window{3, 7, 1, 2, 5, 0, 1}, false);
   // Patches of a GPU, of 32 channels and a little fewer: rows of an odd length, several samples in a tile and the last
-  // one cut, columns of a narrow tile, pixels on both sides of a tile, a row of two tiles, large and uneven windows.
+  // one cut, columns of a narrow tile, pixels on both sides of a tile, a row of two tiles, large and uneven windows,
+  // windows of one row and of one column.
   add_convolution(cases, 3, 5, 9, 31, 58, 3, 1, true);
   add_convolution(cases, 9, 4, 4, 32, 64, 3, 1, false);
   add_convolution(cases, 5, 2, 3, 64, 6, 3, 1, true);
@@ -113,6 +116,8 @@ void add_products(Cases& cases) {
   add_convolution(cases, 2, 6, 7, 64, 27, 5, 1, false);
   add_convolution(cases, 2, 8, 8, 120, 28, 3, 1, true);
   add_convolution(cases, 2, 5, 6, 32, 32, Window{3, 2, 1, 2, 1, 0, 0}, true);
+  add_convolution(cases, 2, 3, 9, 32, 20, Window{1, 7, 1, 0, 3, 0, 3}, true);
+  add_convolution(cases, 1, 8, 6, 32, 70, Window{7, 1, 1, 3, 0, 3, 0}, true);
   {
     TensorCase x = noise({130, 67}), y = noise({130, 131}), weight = dense({67, 131});
     cases.add("linear_forward", {y, x, weight, dense({131}), y});
@@ -125,6 +130,8 @@ void add_products(Cases& cases) {
     TensorCase wide = noise({600, 520}), narrow = noise({600, 9}), tall = noise({2100, 20});
     // Ends in either half of a tile.
     for (int way = 0; way < 4; way++) add_matmul(cases, way == 2 ? 616 : 600, way == 2 ? 552 : 520, 35 - 3 * way, way);
+    // And after each of a thread's numbers.
+    for (int k = 1; k < 8 && !quick(); k++) add_matmul(cases, 600 + k, 520 + k, 3, k % 4);
     cases.add("linear_forward", {wide, narrow, dense({9, 520}), dense({520}), wide});
     cases.add("linear_data_gradient", {wide, narrow, dense({520, 9}), wide});
     cases.add("linear_weight_gradient", {dense({20, 9}), dense({9}), tall, noise({2100, 9})});
@@ -157,7 +164,8 @@ void add_products(Cases& cases) {
        {Attention{1, 1, 1, 1}, {2, 7, 3, 5},    {1, 67, 2, 8},   {4, 17, 2, 33},  {1, 150, 1, 20}, {2, 64, 2, 32},
         {1, 130, 1, 64},       {1, 70, 1, 128}, {1, 67, 1, 256}, {2, 19, 3, 136}, {2, 21, 2, 100}, {2, 18, 3, 102},
         {1, 16, 1, 40},        {1, 32, 1, 40},  {1, 16, 2, 72},  {1, 32, 1, 72},  {1, 16, 1, 130}, {1, 140, 2, 150},
-        {2, 67, 1, 260},       {1, 20, 1, 300}, {1, 290, 1, 70}, {1, 1030, 1, 3}}) {
+        {2, 67, 1, 260},       {1, 20, 1, 300}, {1, 290, 1, 70}, {1, 1030, 1, 3}, {2, 17, 2, 104}, {1, 33, 1, 200},
+        {1, 33, 2, 48},        {1, 1, 2, 104},  {1, 1, 1, 200},  {2, 1, 1, 260}}) {
     // Minutes in an emulator.
     if (quick() && S > 150) continue;
     TensorCase t = noise({N, S, heads * D}), log_sum_exp = dense({N, heads, S});
@@ -222,6 +230,7 @@ void add_turns(Cases& cases) {
   cases.of_views = false;
   // Pixels of a block that are a multiple of those that its threads take at once.
   TensorCase whole = noise({2, 16, 16, 64}), numbers = noise({2, 128});
+  cases.add("sum_pixels", {noise({2, 64}), whole});
   cases.add("scale_shift_forward", {whole, whole, numbers});
   cases.add("scale_shift_backward", {whole, numbers, whole, whole, numbers});
   // Several turns of four elements at a time of samples.

@@ -224,30 +224,59 @@ function choicesOfTheCompiler(lines) {
 }
 
 /**
+ * The place in the source of every line, by the compiler's line information. Where that says line 0, the compiler has put together what
+ * comes next: it belongs to the next line that there is. A comparison belongs to its branch, which often has a line of its own.
+ */
+function placesOf(lines) {
+  const files = new Map();
+  for (const line of lines) {
+    const [, number, path] = /^\s*\.file\s+(\d+)\s+"([^"]+)"/.exec(line) ?? [];
+    if (number !== undefined) files.set(number, path);
+  }
+  const places = [];
+  let place = { file: '', sourceLine: 0 };
+  let waiting = [];
+  for (const [index, text] of lines.entries()) {
+    const [, file, sourceLine] = /^\s*\.loc\s+(\d+)\s+(\d+)/.exec(text) ?? [];
+    if (file !== undefined) place = { file: files.get(file) ?? '', sourceLine: Number(sourceLine) };
+    if (place.sourceLine === 0) {
+      waiting.push(index);
+      continue;
+    }
+    for (const before of waiting) places[before] = place;
+    waiting = [];
+    places[index] = place;
+  }
+  for (const before of waiting) places[before] = place;
+  for (const [index, text] of lines.entries()) {
+    const [, predicate] = /^\s*setp\.\S+\s+(%p\d+),/.exec(text) ?? [];
+    if (predicate === undefined) continue;
+    const isBranch = new RegExp(`^\\s*@!?${predicate}\\s+bra\\b`);
+    const branch = lines.slice(index + 1, index + 9).findIndex((line) => isBranch.test(line));
+    if (branch >= 0) places[index] = places[index + 1 + branch];
+  }
+  return places;
+}
+
+/**
  * All mutants of a text of PTX, in the order of its lines.
  *
  * @returns `{ entry, change, index, line, from, to, file, sourceLine }`: `index` of the line from 0, `file` and `sourceLine` by line information
  */
 export function mutantsOf(ptx) {
   const lines = ptx.split('\n');
-  const files = new Map();
-  for (const [, number, path] of ptx.matchAll(/^\s*\.file\s+(\d+)\s+"([^"]+)"/gm)) files.set(number, path);
   const mutants = [];
   const left = choicesOfTheCompiler(lines);
   const ofSizes = comparisonsOfSizes(lines);
+  const places = placesOf(lines);
   let entry;
-  let place = { file: '', sourceLine: 0 };
   for (const [index, text] of lines.entries()) {
     const begin = /\.entry\s+(\w+)/.exec(text);
     if (begin) entry = begin[1];
-    const location = /^\s*\.loc\s+(\d+)\s+(\d+)/.exec(text);
-    // Line 0 is code that belongs to no line.
-    if (location && Number(location[2]) > 0)
-      place = { file: files.get(location[1]) ?? '', sourceLine: Number(location[2]) };
     if (entry === undefined || left.has(index)) continue;
     const [, indent, guard = '', instruction] = /^(\s*\{?\s*)(@!?%\w+\s+)?(.*?)\s*$/.exec(text);
     const add = (change, to) =>
-      mutants.push({ entry, change, index, from: text.trim(), to: `${indent}${to}`, ...place });
+      mutants.push({ entry, change, index, from: text.trim(), to: `${indent}${to}`, ...places[index] });
     if (guard !== '') {
       const flipped = guard.startsWith('@!') ? guard.replace('@!', '@') : guard.replace('@', '@!');
       add('flipped predicate', `${flipped}${instruction}`);
