@@ -142,6 +142,7 @@ __device__ __forceinline__ void convolve(const ConvolutionArguments& arguments) 
   {
     ConvolutionLoader<Core> loader(arguments, lattice, first_row, first_column);
     const int32_t steps = lattice.depth / kTileDepth<typename Core::T>;
+    __builtin_assume(steps > 0);
 #pragma unroll
     for (int stage = 0; stage < Stages - 1; stage++) {
       if (stage < steps) loader.fetch(shared + stage * kStageBytes, shared + stage * kStageBytes + kRowBytes);

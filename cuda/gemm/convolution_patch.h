@@ -225,6 +225,7 @@ __device__ __forceinline__ void convolve_patches(const ConvolutionArguments& arg
     WeightLoader<Core> weights(arguments, lattice, first_column);
     const PatchRows<Core> rows(arguments, lattice, first_row);
     const int32_t chunks = arguments.padded_channels / kTileDepth<T>, parts = patch.parts();
+    __builtin_assume(chunks > 0);
     const int32_t taps = lattice.window_rows * lattice.window_columns;
     int32_t fetched_chunk = 0, fetched_tap = 0;
     // Of a chunk all taps follow each other, in whose weights lie those of all other channels.

@@ -178,6 +178,7 @@ __device__ __forceinline__ void reduce_patches(const Conv2dWeightGradientArgumen
   const int begin = blockIdx.z * arguments.split_pixels;
   const int end = min(begin + arguments.split_pixels, arguments.pixels);
   const int steps = (end - begin + kLines - 1) / kLines;
+  __builtin_assume(steps > 0);  // no split of the pixels is empty
 
   using GradientCopies = ChunkCopies<bf16, Columns, kLines, kThreads>;
   const GradientCopies dy(arguments.dy, first_column + GradientCopies::chunk() * kWide<bf16>, true);

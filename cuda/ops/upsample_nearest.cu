@@ -18,6 +18,7 @@ __device__ __forceinline__ void for_each_copy(const UpsampleNearestArguments& v,
   const int64_t k = r % v.size[2], rest = r / v.size[2], j = rest % v.size[1], ni = rest / v.size[1];
   const int64_t height = static_cast<int64_t>(v.size[1]) * v.factor[1],
                 width = static_cast<int64_t>(v.size[2]) * v.factor[2];
+  for (const int32_t factor : v.factor) __builtin_assume(factor > 0);
 #pragma unroll 1
   for (int32_t a = 0; a < v.factor[0]; a++)
 #pragma unroll 1
