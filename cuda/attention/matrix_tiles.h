@@ -80,6 +80,7 @@ template <int D, typename T, int Tiles, int Columns>
 __device__ __forceinline__ void multiply_rows(Accumulator (&c)[Tiles][Columns], const T* left, const T* right,
                                               int depth) {
   static_assert(Columns % 2 == 0, "two accumulators' columns are loaded at once");
+  __builtin_assume(depth > 0);
   constexpr int kStride = kMatrixStride<T, D>;
   const int lane = threadIdx.x % kWarp;
   const uint32_t a_address = shared_address(left + lane % 16 * kStride + lane / 16 * kWide<T>);

@@ -122,14 +122,16 @@ TEST(cuda_refuses_data_in_the_words_of_the_cpu) {
   for (const double probability : {-0.1, 1.0, static_cast<double>(NAN)})
     for (const auto& [to, from] : {std::pair{y, x}, {half_y, half_x}})
       expect_refused_as_on_cpu({"dropout", {to, from}, {probability, 1, 2, 3, 4, 5}});
-  expect_refused_as_on_cpu({"self_conditioning", {y, x, x, noise({3, 2}, 5)}, {0, 1, 2, 3, 4}});
-  for (const double clip : {0.0, -1.0})
+  for (const double clip : {0.0, -1.0}) {
+    expect_refused_as_on_cpu({"self_conditioning", {y, x, x, noise({3, 2}, 5)}, {clip, 1, 2, 3, 4}});
     expect_refused_as_on_cpu({"sampler_update",
                               {y, y, kAbsent, kAbsent, x, x, kAbsent, kAbsent, kAbsent, kAbsent},
                               {1, 1, clip, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4}});
+  }
   expect_refused_as_on_cpu({"dynamic_threshold", {y, x, x}, {1, 1, 1.5, 1}});
   expect_refused_as_on_cpu({"dynamic_threshold", {y, x, x}, {1, 1, 0.5, 0.5}});
-  expect_refused_as_on_cpu({"time_embedding_forward", {{{3, 4}}, {{3}, {1, 2, 3}}}, {0, 0, 0}});
+  for (const double period : {0.0, -2.0})
+    expect_refused_as_on_cpu({"time_embedding_forward", {{{3, 4}}, {{3}, {1, 2, 3}}}, {0, 0, period}});
   expect_refused_as_on_cpu({"time_embedding_forward", {{{3, 4}}, {{3}, {1, 2, 3}}}, {2, 0, 10000}});
   expect_refused_as_on_cpu({"time_embedding_forward", {{{3, 2}}, {{3}, {1, 2, 3}}}, {1, 0, 10000}});
   const Numbers flat = noise({5}, 6, 0.5, 1.5);

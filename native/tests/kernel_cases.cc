@@ -103,6 +103,12 @@ void add_products(Cases& cases) {
   // One pixel in all.
   add_convolution(cases, 1, 1, 1, 32, 30, 3, 1, true);
   add_convolution(cases, 1, 1, 1, 32, 72, 3, 1, true);
+  // One pixel more than a step of a weight gradient sums, of 16 or of 32.
+  for (int64_t K : {9, 72}) {
+    add_convolution(cases, 1, 1, 17, 8, K, 1, 1, true);
+    add_convolution(cases, 1, 3, 11, 8, K, 1, 1, true);
+    add_convolution(cases, 1, 3, 11, 32, K, 3, 1, true);
+  }
   // One pixel and eight channels over the edge of tiles; windows of uneven sides and padding; outputs of a stride that
   // no tap reaches, or that are one column alone.
   add_convolution(cases, 1, 5, 13, 8, 72, 1, 1, true);
@@ -119,6 +125,7 @@ void add_products(Cases& cases) {
   // one cut, columns of a narrow tile, pixels on both sides of a tile, a row of two tiles, large and uneven windows,
   // windows of one row and of one column.
   add_convolution(cases, 3, 5, 9, 31, 58, 3, 1, true);
+  add_convolution(cases, 2, 5, 9, 14, 30, 3, 1, true);
   add_convolution(cases, 9, 4, 4, 32, 64, 3, 1, false);
   add_convolution(cases, 5, 2, 3, 64, 6, 3, 1, true);
   add_convolution(cases, 1, 3, 64, 32, 30, 3, 1, true);

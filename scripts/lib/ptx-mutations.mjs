@@ -112,6 +112,27 @@ function workOnHalves(lines) {
   return found;
 }
 
+/** The lines whose result nothing reads. */
+function unreadResults(lines) {
+  const found = new Set();
+  let uses = new Map();
+  const end = () => {
+    for (const { count, index } of uses.values()) if (count === 1) found.add(index);
+    uses = new Map();
+  };
+  for (const [index, line] of lines.entries()) {
+    if (/\.entry\s/.test(line)) end();
+    if (/^\s*\.reg\b/.test(line)) continue;
+    for (const [register] of line.matchAll(/%(?:p|r|rd|rs|f|fd)\d+\b/g)) {
+      const use = uses.get(register);
+      if (use) use.count++;
+      else uses.set(register, { count: 1, index });
+    }
+  }
+  end();
+  return found;
+}
+
 /**
  * Whether a comparison of two integers does nothing but choose between the two, with other conditions or without: where they are equal the
  * choice is none.
@@ -165,7 +186,7 @@ function choicesOfTheCompiler(lines) {
     const at = lines.slice(from + 1, from + 1 + most).findIndex((line) => pattern.test(line));
     return at < 0 ? undefined : from + 1 + at;
   };
-  for (const index of [...workOnHalves(lines), ...additionsToNothing(lines)]) found.add(index);
+  for (const index of [...workOnHalves(lines), ...additionsToNothing(lines), ...unreadResults(lines)]) found.add(index);
   for (const [index, line] of lines.entries()) {
     // Is it a number?
     if (/^\s*setp\.(?:gtu|leu)\.f64\s+%p\d+, %fd\d+, 0d7FF0000000000000;/.test(line)) found.add(index);

@@ -36,6 +36,10 @@ Driver& driver() {
 
 std::vector<CUcontext>& current_contexts() {
   static thread_local std::vector<CUcontext> stack;
+  // Contexts of before a restart are gone, and their addresses may be those of others.
+  static thread_local uint64_t restarts = 0;
+  if (restarts != driver().restarts) stack.clear();
+  restarts = driver().restarts;
   return stack;
 }
 
@@ -44,6 +48,7 @@ Driver::Driver() { restart(); }
 void Driver::restart() {
   for (const auto& each : contexts) each->clear();
   contexts.clear();
+  restarts++;
   configuration = read_configuration();
   journal.open(configuration);
   calls = named_calls = captures = 0;

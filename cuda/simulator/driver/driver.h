@@ -28,6 +28,7 @@ struct Driver {
   uint64_t named_calls = 0;  // of the one that the configuration wants to fail
   bool initialised = false;
   uint64_t captures = 0;
+  uint64_t restarts = 0;
 
   std::vector<std::unique_ptr<Context>> contexts;  // one of each device
   Table<Stream, CUstream> streams{"stream"};

@@ -16,6 +16,8 @@ constexpr uint64_t kNan = 0x7fc00000;
 TEST(float32) {
   instruction("add.f32", {{{f(1), f(2)}, f(3)}, {{f(kTiny), f(0)}, f(kTiny)}});
   instruction("add.ftz.f32", {{{f(kTiny), f(0)}, f(0)}});
+  instruction("add.f32", {{{0xffffffff, f(1)}, 0x7fffffff}, {{f(INFINITY), f(-INFINITY)}, 0x7fffffff}});
+  instruction("fma.rn.f32", {{{f(1), f(2), 0xff812345}, 0x7fffffff}});
   instruction("add.sat.f32", {{{f(1), f(2)}, f(1)}, {{f(-1), f(0)}, f(0)}, {{kNan, f(0)}, f(0)}});
   instruction("sub.rn.f32", {{{f(1), f(2)}, f(-1)}});
   instruction("mul.f32", {{{f(3), f(-2)}, f(-6)}});

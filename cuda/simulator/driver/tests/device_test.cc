@@ -71,6 +71,15 @@ TEST(calls_fail_where_the_configuration_wants_it) {
   EXPECT(simulatorCallCount() == 3);
 }
 
+TEST(no_context_is_current_after_a_restart) {
+  start({});
+  restart({});
+  CUcontext current;
+  SUCCEED(cuInit(0));
+  SUCCEED(cuCtxGetCurrent(&current));
+  EXPECT(current == nullptr);
+}
+
 TEST(an_injected_launch_failure_stays) {
   start({{"FAIL_CALL", "cuCtxSynchronize:1:719"}});
   EXPECT_RESULT(cuCtxSynchronize(), CUDA_ERROR_LAUNCH_FAILED);

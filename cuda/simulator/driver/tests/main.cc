@@ -15,7 +15,6 @@ void restart(const Settings& settings) {
                            "FAIL_CALL", "REPORT", "TRAFFIC", "LOG", "RESOURCES", "BUDGET"})
     unsetenv((std::string("CUDA_SIMULATOR_") + name).c_str());
   for (const auto& [name, value] : settings) setenv((std::string("CUDA_SIMULATOR_") + name).c_str(), value, 1);
-  cuCtxSetCurrent(nullptr);
   simulatorRestart();
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "machine/lanes/numbers.h"
 #include "ptx/functions.h"
 
 // Lanes do not depend on each other, even where the destination is a source.
@@ -51,31 +52,39 @@ inline T* lanes_of(void* pointer) {
   return static_cast<T*>(pointer);
 }
 
+// What an instruction writes of a result: of float32 every NaN is the same one, whatever the operands were (PTX ISA,
+// "Floating-Point Instructions").
+template <typename T>
+inline T written(T result) {
+  return result;
+}
+inline float written(float result) { return result == result ? result : float_of(kNanF32); }
+
 template <typename Op, typename Signature>
 struct OverLanes;
 template <typename Op, typename D, typename A>
 struct OverLanes<Op, D (*)(A)> {
   static void run(void* d, const void* a, const void*, const void*, const void*, void*) {
-    FOR_LANES lanes_of<D>(d)[lane] = Op()(lanes_of<A>(a)[lane]);
+    FOR_LANES lanes_of<D>(d)[lane] = written(Op()(lanes_of<A>(a)[lane]));
   }
 };
 template <typename Op, typename D, typename A, typename B>
 struct OverLanes<Op, D (*)(A, B)> {
   static void run(void* d, const void* a, const void* b, const void*, const void*, void*) {
-    FOR_LANES lanes_of<D>(d)[lane] = Op()(lanes_of<A>(a)[lane], lanes_of<B>(b)[lane]);
+    FOR_LANES lanes_of<D>(d)[lane] = written(Op()(lanes_of<A>(a)[lane], lanes_of<B>(b)[lane]));
   }
 };
 template <typename Op, typename D, typename A, typename B, typename C>
 struct OverLanes<Op, D (*)(A, B, C)> {
   static void run(void* d, const void* a, const void* b, const void* c, const void*, void*) {
-    FOR_LANES lanes_of<D>(d)[lane] = Op()(lanes_of<A>(a)[lane], lanes_of<B>(b)[lane], lanes_of<C>(c)[lane]);
+    FOR_LANES lanes_of<D>(d)[lane] = written(Op()(lanes_of<A>(a)[lane], lanes_of<B>(b)[lane], lanes_of<C>(c)[lane]));
   }
 };
 template <typename Op, typename D, typename A, typename B, typename C, typename E>
 struct OverLanes<Op, D (*)(A, B, C, E)> {
   static void run(void* d, const void* a, const void* b, const void* c, const void* e, void*) {
     FOR_LANES lanes_of<D>(d)[lane] =
-        Op()(lanes_of<A>(a)[lane], lanes_of<B>(b)[lane], lanes_of<C>(c)[lane], lanes_of<E>(e)[lane]);
+        written(Op()(lanes_of<A>(a)[lane], lanes_of<B>(b)[lane], lanes_of<C>(c)[lane], lanes_of<E>(e)[lane]));
   }
 };
 
