@@ -117,7 +117,7 @@ void add_products(Cases& cases) {
   // Columns of wide tiles, of a GPU that has few multiprocessors: no patches.
   add_convolution(cases, 2, 16, 8, 120, 128, 1, 1, true);
   add_convolution(cases, 1, 12, 13, 5, 72, 3, 2, true);
-  add_convolution(cases, 1, 12, 13, 72, 5, 3, 2, true);
+  add_convolution(cases, 1, 18, 18, 72, 5, 3, 2, true);
   add_convolution(cases, 2, 6, 7, 5, 72, 3, 1, true);
   add_convolution(cases, 1, 11, 1, 5, 3, 3, 2, true);
   add_convolution(cases, 1, 3, 6, 3, 18, Window{3, 7, 1, 2, 5, 0, 1}, false);
