@@ -54,11 +54,13 @@ struct ColumnSums {
   // As the split's gradient of the bias. All threads must call it; `shared` holds a float of each.
   __device__ __forceinline__ void write(const Conv2dWeightGradientArguments& arguments, int first_column,
                                         float* shared) {
-    __syncthreads();
-    shared[threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.x >= Columns) return;
-    for (int other = 1; other < kSharers; other++) sum += shared[threadIdx.x + other * Columns];
+    if constexpr (kSharers > 1) {
+      __syncthreads();
+      shared[threadIdx.x] = sum;
+      __syncthreads();
+      if (threadIdx.x >= Columns) return;
+      for (int other = 1; other < kSharers; other++) sum += shared[threadIdx.x + other * Columns];
+    }
     const int K = arguments.dy.channels - arguments.dy.skipped;
     const int k = first_column + static_cast<int>(threadIdx.x) - arguments.dy.skipped;
     if (k >= 0 && k < K) arguments.dbias[static_cast<int64_t>(blockIdx.z) * K + k] = sum;

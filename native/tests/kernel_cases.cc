@@ -125,7 +125,8 @@ void add_products(Cases& cases) {
   // one cut, columns of a narrow tile, pixels on both sides of a tile, a row of two tiles, large and uneven windows,
   // windows of one row and of one column.
   add_convolution(cases, 3, 5, 9, 31, 58, 3, 1, true);
-  add_convolution(cases, 2, 5, 9, 14, 30, 3, 1, true);
+  add_convolution(cases, 2, 5, 9, 14, 25, 3, 1, true);
+  add_convolution(cases, 2, 5, 9, 32, 73, 3, 1, true);
   add_convolution(cases, 9, 4, 4, 32, 64, 3, 1, false);
   add_convolution(cases, 5, 2, 3, 64, 6, 3, 1, true);
   add_convolution(cases, 1, 3, 64, 32, 30, 3, 1, true);
