@@ -88,6 +88,17 @@ TEST(cuda_refuses_data_in_the_words_of_the_cpu) {
   const Numbers last_of_two = integers({1, 2}, {0, 1}), only_state{{1, 2, 1}, {1, 1}}, one_class = noise({1, 2, 1}, 4);
   expect_refused_as_on_cpu(
       {"token_denoising_loss_forward", {one, one, one, one_class, last_of_two, only_state, level, keep}, {0}});
+  // The first of many has a state that only noise could have given it, and there is none.
+  const Numbers of_many_tokens = generate(
+                    {1, 9}, [](int64_t i) { return i == 0 ? 1.0 : 9.0; }, DType::i32),
+                in_first_state = generate({1, 9, 4}, [](int64_t i) { return i % 4 == 0 ? 1.0 : 0.0; }),
+                logits_of_many = noise({1, 9, 4}, 4), first_level{{1}, {0}}, no_noise{{2}, {1, 0.5}};
+  expect_refused_as_on_cpu({"token_denoising_loss_forward",
+                            {one, one, one, logits_of_many, of_many_tokens, in_first_state, first_level, no_noise},
+                            {0}});
+  expect_refused_as_on_cpu({"token_denoising_loss_backward",
+                            {{{1, 9, 4}}, given, logits_of_many, of_many_tokens, in_first_state, first_level, no_noise},
+                            {0}});
 
   const Numbers half_y{{3, 4}, {}, DType::bf16}, half_x{{3, 4}, x.values, DType::bf16};
   struct Words {
