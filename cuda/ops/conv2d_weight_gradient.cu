@@ -59,7 +59,6 @@ __device__ __forceinline__ void reduce_pixels(const Conv2dWeightGradientArgument
   const int begin = blockIdx.z * arguments.split_pixels;
   const int end = min(begin + arguments.split_pixels, arguments.pixels);
   const int steps = (end - begin + kLines - 1) / kLines;
-  __builtin_assume(steps > 0);  // no split of the pixels is empty
 
   using InputCopies = ChunkCopies<T, kRows, kLines, kCoreThreads>;
   using GradientCopies = ChunkCopies<T, kColumns, kLines, kCoreThreads>;
