@@ -127,6 +127,7 @@ void add_products(Cases& cases) {
   add_convolution(cases, 3, 5, 9, 31, 58, 3, 1, true);
   add_convolution(cases, 2, 5, 9, 14, 25, 3, 1, true);
   add_convolution(cases, 2, 5, 9, 32, 73, 3, 1, true);
+  add_convolution(cases, 5, 4, 8, 24, 72, 3, 1, true);
   add_convolution(cases, 9, 4, 4, 32, 64, 3, 1, false);
   add_convolution(cases, 5, 2, 3, 64, 6, 3, 1, true);
   add_convolution(cases, 1, 3, 64, 32, 30, 3, 1, true);
